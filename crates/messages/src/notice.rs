@@ -236,19 +236,19 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
     };
     match (notice, promotion.state) {
         (Notice::GoingBack, _) => words(
-            "a release failed, going back",
+            "release failed, rolling back",
             "promotion-going-back",
             format!("{build} failed in {}. Its services go back by themselves.", subject.name),
             vec!["Nothing yet: another message tells how it ended.".to_owned()],
         ),
         (Notice::Ended, PromotionState::RolledBack) => words(
-            "a release failed and was rolled back",
+            "release failed, rolled back",
             "promotion-rolled-back",
             format!("{build} failed in {}. Its services are back; the environment has {pin}.", subject.name),
             vec!["Find out why it failed, and push a build that does not.".to_owned(), held],
         ),
         (Notice::Ended, PromotionState::Failed) => words(
-            "a release failed",
+            "release failed",
             "promotion-failed",
             format!("{build} failed in {}; the environment has {pin}.", subject.name),
             match &promotion.rollout {
@@ -300,8 +300,8 @@ fn live_drift(subject: &Subject) -> Option<Words> {
 
 fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option<Words> {
     let (title, event) = match (notice, rollback.state) {
-        (Notice::Ended, RollbackState::Incomplete) => ("a rollback is not proven", "rollback-incomplete"),
-        (Notice::Ended, RollbackState::Failed) => ("a rollback failed", "rollback-failed"),
+        (Notice::Ended, RollbackState::Incomplete) => ("rollback not proven", "rollback-incomplete"),
+        (Notice::Ended, RollbackState::Failed) => ("rollback failed", "rollback-failed"),
         (Notice::Ended, RollbackState::Requested | RollbackState::InProgress | RollbackState::Completed)
         | (
             Notice::GoingBack

@@ -99,8 +99,8 @@ fn release_with_a_crashing_container_is_rolled_back() {
     assert_eq!(environment["hold"]["by"], record["id"], "automation must leave it alone: {environment}");
     until("both notices", || (app.notices().len() == 2).then_some(()));
     let said = notices(&app);
-    assert!(said[0].ends_with("a release failed, going back"), "{said:?}");
-    assert!(said[1].ends_with("a release failed and was rolled back"), "{said:?}");
+    assert!(said[0].ends_with("release failed, rolling back"), "{said:?}");
+    assert!(said[1].ends_with("release failed, rolled back"), "{said:?}");
 
     // The approver of the fix sees on the page that the environment is held.
     let fix = app.push_runnable("main", &Spec::new("3"));

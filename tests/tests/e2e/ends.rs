@@ -31,7 +31,7 @@ fn notice_titles(release: &Release) -> Vec<String> {
     all.iter().map(|title| title.rsplit(": ").next().unwrap_or_default().to_owned()).collect()
 }
 
-const WENT_BACK: [&str; 2] = ["a release failed, going back", "a release failed and was rolled back"];
+const WENT_BACK: [&str; 2] = ["release failed, rolling back", "release failed, rolled back"];
 
 /// Asserts that the release failed and that Stablepin rolled every service back to pin 1.
 #[track_caller]
@@ -353,7 +353,7 @@ fn superseding_deployment_is_left_alone() {
     release.service("web").deploys_meanwhile(&release.image(ELSE));
     let record = release.ends();
     is_left_to_others(&release, &record, 1);
-    assert_eq!(notice_titles(&release), ["a release failed"]);
+    assert_eq!(notice_titles(&release), ["release failed"]);
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn other_services_roll_back_when_one_is_superseded() {
     is_left_to_others(&release, &record, 3);
     assert!(release.app.reason(&record).ends_with("Every other service is back"), "{record:#}");
     release.runs("worker", &release.before);
-    assert_eq!(notice_titles(&release), ["a release failed, going back", "a release failed"]);
+    assert_eq!(notice_titles(&release), ["release failed, rolling back", "release failed"]);
 }
 
 #[test]
@@ -402,7 +402,7 @@ fn desired_count_of_zero_pins_nothing() {
         "{record:#}"
     );
     is_held(&release, 1);
-    assert_eq!(notice_titles(&release), ["a release failed"]);
+    assert_eq!(notice_titles(&release), ["release failed"]);
     let stable = release.app.tag(&release.app.plan.stable_tag);
     assert_eq!(stable, Some(release.before.clone()), "the stable tag was not moved");
 }

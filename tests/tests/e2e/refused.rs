@@ -73,7 +73,7 @@ fn refused_release_ends_without_a_change() {
         is_untouched(&release, &release.before, 1);
         release.looks();
         let (titles, words) = sent_notices(&release);
-        assert_eq!(titles, ["a release failed"]);
+        assert_eq!(titles, ["release failed"]);
         assert!(words.contains("Nothing was touched") && words.contains("Correct what is named"), "{words}");
         assert!(!words.contains("is held") && !words.contains("go back"), "{words}");
         assert!(release.has_ended());
@@ -180,7 +180,7 @@ fn rollback_answer_quotes_the_refusal() {
         is_untouched(&release, &release.before, 2);
         release.looks();
         let (titles, words) = sent_notices(&release);
-        assert_eq!(titles, ["a rollback failed"]);
+        assert_eq!(titles, ["rollback failed"]);
         assert!(words.contains("Nothing was touched"), "{words}");
     }
 }
@@ -202,7 +202,7 @@ fn rollback_refused_later_is_reported_at_once() {
     // The killed call may have changed the service, which the rollback cannot know.
     assert_eq!(record["state"], "Incomplete", "{record:#}");
     let (titles, words) = sent_notices(&release);
-    assert_eq!(titles, ["a rollback is not proven"]);
+    assert_eq!(titles, ["rollback not proven"]);
     assert!(words.contains("PassRoleArns"), "{words}");
 }
 

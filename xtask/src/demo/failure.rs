@@ -42,7 +42,7 @@ impl Demo<'_> {
         self.is_live(&format!("one container runs build {} again, and is well", live.number), live)?;
         self.is_as_before(&before, live)?;
         self.is_held_by(&build)?;
-        self.notices_came(&build, ["a release failed, going back", "a release failed and was rolled back"])?;
+        self.notices_came(&build, ["release failed, rolling back", "release failed, rolled back"])?;
         Ok(promotion)
     }
 

@@ -55,7 +55,7 @@ fn notice_of_a_release_that_rolls_back() {
     let crashed =
         Progress::Failed { reason: "ECS deployment circuit breaker: tasks failed to start".to_owned() };
     assert_snapshot!(write_notice(&ended(PromotionState::InProgress, crashed, CRASHED), Notice::GoingBack), @r#"
-    Subject: web production: a release failed, going back
+    Subject: web production: release failed, rolling back
 
     production-20250717-143052-a1b2c3d4 failed in production. Its services go back by themselves.
 
@@ -75,7 +75,7 @@ fn notice_of_a_release_that_rolls_back() {
         "Nothing yet: another message tells how it ended."
       ],
       "textType": "client-markdown",
-      "title": "web production: a release failed, going back"
+      "title": "web production: release failed, rolling back"
     }
     "#);
 }
@@ -84,7 +84,7 @@ fn notice_of_a_release_that_rolls_back() {
 fn notice_of_a_rolled_back_release() {
     let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
     assert_snapshot!(write_notice(&ended(PromotionState::RolledBack, proven, CRASHED), Notice::Ended), @r#"
-    Subject: web production: a release failed and was rolled back
+    Subject: web production: release failed, rolled back
 
     production-20250717-143052-a1b2c3d4 failed in production. Its services are back; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
 
@@ -106,7 +106,7 @@ fn notice_of_a_rolled_back_release() {
         "production is held: the next build waits for an approval that is given from now on, or for a person to release the hold."
       ],
       "textType": "client-markdown",
-      "title": "web production: a release failed and was rolled back"
+      "title": "web production: release failed, rolled back"
     }
     "#);
 }
@@ -116,7 +116,7 @@ fn notice_of_a_superseded_release() {
     let taken = Progress::Superseded { reason: "another deployment took the place of ours".to_owned() };
     let why = "prod/web: another deployment took the place of ours";
     assert_snapshot!(write_notice(&ended(PromotionState::Failed, taken, why), Notice::Ended), @r#"
-    Subject: web production: a release failed
+    Subject: web production: release failed
 
     production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
 
@@ -140,7 +140,7 @@ fn notice_of_a_superseded_release() {
         "production is held: the next build waits for an approval that is given from now on, or for a person to release the hold."
       ],
       "textType": "client-markdown",
-      "title": "web production: a release failed"
+      "title": "web production: release failed"
     }
     "#);
 }
@@ -152,7 +152,7 @@ fn notice_of_a_release_that_failed_untouched() {
     let Work::Promotion(promotion) = &mut subject.operation.as_mut().unwrap().work else { panic!() };
     promotion.rollout = None;
     assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
-    Subject: web production: a release failed
+    Subject: web production: release failed
 
     production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
 
@@ -169,7 +169,7 @@ fn notice_of_a_release_that_failed_untouched() {
         "Nothing was touched. Correct what is named above, and push again."
       ],
       "textType": "client-markdown",
-      "title": "web production: a release failed"
+      "title": "web production: release failed"
     }
     "#);
 }
@@ -245,7 +245,7 @@ fn notices_of_incomplete_and_failed_rollbacks() {
     let unproven = Progress::Unproven { at: at("2025-07-17T15:10:00Z") };
     let subject = rolled_back(RollbackState::Incomplete, unproven, "prod/web: the desired count is 0");
     assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
-    Subject: web production: a rollback is not proven
+    Subject: web production: rollback not proven
 
     The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Incomplete.
 
@@ -267,13 +267,13 @@ fn notices_of_incomplete_and_failed_rollbacks() {
         "Ask for the rollback again when the reason is gone, or name another pin."
       ],
       "textType": "client-markdown",
-      "title": "web production: a rollback is not proven"
+      "title": "web production: rollback not proven"
     }
     "#);
     let failed = Progress::Failed { reason: CRASHED.to_owned() };
     let subject = rolled_back(RollbackState::Failed, failed, CRASHED);
     assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
-    Subject: web production: a rollback failed
+    Subject: web production: rollback failed
 
     The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Failed.
 
@@ -295,7 +295,7 @@ fn notices_of_incomplete_and_failed_rollbacks() {
         "Ask for the rollback again when the reason is gone, or name another pin."
       ],
       "textType": "client-markdown",
-      "title": "web production: a rollback failed"
+      "title": "web production: rollback failed"
     }
     "#);
 }
@@ -377,18 +377,18 @@ fn only_failures_send_notices() {
     }
     assert_snapshot!(written.join("\n"), @"
     promotion Pending    Ended: –
-    promotion InProgress GoingBack: web production: a release failed, going back
+    promotion InProgress GoingBack: web production: release failed, rolling back
     promotion InProgress Ended: –
     promotion Completed  Ended: –
     promotion Cancelled  Ended: –
-    promotion Failed     Ended: web production: a release failed
-    promotion RolledBack Ended: web production: a release failed and was rolled back
+    promotion Failed     Ended: web production: release failed
+    promotion RolledBack Ended: web production: release failed, rolled back
     rollback  Requested  Ended: –
     rollback  InProgress GoingBack: –
     rollback  InProgress Ended: –
     rollback  Completed  Ended: –
-    rollback  Incomplete Ended: web production: a rollback is not proven
-    rollback  Failed     Ended: web production: a rollback failed
+    rollback  Incomplete Ended: web production: rollback not proven
+    rollback  Failed     Ended: web production: rollback failed
     ");
 }
 

@@ -92,32 +92,29 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
 fn title(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String {
     let enough = subject.policy().is_some_and(|policy| approved(subject, policy, promotion));
     let title = match promotion.state {
-        PromotionState::Pending if !enough && own.is_none() => "Not decided yet",
+        PromotionState::Pending if !enough && own.is_none() => "Waiting for approval",
         PromotionState::Pending if !enough => "Approved by you",
-        PromotionState::InProgress if promotion.failure.is_some() => "It failed, and goes back",
+        PromotionState::InProgress if promotion.failure.is_some() => "Release failed, rolling back",
         PromotionState::Pending | PromotionState::InProgress => "Approved",
-        PromotionState::Completed => "Approved, and pinned",
-        PromotionState::Cancelled => cancelled(promotion),
-        PromotionState::RolledBack => "It failed, and was rolled back",
-        PromotionState::Failed => "It failed",
+        PromotionState::Completed if promotion.rollout.is_some() => "Released and pinned",
+        PromotionState::Completed => "Approved and pinned",
+        PromotionState::RolledBack => "Release failed, rolled back",
+        PromotionState::Cancelled | PromotionState::Failed => ended_title(promotion),
     };
     title.to_owned()
 }
 
-fn cancelled(promotion: &Promotion) -> &'static str {
+fn ended_title(promotion: &Promotion) -> &'static str {
     match &promotion.reason {
         Some(PromotionReason::Rejected { .. }) => "Rejected",
-        Some(PromotionReason::Superseded(_)) => "A later build was approved",
-        Some(PromotionReason::Expired(_)) => "It has expired",
-        Some(PromotionReason::Withdrawn { .. }) => "It was withdrawn",
-        Some(PromotionReason::PartOfIndex(_)) => "Its image index is asked for instead",
-        Some(PromotionReason::EnvironmentRemoved) => "Its environment was removed",
-        Some(
-            PromotionReason::Pinned { .. }
-            | PromotionReason::Preempted { .. }
-            | PromotionReason::Failed { .. },
-        )
-        | None => "Cancelled",
+        Some(PromotionReason::Superseded(_)) => "Superseded by a later build",
+        Some(PromotionReason::Expired(_)) => "Expired",
+        Some(PromotionReason::Withdrawn { .. }) => "Withdrawn",
+        Some(PromotionReason::PartOfIndex(_)) => "Part of an image index",
+        Some(PromotionReason::EnvironmentRemoved) => "Environment removed",
+        Some(PromotionReason::Preempted { .. }) => "Stopped by a rollback",
+        Some(PromotionReason::Failed { .. }) => "Release failed",
+        Some(PromotionReason::Pinned { .. }) | None => promotion.state.as_str(),
     }
 }
 

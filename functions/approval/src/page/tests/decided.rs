@@ -10,9 +10,9 @@ use crate::page::{PageState, status};
 fn page_after_approval_shows_the_pin() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
     assert_snapshot!(shown(&decided(&subject)), @r#"
-    200 Approved, and pinned · Stablepin
+    200 Approved and pinned · Stablepin
     <p class="brand">Stablepin</p>
-    <h1>Approved, and pinned</h1>
+    <h1>Approved and pinned</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
     <h2>Progress</h2>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
@@ -107,5 +107,5 @@ fn page_says_that_two_approvals_are_missing() {
 #[test]
 fn script_gets_the_same_state_as_the_page() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
-    assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"over":true,"steps":[{"detail":"by lead","name":"Approved","state":"done"},{"detail":"pin 1 of production","name":"Pinned","state":"done"}],"text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","title":"Approved, and pinned"}"#);
+    assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"over":true,"steps":[{"detail":"by lead","name":"Approved","state":"done"},{"detail":"pin 1 of production","name":"Pinned","state":"done"}],"text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","title":"Approved and pinned"}"#);
 }

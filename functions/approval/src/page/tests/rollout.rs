@@ -85,7 +85,10 @@ fn page_follows_a_rollout_to_each_end() {
         deployed(PromotionState::Completed, proven, pinned),
         deployed(PromotionState::InProgress, crashed.clone(), failed),
         deployed(PromotionState::RolledBack, crashed.clone(), became(Aftermath::Reverted)),
-        deployed(PromotionState::Failed, crashed, became(Aftermath::NoWayBack)),
+        deployed(PromotionState::Failed, crashed.clone(), became(Aftermath::NoWayBack)),
+        deployed(PromotionState::Failed, crashed, |promotion| {
+            promotion.reason = Some(PromotionReason::Preempted { rollback: None, hold: None });
+        }),
     ];
     let told = states.map(|subject| said(&decided(&subject)).replace("&quot;", "\""));
     assert_snapshot!(told.join("\n\n"), @r#"
@@ -137,8 +140,8 @@ fn page_follows_a_rollout_to_each_end() {
     <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
     <script>…</script>
 
-    200 Approved, and pinned · Stablepin
-    <h1>Approved, and pinned</h1>
+    200 Released and pinned · Stablepin
+    <h1>Released and pinned</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
@@ -146,8 +149,8 @@ fn page_follows_a_rollout_to_each_end() {
     <li class="done"><b>Verified<i> done</i></b><span>every running task carries this digest</span></li>
     <li class="done"><b>Pinned<i> done</i></b><span>pin 1 of production</span></li></ol>
 
-    200 It failed, and goes back · Stablepin
-    <h1>It failed, and goes back</h1>
+    200 Release failed, rolling back · Stablepin
+    <h1>Release failed, rolling back</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. The services go back by themselves.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
@@ -156,19 +159,26 @@ fn page_follows_a_rollout_to_each_end() {
     <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
     <script>…</script>
 
-    200 It failed, and was rolled back · Stablepin
-    <h1>It failed, and was rolled back</h1>
+    200 Release failed, rolled back · Stablepin
+    <h1>Release failed, rolled back</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back</span></li></ol>
 
-    200 It failed · Stablepin
-    <h1>It failed</h1>
+    200 Release failed · Stablepin
+    <h1>Release failed</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. There is nothing else to go back to.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. There is nothing else to go back to</span></li></ol>
+
+    200 Stopped by a rollback · Stablepin
+    <h1>Stopped by a rollback</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: pre-empted by a rollback, which has ended: its record says what became of the services.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>pre-empted by a rollback, which has ended: its record says what became of the services</span></li></ol>
     "#);
 }
 
@@ -197,32 +207,32 @@ fn page_says_why_a_promotion_was_cancelled() {
         said(&ended(&subject, &lead(), &refusal))
     });
     assert_snapshot!(told.join("\n\n"), @r#"
-    409 A later build was approved · Stablepin
-    <h1>A later build was approved</h1>
+    409 Superseded by a later build · Stablepin
+    <h1>Superseded by a later build</h1>
     <p id="told" role="status">Superseded: a later build became pin 8.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="failed"><b>Approved<i> failed</i></b><span>superseded: a later build became pin 8</span></li></ol>
 
-    409 It has expired · Stablepin
-    <h1>It has expired</h1>
+    409 Expired · Stablepin
+    <h1>Expired</h1>
     <p id="told" role="status">Expired: nobody decided in time.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="failed"><b>Approved<i> failed</i></b><span>expired: nobody decided in time</span></li></ol>
 
-    409 It was withdrawn · Stablepin
-    <h1>It was withdrawn</h1>
+    409 Withdrawn · Stablepin
+    <h1>Withdrawn</h1>
     <p id="told" role="status">Withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="failed"><b>Approved<i> failed</i></b><span>withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch</span></li></ol>
 
-    409 Its image index is asked for instead · Stablepin
-    <h1>Its image index is asked for instead</h1>
+    409 Part of an image index · Stablepin
+    <h1>Part of an image index</h1>
     <p id="told" role="status">Part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="failed"><b>Approved<i> failed</i></b><span>part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead</span></li></ol>
 
-    409 Its environment was removed · Stablepin
-    <h1>Its environment was removed</h1>
+    409 Environment removed · Stablepin
+    <h1>Environment removed</h1>
     <p id="told" role="status">The environment left the configuration.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="failed"><b>Approved<i> failed</i></b><span>the environment left the configuration</span></li></ol>
