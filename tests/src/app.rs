@@ -212,7 +212,7 @@ impl App {
             let record = self.promotion(promotion);
             let state = record["state"].as_str().unwrap_or_default();
             let ended = !matches!(state, "Pending" | "InProgress");
-            ended.then(|| (state.to_owned(), record["reason"].as_str().unwrap_or_default().to_owned()))
+            ended.then(|| (state.to_owned(), self.reason(&record)))
         })
     }
 }

@@ -167,6 +167,14 @@ impl App {
         items.iter().map(|item| plain_item(item)["record"].clone()).collect()
     }
 
+    /// Returns why an operation has its state, as its audit record says it to people.
+    #[track_caller]
+    pub fn reason(&self, operation: &Value) -> String {
+        let audit = self.audit();
+        let of_state = |one: &&Value| one["id"] == operation["id"] && one["to"] == operation["state"];
+        audit.iter().rfind(of_state).and_then(|one| one["reason"].as_str()).unwrap_or_default().to_owned()
+    }
+
     /// Returns the audit records of one kind, as `from → to`.
     #[track_caller]
     pub fn audited(&self, kind: &str) -> Vec<String> {

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
-use stablepin_rules::one_line::{LONGEST_REASON, one_line};
+use stablepin_rules::one_line::{LONGEST_REASON, ended, one_line};
 
 use crate::{Response, response};
 
@@ -78,10 +78,4 @@ pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
     ended(&text)
-}
-
-/// Adds a full stop unless the text already ends with a punctuation mark.
-pub fn ended(text: &str) -> String {
-    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{text}{end}")
 }

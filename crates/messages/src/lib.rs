@@ -4,6 +4,7 @@
 // A new variant makes the compiler ask everywhere.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod facts;
 mod health;
 mod notice;
 pub mod progress;
@@ -11,12 +12,13 @@ mod vote_confirmation;
 
 use stablepin_rules::application::{EnvironmentPolicy, Step};
 use stablepin_rules::code::Code;
-use stablepin_rules::facts::{Facts, facts};
+use stablepin_rules::facts::facts;
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::one_line::{LONGEST_REASON, one_line};
 use stablepin_rules::records::{Promotion, Subject};
 use stablepin_rules::words::time;
 
+pub use facts::{Fact, build_facts, environment_notes, place_facts};
 pub use health::health;
 pub use notice::{NoticeSubject, Words, WrittenNotice, notice};
 pub use vote_confirmation::vote_confirmation;
@@ -39,15 +41,12 @@ pub fn question(
     code: &Code,
 ) -> Mail {
     let application = subject.application();
-    let Facts { facts, notes } =
-        facts(subject).unwrap_or_else(|| Facts { facts: Vec::new(), notes: Vec::new() });
-    // The first sentence contains these two facts.
-    let facts: String = facts
-        .iter()
-        .filter(|fact| !["Application", "Environment"].contains(&fact.name))
-        .map(|fact| format!("{:<10} {}\n", format!("{}:", fact.name), line(&fact.value)))
-        .collect();
+    let facts = facts(subject);
+    let notes = facts.as_ref().map(environment_notes).unwrap_or_default();
     let notes: String = notes.iter().map(|note| format!("\n{note}\n")).collect();
+    let facts = facts.as_ref().map(build_facts).unwrap_or_default();
+    let facts: String =
+        facts.iter().map(|fact| format!("{:<10} {}\n", format!("{}:", fact.name), fact.value)).collect();
     let code = match policy.approval.step {
         Step::Code => format!("Your code: {code}\n"),
         Step::Type => format!("The page asks you to type: {}\n", subject.name),
@@ -92,6 +91,9 @@ pub fn question(
     let reminder = if again { "Reminder: " } else { "" };
     Mail { subject: format!("{reminder}Approve {application} for {}? {build_tag}", subject.name), body }
 }
+
+/// The text for a missing reason, which only a damaged record has.
+const NO_REASON: &str = "no reason is known";
 
 /// Returns free text on one line, whatever its source.
 fn line(text: &str) -> String {

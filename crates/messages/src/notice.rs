@@ -1,14 +1,14 @@
 //! The notices of failures, as a mail and as a chat message.
 
 use serde_json::{Value, json};
-use stablepin_rules::one_line::inert;
+use stablepin_rules::one_line::{ended, inert};
 use stablepin_rules::records::{
     NotPut, Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, SlotKind, Subject,
     TakenTag, Work,
 };
 use stablepin_rules::words::time;
 
-use super::{Mail, line};
+use super::{Mail, NO_REASON, line};
 
 /// The most bytes of a chat message's description. AWS allows 8,000 characters.
 /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
@@ -119,6 +119,10 @@ pub struct Words {
     pub next: Vec<String>,
 }
 
+fn because(reason: &str) -> String {
+    format!("Why: {}", ended(&line(reason)))
+}
+
 /// Returns the notice about approvers that mails do not reach, or none if all are reached.
 fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     let policy = subject.policy()?;
@@ -158,7 +162,7 @@ fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
             policy.approval.approvers.len(),
             refused.names()
         ),
-        why: format!("Why: {}", line(&refused.reason)),
+        why: because(&refused.reason),
         next: vec![
             format!(
                 "Correct what the refusal names, such as the policy or the key of the approvals topic. The mail is tried \
@@ -186,7 +190,7 @@ fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
                 title: "a pin's tag could not be put",
                 event: "tag-refused",
                 what,
-                why: format!("Why: {}", line(reason)),
+                why: because(reason),
                 next: vec![
                     format!("Deploy by the digest of pin {pin}, not by {tag}: that may be another image."),
                     format!("Correct what the refusal names. {again}"),
@@ -217,37 +221,34 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
         Some(pin) => format!("pin {} ({})", pin.number, pin.build_tag),
         None => "no pin".to_owned(),
     };
-    let (failure, reason) = (promotion.failure.as_deref(), promotion.reason.as_deref());
-    let why = match notice {
-        Notice::GoingBack => failure.or(reason),
-        Notice::Ended | Notice::Unreachable | Notice::MailRefused | Notice::LiveDrift | Notice::TagTaken => {
-            reason.or(failure)
-        }
+    let why = match (notice, &promotion.failure, &promotion.reason) {
+        (Notice::GoingBack, Some(failure), _) | (_, Some(failure), None) => failure.to_string(),
+        (_, _, Some(reason)) => reason.to_string(),
+        (_, None, None) => NO_REASON.to_owned(),
     };
-    let why = why.unwrap_or("no reason is known");
     let rolling_back = subject.environment.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback);
     let held = format!(
         "{} is held: the next build waits for an approval that is given from now on, or for a person to release the hold.",
         subject.name
     );
     let words = |title, event, what: String, next: Vec<String>| {
-        Some(Words { title, event, what, why: format!("Why: {}", line(why)), next })
+        Some(Words { title, event, what, why: because(&why), next })
     };
     match (notice, promotion.state) {
         (Notice::GoingBack, _) => words(
-            "a release failed, going back",
+            "release failed, rolling back",
             "promotion-going-back",
             format!("{build} failed in {}. Its services go back by themselves.", subject.name),
             vec!["Nothing yet: another message tells how it ended.".to_owned()],
         ),
         (Notice::Ended, PromotionState::RolledBack) => words(
-            "a release failed and was rolled back",
+            "release failed, rolled back",
             "promotion-rolled-back",
             format!("{build} failed in {}. Its services are back; the environment has {pin}.", subject.name),
             vec!["Find out why it failed, and push a build that does not.".to_owned(), held],
         ),
         (Notice::Ended, PromotionState::Failed) => words(
-            "a release failed",
+            "release failed",
             "promotion-failed",
             format!("{build} failed in {}; the environment has {pin}.", subject.name),
             match &promotion.rollout {
@@ -299,8 +300,8 @@ fn live_drift(subject: &Subject) -> Option<Words> {
 
 fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option<Words> {
     let (title, event) = match (notice, rollback.state) {
-        (Notice::Ended, RollbackState::Incomplete) => ("a rollback is not proven", "rollback-incomplete"),
-        (Notice::Ended, RollbackState::Failed) => ("a rollback failed", "rollback-failed"),
+        (Notice::Ended, RollbackState::Incomplete) => ("rollback not proven", "rollback-incomplete"),
+        (Notice::Ended, RollbackState::Failed) => ("rollback failed", "rollback-failed"),
         (Notice::Ended, RollbackState::Requested | RollbackState::InProgress | RollbackState::Completed)
         | (
             Notice::GoingBack
@@ -312,7 +313,7 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
         ) => return None,
     };
     let target = &rollback.target;
-    let why = rollback.reason.as_deref().unwrap_or("no reason is known");
+    let why = rollback.reason.as_ref().map_or(NO_REASON.to_owned(), ToString::to_string);
     Some(Words {
         title,
         event,
@@ -323,7 +324,7 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
             target.build_tag,
             rollback.state.as_str()
         ),
-        why: format!("Why: {}", line(why)),
+        why: because(&why),
         next: vec![
             match rollback.state == RollbackState::Failed && rollback.preempted.is_none() {
                 true => "Nothing was touched: what ran before still runs.",

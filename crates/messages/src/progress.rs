@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::approval::{approvals, approved};
-use stablepin_rules::one_line::{LONGEST_REASON, one_line};
 use stablepin_rules::records::{Progress, Promotion, PromotionState, Rollout, SlotKind, Subject, Verdict};
 use stablepin_rules::words::time;
+
+use super::{NO_REASON, line};
 
 /// A step that every promotion of its environment takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,10 +63,6 @@ pub fn steps(subject: &Subject) -> Vec<ProgressStep> {
     steps
 }
 
-fn line(text: &str) -> String {
-    one_line(text, LONGEST_REASON)
-}
-
 fn step(name: &'static str, state: StepState, detail: impl Into<String>) -> ProgressStep {
     ProgressStep { name, state, detail: detail.into() }
 }
@@ -73,7 +70,7 @@ fn step(name: &'static str, state: StepState, detail: impl Into<String>) -> Prog
 /// Returns the reason of a promotion that ended without a pin.
 fn ended(promotion: &Promotion) -> Option<String> {
     let failed = promotion.state.is_terminal() && promotion.state != PromotionState::Completed;
-    failed.then(|| line(promotion.reason.as_deref().unwrap_or("no reason is known")))
+    failed.then(|| promotion.reason.as_ref().map_or(NO_REASON.to_owned(), |reason| line(&reason.to_string())))
 }
 
 fn approval(subject: &Subject, promotion: &Promotion) -> ProgressStep {
@@ -112,7 +109,7 @@ pub fn waits_for(subject: &Subject) -> String {
             format!(
                 "waits: {} is held ({}) until somebody approves it anew",
                 subject.name,
-                line(&hold.reason)
+                line(&hold.reason.to_string())
             )
         }
         (None, None, None) => "begins within a minute".to_owned(),
@@ -121,16 +118,15 @@ pub fn waits_for(subject: &Subject) -> String {
 
 fn deployment(subject: &Subject, promotion: &Promotion) -> ProgressStep {
     const NAME: &str = "Deployed";
+    if let (Some(failure), PromotionState::InProgress) = (&promotion.failure, promotion.state) {
+        let detail = format!("{}. The services go back by themselves", line(&failure.to_string()));
+        return step(NAME, StepState::Failed, detail);
+    }
     match (&promotion.rollout, promotion.state) {
         (_, PromotionState::Pending) => step(NAME, StepState::Now, waits_for(subject)),
         (None, PromotionState::InProgress) if promotion.pin.is_none() => {
             let problem = subject.operation.as_ref().and_then(|operation| operation.problem.as_deref());
             step(NAME, StepState::Now, problem.map_or("looking at the services".to_owned(), line))
-        }
-        (Some(_), PromotionState::InProgress) if promotion.failure.is_some() => {
-            let failure = line(promotion.failure.as_deref().unwrap_or_default());
-            let failure = failure.trim_end_matches('.');
-            step(NAME, StepState::Failed, format!("{failure}. The services go back by themselves"))
         }
         (Some(rollout), PromotionState::InProgress) if promotion.pin.is_none() => {
             let state =

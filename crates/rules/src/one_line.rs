@@ -66,10 +66,24 @@ pub fn cut(text: &mut String, most: usize) {
     }
 }
 
+/// Returns a text from AWS as it is kept: without the full stop at its end, because our sentence
+/// continues after it, and cut to at most `most` characters.
+pub fn clause(text: &str, most: usize) -> String {
+    let mut text = text.trim_end_matches('.').to_owned();
+    cut(&mut text, most);
+    text
+}
+
 /// Returns the text, cut to the [longest](LONGEST_TEXT) that is kept.
 pub fn bounded(mut text: String) -> String {
     cut(&mut text, LONGEST_TEXT);
     text
+}
+
+/// Adds a full stop unless the text already ends with a punctuation mark.
+pub fn ended(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{text}{end}")
 }
 
 /// Returns a person's reason on one line. None if nothing visible is left.
@@ -178,6 +192,14 @@ mod tests {
         assert_eq!(one_line("éééééé", 5), "éééé…");
         assert_eq!(reason(&"x".repeat(2000)).unwrap().chars().count(), LONGEST_REASON);
         assert_eq!(reason(" \r\n\u{202e}\u{200b} "), None);
+    }
+
+    #[test]
+    fn clause_has_no_stop_and_is_cut() {
+        assert_eq!(clause("Tasks failed to start.", 100), "Tasks failed to start");
+        assert_eq!(clause("it failed: no capacity", 100), "it failed: no capacity");
+        assert_eq!(clause(&"x".repeat(20), 10), format!("xxx{CUT}"));
+        assert_eq!((ended("it failed"), ended("why?")), ("it failed.".to_owned(), "why?".to_owned()));
     }
 
     proptest! {

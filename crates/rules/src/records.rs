@@ -6,6 +6,7 @@ mod environment;
 mod operation;
 mod pin;
 mod promotion;
+mod reason;
 mod rollback;
 mod rollout;
 mod subject;
@@ -17,6 +18,10 @@ pub use operation::{DriftReport, Lease, Notice, Operation, Repair, Work};
 pub use pin::{Current, NotPut, Pin, TakenTag};
 pub use promotion::{
     ApprovalRequest, Promotion, PromotionState, RefusedBuildTag, RefusedMail, Verdict, Vote,
+};
+pub(crate) use reason::revert_goal;
+pub use reason::{
+    Aftermath, Blocker, HoldReason, LeftBehind, PromotionReason, RollbackReason, RolloutFailure,
 };
 pub use rollback::{Backup, Rollback, RollbackState, Target};
 pub(crate) use rollout::look_again;

@@ -19,7 +19,7 @@ use crate::caller::Caller;
 use crate::containing_index::ContainingIndex;
 use crate::effect::{Effect, Outcome};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
-use crate::one_line::bounded;
+use crate::one_line::{LONGEST_TEXT, bounded, clause};
 use crate::operation_id::OperationId;
 use crate::pending_effects::{MAX_NOTIFY_FAILURES, drift_notice_at, notification_due_at, remaining_effects};
 use crate::pin_number::PinNumber;
@@ -303,7 +303,7 @@ impl Transition {
     fn problem(&mut self, text: &str) {
         if let Some(operation) = &mut self.change.after.operation {
             operation.failures = operation.failures.saturating_add(u32::from(!self.failed));
-            operation.problem = Some(bounded(text.to_owned()));
+            operation.problem = Some(clause(text, LONGEST_TEXT));
             self.pause = Some(pause_after(operation.failures));
         }
         self.failed = true;
@@ -356,14 +356,6 @@ impl Transition {
             Some(Work::Promotion(_)) => promotion::stable_tagged(self),
             Some(Work::Rollback(_)) => rollback::stable_tagged(self),
             Some(Work::Repair(_) | Work::LiveDrift(_)) | None => {}
-        }
-    }
-
-    /// Appends the problem of the pin's tag, if there is one.
-    fn with_tag_problem(&self, said: String) -> String {
-        match &self.change.after.environment.tag_taken {
-            None => said,
-            Some(taken) => format!("{said}; {}", taken.words()),
         }
     }
 
@@ -489,9 +481,8 @@ impl Transition {
 
     /// Sets a hold: automation leaves the environment alone from now on.
     fn hold(&mut self, hold: Hold) {
-        let hold = Hold { reason: bounded(hold.reason), ..hold };
         let held = self.change.after.environment.hold.is_some();
-        let (by, reason) = (hold.by, hold.reason.clone());
+        let (by, reason) = (hold.by, hold.reason.to_string());
         self.change.after.environment.hold = Some(hold);
         if !held {
             self.audit(AuditEntry {

@@ -5,12 +5,14 @@ mod standing;
 
 use maud::{Markup, PreEscaped, html};
 use stablepin_api_types::{DecisionStatus, StepAnswer};
-use stablepin_http::page::{Page, ended, line, sentence};
+use stablepin_http::page::{Page, line, sentence};
 use stablepin_http::{Response, json};
 use stablepin_messages::progress::steps;
+use stablepin_messages::{build_facts, environment_notes, place_facts};
 use stablepin_rules::application::Step;
 use stablepin_rules::approval::approvals;
 use stablepin_rules::facts::{Facts, facts};
+use stablepin_rules::one_line::ended;
 use stablepin_rules::records::{Subject, Token};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::words::time;
@@ -85,7 +87,7 @@ pub(crate) fn question(
                     (others.len()) " of " (policy.approval.required) " needed." }
             }
             (table(&shown))
-            @for note in &shown.notes { p.note { (note) } }
+            @for note in environment_notes(&shown) { p.note { (note) } }
             form method="post" action=(place.path) autocomplete="off" {
                 input type="hidden" name="t" value=(place.secret);
                 input type="hidden" name="facts" value=(shown.hash());
@@ -195,12 +197,12 @@ pub(crate) fn internal_error(request_id: &str) -> Response {
 }
 
 /// Renders the facts that the approver decides on.
-fn table(shown: &Facts) -> Markup {
+fn table(facts: &Facts<'_>) -> Markup {
     html! {
         dl {
-            @for fact in &shown.facts {
+            @for fact in place_facts(facts).into_iter().chain(build_facts(facts)) {
                 dt { (fact.name) }
-                dd { @if fact.is_literal { code { (line(&fact.value)) } } @else { (line(&fact.value)) } }
+                dd { @if fact.is_literal { code { (fact.value) } } @else { (fact.value) } }
             }
         }
     }

@@ -77,8 +77,9 @@ async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Resu
             failed(request, &error, &what)
         }
     })?;
-    if let Some(rollback) = after.rollback().filter(|rollback| rollback.state == RollbackState::Failed) {
-        let reason = rollback.reason.as_deref().unwrap_or("nothing was touched").trim_end_matches('.');
+    let words = after.rollback().and_then(|rollback| rollback.reason.as_ref()).map(ToString::to_string);
+    if after.rollback().is_some_and(|rollback| rollback.state == RollbackState::Failed) {
+        let reason = words.as_deref().unwrap_or("nothing was touched");
         let detail = format!("{reason}. Correct that and ask again; {follow} has the record");
         return Err(Problem::new(409, "rollback-failed", "The rollback failed", detail));
     }

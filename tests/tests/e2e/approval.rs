@@ -446,7 +446,7 @@ fn status_shows_the_progress_of_a_promotion() {
     app.settled(&digest);
     let before = app.everything();
     let open = link.status().json("status").expect("JSON");
-    assert_eq!((&open["title"], &open["over"]), (&json!("Not decided yet"), &json!(false)));
+    assert_eq!((&open["title"], &open["over"]), (&json!("Waiting for approval"), &json!(false)));
     assert_eq!(open["steps"][0], json!({ "name": "Approved", "state": "now", "detail": "0 of 1 needed" }));
     assert_eq!(app.everything(), before);
     link.approve();

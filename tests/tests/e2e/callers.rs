@@ -44,7 +44,7 @@ fn pusher_known_from_cloudtrail_cannot_approve() {
     let arn = format!("arn:aws:iam::000000000000:user/{}", app.approver("lead"));
     trail_tells(&app, "main", &digest, &arn);
     until("the pusher", || (pushers(&app, &lead) == [arn.clone()]).then_some(()));
-    assert!(deputy.get().text().contains(&format!("a push by {arn}, as CloudTrail recorded")));
+    assert!(deputy.get().text().contains(&format!("<dt>Pushed by</dt><dd>{arn}</dd>")));
     lead.approve();
     assert_eq!(app.pins(), [], "the lead pushed it and must not approve it");
     assert_eq!(deputy.approve().status, 200);
@@ -62,7 +62,7 @@ fn cloudtrail_record_that_precedes_its_push_is_kept() {
     let link = app.link(&digest);
     assert_eq!(pushers(&app, &link), [PIPELINE]);
     let mails = app.mails("lead");
-    assert!(mails[0].body.contains(&format!("a push by {PIPELINE}, as CloudTrail recorded")), "{}", mails[0]);
+    assert!(mails[0].body.contains(&format!("Pushed by: {PIPELINE}")), "{}", mails[0]);
 }
 
 #[test]

@@ -99,8 +99,8 @@ fn release_with_a_crashing_container_is_rolled_back() {
     assert_eq!(environment["hold"]["by"], record["id"], "automation must leave it alone: {environment}");
     until("both notices", || (app.notices().len() == 2).then_some(()));
     let said = notices(&app);
-    assert!(said[0].ends_with("a release failed, going back"), "{said:?}");
-    assert!(said[1].ends_with("a release failed and was rolled back"), "{said:?}");
+    assert!(said[0].ends_with("release failed, rolling back"), "{said:?}");
+    assert!(said[1].ends_with("release failed, rolled back"), "{said:?}");
 
     // The approver of the fix sees on the page that the environment is held.
     let fix = app.push_runnable("main", &Spec::new("3"));
@@ -165,7 +165,7 @@ fn missing_service_is_refused_before_any_change() {
     let build = app.push_runnable("main", &Spec::new("1"));
     let record = promoted(&app, &build);
     assert_eq!(record["state"], "Failed", "{record}");
-    let said = record["reason"].as_str().unwrap_or_default();
+    let said = app.reason(&record);
     assert!(said.starts_with("nothing was touched: there is no service"), "{said}");
     assert_eq!(service.running(), [old]);
     assert_eq!(

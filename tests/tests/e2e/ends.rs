@@ -14,10 +14,6 @@ use stablepin_tests::{Release, until};
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 const PAST: &str = "2026-01-01T00:00:00Z";
 
-fn reason(record: &Value) -> &str {
-    record["reason"].as_str().unwrap_or_default()
-}
-
 /// Asserts the number of pins, that the promotion holds the environment, and that no work has its
 /// slot.
 #[track_caller]
@@ -35,13 +31,13 @@ fn notice_titles(release: &Release) -> Vec<String> {
     all.iter().map(|title| title.rsplit(": ").next().unwrap_or_default().to_owned()).collect()
 }
 
-const WENT_BACK: [&str; 2] = ["a release failed, going back", "a release failed and was rolled back"];
+const WENT_BACK: [&str; 2] = ["release failed, rolling back", "release failed, rolled back"];
 
 /// Asserts that the release failed and that Stablepin rolled every service back to pin 1.
 #[track_caller]
 fn is_back_at_the_pin(release: &Release, record: &Value, services: &[&str], why: &str) {
     assert_eq!(record["state"], "RolledBack", "{record:#}");
-    assert!(reason(record).contains(why), "{record:#}");
+    assert!(release.app.reason(record).contains(why), "{record:#}");
     for service in services {
         release.runs(service, &release.before);
     }
@@ -67,8 +63,8 @@ fn stablepin_accepts_a_breaker_rollback_to_the_pin() {
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
-    assert!(reason(&record).contains("the circuit breaker threshold was exceeded"), "{record:#}");
-    assert!(reason(&record).contains("ECS went back by itself, to pin 1"), "{record:#}");
+    assert!(release.app.reason(&record).contains("the circuit breaker threshold was exceeded"), "{record:#}");
+    assert!(release.app.reason(&record).contains("ECS went back by itself, to pin 1"), "{record:#}");
     release.runs("web", &release.before);
     assert_eq!(release.ecs.count("UpdateService"), 1, "Stablepin does not disturb the rollback of ECS");
     is_held(&release, 1);
@@ -168,7 +164,10 @@ fn rollback_does_not_replace_a_deployment_by_others() {
         release.service("web").deploys_meanwhile(&release.image(ELSE));
         let record = release.ends();
         assert_eq!(record["state"], "Failed", "{case}: {record:#}");
-        assert!(reason(&record).contains("somebody else has begun a deployment meanwhile"), "{record:#}");
+        assert!(
+            release.app.reason(&record).contains("somebody else has begun a deployment meanwhile"),
+            "{record:#}"
+        );
         release.runs("web", ELSE);
         is_held(&release, usize::from(case != "first"));
     }
@@ -228,7 +227,7 @@ fn stablepin_accepts_an_alarm_rollback_to_the_pin() {
     release.new_service("web").alarms(&["cpu"], true).create().will(DeploymentOutcome::AlarmFires);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
-    assert!(reason(&record).contains("alarms were triggered"), "{record:#}");
+    assert!(release.app.reason(&record).contains("alarms were triggered"), "{record:#}");
     release.runs("web", &release.before);
     assert_eq!(release.ecs.count("UpdateService"), 1);
 }
@@ -340,8 +339,8 @@ fn stablepin_rolls_back_after_the_deadline() {
 #[track_caller]
 fn is_left_to_others(release: &Release, record: &Value, updates: usize) {
     assert_eq!(record["state"], "Failed", "{record:#}");
-    assert!(reason(record).contains("took the place of ours"), "{record:#}");
-    assert!(reason(record).contains("is not ours: it was not touched"), "{record:#}");
+    assert!(release.app.reason(record).contains("took the place of ours"), "{record:#}");
+    assert!(release.app.reason(record).contains("is not ours: it was not touched"), "{record:#}");
     assert_eq!(release.ecs.count("UpdateService"), updates);
     is_held(release, 1);
     release.runs("web", ELSE);
@@ -354,7 +353,7 @@ fn superseding_deployment_is_left_alone() {
     release.service("web").deploys_meanwhile(&release.image(ELSE));
     let record = release.ends();
     is_left_to_others(&release, &record, 1);
-    assert_eq!(notice_titles(&release), ["a release failed"]);
+    assert_eq!(notice_titles(&release), ["release failed"]);
 }
 
 #[test]
@@ -364,9 +363,9 @@ fn other_services_roll_back_when_one_is_superseded() {
     release.service("web").deploys_meanwhile(&release.image(ELSE));
     let record = release.ends();
     is_left_to_others(&release, &record, 3);
-    assert!(reason(&record).ends_with("Every other service is back"), "{record:#}");
+    assert!(release.app.reason(&record).ends_with("Every other service is back"), "{record:#}");
     release.runs("worker", &release.before);
-    assert_eq!(notice_titles(&release), ["a release failed, going back", "a release failed"]);
+    assert_eq!(notice_titles(&release), ["release failed, rolling back", "release failed"]);
 }
 
 #[test]
@@ -398,9 +397,12 @@ fn desired_count_of_zero_pins_nothing() {
     SERVICES.iter().for_each(|name| drop(release.new_service(name).desired(0).create()));
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Failed", "{record:#}");
-    assert!(reason(&record).starts_with("nothing proven: the desired count is 0 everywhere"), "{record:#}");
+    assert!(
+        release.app.reason(&record).starts_with("nothing proven: the desired count is 0 everywhere"),
+        "{record:#}"
+    );
     is_held(&release, 1);
-    assert_eq!(notice_titles(&release), ["a release failed"]);
+    assert_eq!(notice_titles(&release), ["release failed"]);
     let stable = release.app.tag(&release.app.plan.stable_tag);
     assert_eq!(stable, Some(release.before.clone()), "the stable tag was not moved");
 }
@@ -412,8 +414,8 @@ fn other_controllers_are_refused_before_any_change() {
         release.new_service("worker").controller(controller).create();
         let record = release.runs_its_course();
         assert_eq!(record["state"], "Failed", "{record:#}");
-        assert!(reason(&record).starts_with("nothing was touched"), "{record:#}");
-        assert!(reason(&record).contains("CodeDeploy or an external controller"), "{record:#}");
+        assert!(release.app.reason(&record).starts_with("nothing was touched"), "{record:#}");
+        assert!(release.app.reason(&record).contains("CodeDeploy or an external controller"), "{record:#}");
         let changes = ["RegisterTaskDefinition", "UpdateService"].map(|call| release.ecs.count(call));
         assert_eq!(changes, [0, 0], "{controller:?}");
         assert!(release.app.environment()["hold"].is_null(), "a refusal holds nothing");
@@ -461,7 +463,10 @@ fn stablepin_accepts_an_ecs_rollback_of_a_first_release() {
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
-    assert!(reason(&record).contains("ECS went back by itself, to what ran before"), "{record:#}");
+    assert!(
+        release.app.reason(&record).contains("ECS went back by itself, to what ran before"),
+        "{record:#}"
+    );
     release.runs("web", &release.before);
     assert_eq!(release.ecs.count("UpdateService"), 1);
     is_held(&release, 0);

@@ -13,7 +13,7 @@ const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
 #[track_caller]
 fn is_no_success(release: &Release, record: &Value, state: &str, why: &str) {
     assert_eq!(record["state"], state, "{record:#}");
-    assert!(record["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{record:#}");
+    assert!(release.app.reason(record).contains(why), "{record:#}");
     assert_eq!(release.app.pins(), [(1, release.before.clone())], "the failed release is no pin");
     let stable = release.app.tag(&release.app.plan.stable_tag);
     assert_eq!(stable.as_ref(), Some(&release.before), "the stable tag was not moved");
@@ -288,7 +288,7 @@ fn dead_container_of_a_running_task_is_no_success() {
         web.a_container_ends("worker", exit_code, "OutOfMemoryError: Container killed due to memory usage");
         let record = release.ends();
         assert_eq!(record["state"], state, "{record:#}");
-        let reason = record["reason"].as_str().unwrap_or_default();
+        let reason = release.app.reason(&record);
         let exit = format!("exited with {exit_code}: OutOfMemoryError");
         assert_eq!(reason.contains(&exit), exit_code != 0, "{record:#}");
     }

@@ -37,10 +37,6 @@ const REFUSALS: [(&str, (u16, &str, &str)); 4] = [
     ("UpdateService", NO_PARAMETER),
 ];
 
-fn reason(record: &Value) -> &str {
-    record["reason"].as_str().unwrap_or_default()
-}
-
 /// The titles of the notices that people received, and the whole text of all notices.
 fn sent_notices(release: &Release) -> (Vec<String>, String) {
     let notices = release.app.notices();
@@ -70,13 +66,14 @@ fn refused_release_ends_without_a_change() {
         release.begin();
         let record = release.looks();
         assert_eq!(record["state"], "Failed", "{call} {refusal:?}: {record:#}");
-        assert!(reason(&record).starts_with("nothing was touched: "), "{record:#}");
-        assert!(reason(&record).contains(refusal.1) && reason(&record).contains(refusal.2), "{record:#}");
-        assert_eq!(reason(&record).contains("PassRoleArns"), refusal == NO_PASS_ROLE, "{record:#}");
+        let said = release.app.reason(&record);
+        assert!(said.starts_with("nothing was touched: "), "{said}");
+        assert!(said.contains(refusal.1) && said.contains(refusal.2.trim_end_matches('.')), "{said}");
+        assert_eq!(said.contains("PassRoleArns"), refusal == NO_PASS_ROLE, "{said}");
         is_untouched(&release, &release.before, 1);
         release.looks();
         let (titles, words) = sent_notices(&release);
-        assert_eq!(titles, ["a release failed"]);
+        assert_eq!(titles, ["release failed"]);
         assert!(words.contains("Nothing was touched") && words.contains("Correct what is named"), "{words}");
         assert!(!words.contains("is held") && !words.contains("go back"), "{words}");
         assert!(release.has_ended());
@@ -125,7 +122,7 @@ fn updated_service_goes_back_when_another_is_refused() {
     release.ecs.keeps_refusing("UpdateService", "worker", NO_UPDATE);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
-    assert!(reason(&record).contains(NO_UPDATE.2), "{record:#}");
+    assert!(release.app.reason(&record).contains(NO_UPDATE.2), "{record:#}");
     SERVICES.iter().for_each(|service| release.runs(service, &release.before));
     assert_eq!(release.app.environment()["hold"]["by"], record["id"]);
     assert_eq!(release.service("worker").service_deployments().len(), 1, "the worker was never updated");
@@ -145,7 +142,8 @@ fn refused_way_back_quotes_the_refusal() {
     release.looks();
     let record = release.looks();
     assert_eq!(record["state"], "Failed", "{record:#}");
-    assert!(reason(&record).contains("Going back did not work") && reason(&record).contains(NO_UPDATE.2));
+    let said = release.app.reason(&record);
+    assert!(said.contains("Going back did not work") && said.contains(NO_UPDATE.2), "{said}");
     assert_eq!(
         release.app.environment()["hold"]["by"],
         record["id"],
@@ -171,15 +169,18 @@ fn rollback_answer_quotes_the_refusal() {
             "{body:#}"
         );
         let detail = body["detail"].as_str().unwrap_or_default();
-        assert!(detail.contains("nothing was touched") && detail.contains(refusal.2), "{body:#}");
+        assert!(
+            detail.contains("nothing was touched") && detail.contains(refusal.2.trim_end_matches('.')),
+            "{body:#}"
+        );
         assert_eq!(detail.contains("PassRoleArns"), refusal == NO_PASS_ROLE, "{body:#}");
         let record = release.record();
         assert_eq!(record["state"], "Failed", "{record:#}");
-        assert!(reason(&record).contains(refusal.2), "{record:#}");
+        assert!(release.app.reason(&record).contains(refusal.2.trim_end_matches('.')), "{record:#}");
         is_untouched(&release, &release.before, 2);
         release.looks();
         let (titles, words) = sent_notices(&release);
-        assert_eq!(titles, ["a rollback failed"]);
+        assert_eq!(titles, ["rollback failed"]);
         assert!(words.contains("Nothing was touched"), "{words}");
     }
 }
@@ -197,11 +198,11 @@ fn rollback_refused_later_is_reported_at_once() {
     assert!(run.hit, "{:?}", run.requests);
     release.ecs.keeps_refusing("RegisterTaskDefinition", "", NO_PASS_ROLE);
     let record = release.looks();
-    assert!(reason(&record).contains(NO_PASS_ROLE.2), "{record:#}");
+    assert!(release.app.reason(&record).contains(NO_PASS_ROLE.2), "{record:#}");
     // The killed call may have changed the service, which the rollback cannot know.
     assert_eq!(record["state"], "Incomplete", "{record:#}");
     let (titles, words) = sent_notices(&release);
-    assert_eq!(titles, ["a rollback is not proven"]);
+    assert_eq!(titles, ["rollback not proven"]);
     assert!(words.contains("PassRoleArns"), "{words}");
 }
 
@@ -236,7 +237,7 @@ fn refused_build_tag_is_reported_and_ends_the_promotion() {
     });
     let promotion = app.promotions().pop().expect("a promotion");
     assert_eq!(promotion["digest"], digest.as_str());
-    let said = reason(&promotion);
+    let said = app.reason(&promotion);
     assert!(said.starts_with("nothing was touched: could not put the tag") && said.contains("AccessDenied"));
     app.tick();
     let notices = app.notices();
@@ -261,7 +262,7 @@ fn refused_stable_tag_is_reported_and_keeps_the_pin() {
         app.promotions().iter().any(|one| one["state"] == "Completed")
     });
     let promotion = app.promotions().pop().expect("a promotion");
-    let said = reason(&promotion);
+    let said = app.reason(&promotion);
     assert!(said.contains("of pin 1 could not be put") && said.contains("AccessDenied"), "{said}");
     assert_eq!((app.pins(), app.tag(&app.plan.stable_tag)), (vec![(1, digest)], None));
     app.tick();

@@ -234,7 +234,7 @@ impl Demo<'_> {
         self.claims.equal(
             "the same link has nothing left to decide",
             &seen,
-            &(409, "Approved, and pinned"),
+            &(409, "Approved and pinned"),
         )?;
         self.claims.equal("pressing again is refused: 409", &self.press(build)?.status, &409)?;
         let number = &self.environment_record()?["pin"]["number"];

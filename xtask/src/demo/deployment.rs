@@ -64,7 +64,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         let stored = self.witness.record(&format!("CONFIG#{APPLICATION}"), "CONFIG")?;
         self.claims.equal("the table holds the file as it was sent", &stored["text"], file.as_str())?;
         let hold = self.environment_record()?["hold"]["reason"].take();
-        note(format!("still held: {}", hold.as_str().unwrap_or("no")));
+        note(format!("still held: {hold}"));
         Ok(port)
     }
 

@@ -21,7 +21,7 @@ impl Demo<'_> {
 
     pub(super) fn answers_500(&self, number: usize, live: &PushedBuild, port: u16) -> Result<()> {
         let failed = self.fails(number, live)?;
-        let failure = failed["failure"].as_str().unwrap_or_default();
+        let failure = failed["failure"]["reported"].as_str().unwrap_or_default();
         self.claims.equal("the endpoint's answer is why", &failure.contains("status 500"), &true)?;
         let (health, _) = self.witness.ask(port, "/health");
         self.claims.equal(&format!("port {port} answers 200 again"), &health, &200)
@@ -38,12 +38,12 @@ impl Demo<'_> {
             &promotion["state"],
             "RolledBack",
         )?;
-        note(format!("why: {}", promotion["failure"].as_str().unwrap_or_default()));
+        note(format!("why: {}", promotion["failure"]["reported"].as_str().unwrap_or_default()));
         self.had_gone_out(&build, &promotion)?;
         self.is_live(&format!("one container runs build {} again, and is well", live.number), live)?;
         self.is_as_before(&before, live)?;
         self.is_held_by(&build)?;
-        self.notices_came(&build, ["a release failed, going back", "a release failed and was rolled back"])?;
+        self.notices_came(&build, ["release failed, rolling back", "release failed, rolled back"])?;
         Ok(promotion)
     }
 
@@ -74,7 +74,7 @@ impl Demo<'_> {
 
     pub(super) fn is_held_by(&self, build: &PushedBuild) -> Result<()> {
         let hold = self.environment_record()?["hold"].take();
-        let reason = hold["reason"].as_str().unwrap_or_default();
+        let reason = hold["reason"]["release-failed"]["reported"].as_str().unwrap_or_default();
         self.claims.equal(&format!("the environment is held: {reason}"), &hold["by"], build.promotion()?)
     }
 

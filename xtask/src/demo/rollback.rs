@@ -188,8 +188,8 @@ impl Demo<'_> {
     fn is_held(&self, id: &str) -> Result<()> {
         let record = self.environment_record()?;
         let hold = &record["hold"];
-        let reason = hold["reason"].as_str().unwrap_or_default();
-        self.claims.equal(&format!("the environment is held: {reason}"), &hold["by"], id)?;
+        let pin = &hold["reason"]["rollback"];
+        self.claims.equal(&format!("the environment is held: rollback to pin {pin}"), &hold["by"], id)?;
         self.claims.equal("and its one rollout slot is free again", &record["slot"], &Value::Null)
     }
 

@@ -3,14 +3,17 @@
 use insta::assert_snapshot;
 use stablepin_rules::application::Step;
 use stablepin_rules::audit::Actor;
-use stablepin_rules::records::{ApprovalRequest, Freeze, Hold, Subject, TokenHash, Work};
+use stablepin_rules::records::{
+    ApprovalRequest, Freeze, Hold, HoldReason, RolloutFailure, Subject, TokenHash, Work,
+};
 
 use super::fixtures::{LINK, application, at, code, id, lead, mail, promotion, pushed, with_a_pin};
 use crate::question;
 
 fn held(mut subject: Subject, reason: &str) -> Subject {
-    let (since, reason) = (at("2025-07-17T09:15:00Z"), reason.to_owned());
-    subject.environment.hold = Some(Hold { since, reason, by: id() });
+    let failure = RolloutFailure::Reported(reason.to_owned());
+    let reason = HoldReason::ReleaseFailed(failure);
+    subject.environment.hold = Some(Hold { since: at("2025-07-17T09:15:00Z"), reason, by: id() });
     subject
 }
 
@@ -27,13 +30,12 @@ fn approval_request_for_the_first_build() {
     web has a new build for production. Do you approve it as the stable version?
 
     Build:     production-20250717-143052-a1a1a1a1
-    Commit:    not known
+    Commit:    unknown
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
-    Size:      not known: it has one for each platform
+    Size:      different for each platform
     Pushed:    web:main, 2025-07-17 14:30 UTC
-    Asked by:  a push; the registry does not say whose
+    Pushed by: unknown, no CloudTrail trail
     Replaces:  nothing: it would be the first pin
-    Verdicts:  none: signature, scan and checks are not asked for
 
     Look at it and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
@@ -58,9 +60,8 @@ fn approval_request_names_the_replaced_pin() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      12.3 MB, 345.6 kB more than pin 6
     Pushed:    web:v1.2.3, 2025-07-17 14:30 UTC
-    Asked by:  a push; the registry does not say whose
+    Pushed by: unknown, no CloudTrail trail
     Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
-    Verdicts:  none: signature, scan and checks are not asked for
 
     Look at it and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
@@ -86,9 +87,8 @@ fn approval_request_shows_the_hold() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      12.3 MB, 345.6 kB more than pin 6
     Pushed:    web:main, 2025-07-17 14:30 UTC
-    Asked by:  a push; the registry does not say whose
+    Pushed by: unknown, no CloudTrail trail
     Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
-    Verdicts:  none: signature, scan and checks are not asked for
 
     production is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.
 
@@ -114,6 +114,27 @@ fn approval_request_shows_the_freeze_and_the_requester() {
     assert_snapshot!(shown.collect::<Vec<_>>().join("\n"), @"
     Asked by:  arn:aws:iam::111122223333:role/lead, by a signed request
     production is frozen since 2025-07-17 09:15 UTC (autumn sale). What you approve waits for its end.
+    ");
+}
+
+#[test]
+fn mail_names_five_pushers_and_compares_sizes() {
+    let shown = |pushers: usize, bytes: u64| {
+        let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
+        promotion(&mut subject).build.size_bytes = Some(bytes);
+        promotion(&mut subject).pushers =
+            (0..pushers).map(|n| format!("arn:aws:iam::111122223333:user/ci-{n}")).collect();
+        let text = mail(&subject);
+        let lines = text.lines().filter(|line| line.starts_with("Size") || line.starts_with("Pushed by"));
+        lines.collect::<Vec<_>>().join("\n").replace("arn:aws:iam::111122223333:user/", "")
+    };
+    assert_snapshot!(shown(1, 12_000_000), @"
+    Size:      12.0 MB, the same as pin 6
+    Pushed by: ci-0
+    ");
+    assert_snapshot!(shown(6, 11_000_000), @"
+    Size:      11.0 MB, 1.0 MB less than pin 6
+    Pushed by: ci-0, ci-1, ci-2, ci-3, ci-4 and others
     ");
 }
 
@@ -176,6 +197,7 @@ fn hostile_text_stays_on_its_line_in_a_mail() {
     assert_snapshot!(shown.join("\n"), @r#"
     Commit:    ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>
     Pushed:    web:_x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-, 2025-07-17 14:30 UTC
+    Pushed by: unknown, no CloudTrail trail
     production is held since 2025-07-17 09:15 UTC (ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…). Your approval releases the hold.
     "#);
 }
@@ -232,9 +254,8 @@ fn approval_request_for_the_newest_of_many_builds() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      12.3 MB
     Pushed:    web:main, 2025-07-17 14:30 UTC
-    Asked by:  a push; the registry does not say whose
+    Pushed by: unknown, no CloudTrail trail
     Replaces:  nothing: it would be the first pin
-    Verdicts:  none: signature, scan and checks are not asked for
 
     Look at it and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET

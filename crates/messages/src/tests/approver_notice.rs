@@ -27,7 +27,7 @@ fn refused_approval_mail_says_what_to_correct() {
 
     production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and SNS refuses the mail to lead, second.
 
-    Why: could not publish to arn:aws:sns:eu-west-1:111122223333:approvals for lead (Publish): AuthorizationError: f is not authorized to perform: SNS:Publish (HTTP 403)
+    Why: could not publish to arn:aws:sns:eu-west-1:111122223333:approvals for lead (Publish): AuthorizationError: f is not authorized to perform: SNS:Publish (HTTP 403).
 
     What to do:
     - Correct what the refusal names, such as the policy or the key of the approvals topic. The mail is tried again once an hour, until 2025-07-20 14:30 UTC.

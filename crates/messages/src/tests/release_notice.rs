@@ -6,8 +6,8 @@ use stablepin_rules::audit::Actor;
 use stablepin_rules::build_tag::BuildTag;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Destination, Live, Notice, Progress, PromotionState, Rollback, RollbackState, Rollout, ServiceRollout,
-    Slot, SlotKind, Subject, Target, Work,
+    Destination, Live, Notice, Progress, PromotionState, Rollback, RollbackReason, RollbackState, Rollout,
+    RolloutFailure, ServiceRollout, Slot, SlotKind, Subject, Target, Work,
 };
 
 use super::fixtures::{application, at, digest, id, pushed, with_a_pin};
@@ -26,7 +26,7 @@ fn ended(state: PromotionState, progress: Progress, failure: &str) -> Subject {
     };
     let service = ServiceName::parse("prod/web").unwrap();
     promotion.state = state;
-    promotion.failure = Some(failure.to_owned());
+    promotion.failure = Some(RolloutFailure::Reported(failure.to_owned()));
     promotion.rollout = Some(Rollout {
         destination: Destination::Digest { digest: digest(0xa1) },
         services: vec![ServiceRollout { progress, ..ServiceRollout::waiting(service, before) }],
@@ -48,21 +48,21 @@ fn write_notice(subject: &Subject, of: Notice) -> String {
     format!("Subject: {}\n\n{}\n{content:#}", written.mail.subject, written.mail.body)
 }
 
-const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start.";
+const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start";
 
 #[test]
 fn notice_of_a_release_that_rolls_back() {
     let crashed =
-        Progress::Failed { reason: "ECS deployment circuit breaker: tasks failed to start.".to_owned() };
+        Progress::Failed { reason: "ECS deployment circuit breaker: tasks failed to start".to_owned() };
     assert_snapshot!(write_notice(&ended(PromotionState::InProgress, crashed, CRASHED), Notice::GoingBack), @r#"
-    Subject: web production: a release failed, going back
+    Subject: web production: release failed, rolling back
 
     production-20250717-143052-a1b2c3d4 failed in production. Its services go back by themselves.
 
     Why: prod/web: ECS deployment circuit breaker: tasks failed to start.
 
     Services:
-    - prod/web: ECS deployment circuit breaker: tasks failed to start.
+    - prod/web: ECS deployment circuit breaker: tasks failed to start
 
     What to do:
     - Nothing yet: another message tells how it ended.
@@ -70,12 +70,12 @@ fn notice_of_a_release_that_rolls_back() {
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
-      "description": "production-20250717-143052-a1b2c3d4 failed in production. Its services go back by themselves.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: ECS deployment circuit breaker: tasks failed to start.",
+      "description": "production-20250717-143052-a1b2c3d4 failed in production. Its services go back by themselves.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: ECS deployment circuit breaker: tasks failed to start",
       "nextSteps": [
         "Nothing yet: another message tells how it ended."
       ],
       "textType": "client-markdown",
-      "title": "web production: a release failed, going back"
+      "title": "web production: release failed, rolling back"
     }
     "#);
 }
@@ -84,7 +84,7 @@ fn notice_of_a_release_that_rolls_back() {
 fn notice_of_a_rolled_back_release() {
     let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
     assert_snapshot!(write_notice(&ended(PromotionState::RolledBack, proven, CRASHED), Notice::Ended), @r#"
-    Subject: web production: a release failed and was rolled back
+    Subject: web production: release failed, rolled back
 
     production-20250717-143052-a1b2c3d4 failed in production. Its services are back; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
 
@@ -106,7 +106,7 @@ fn notice_of_a_rolled_back_release() {
         "production is held: the next build waits for an approval that is given from now on, or for a person to release the hold."
       ],
       "textType": "client-markdown",
-      "title": "web production: a release failed and was rolled back"
+      "title": "web production: release failed, rolled back"
     }
     "#);
 }
@@ -116,11 +116,11 @@ fn notice_of_a_superseded_release() {
     let taken = Progress::Superseded { reason: "another deployment took the place of ours".to_owned() };
     let why = "prod/web: another deployment took the place of ours";
     assert_snapshot!(write_notice(&ended(PromotionState::Failed, taken, why), Notice::Ended), @r#"
-    Subject: web production: a release failed
+    Subject: web production: release failed
 
     production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
 
-    Why: prod/web: another deployment took the place of ours
+    Why: prod/web: another deployment took the place of ours.
 
     Services:
     - prod/web: another deployment took the place of ours
@@ -133,14 +133,14 @@ fn notice_of_a_superseded_release() {
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
-      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: prod/web: another deployment took the place of ours\n\n• prod/web: another deployment took the place of ours",
+      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: prod/web: another deployment took the place of ours.\n\n• prod/web: another deployment took the place of ours",
       "nextSteps": [
         "Look at the services now: what runs may not be the pin.",
         "Roll back with to = \"stable\", if it is not.",
         "production is held: the next build waits for an approval that is given from now on, or for a person to release the hold."
       ],
       "textType": "client-markdown",
-      "title": "web production: a release failed"
+      "title": "web production: release failed"
     }
     "#);
 }
@@ -152,11 +152,11 @@ fn notice_of_a_release_that_failed_untouched() {
     let Work::Promotion(promotion) = &mut subject.operation.as_mut().unwrap().work else { panic!() };
     promotion.rollout = None;
     assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
-    Subject: web production: a release failed
+    Subject: web production: release failed
 
     production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
 
-    Why: nothing was touched: there is no service prod/web
+    Why: nothing was touched: there is no service prod/web.
 
     What to do:
     - Nothing was touched. Correct what is named above, and push again.
@@ -164,12 +164,12 @@ fn notice_of_a_release_that_failed_untouched() {
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
-      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: nothing was touched: there is no service prod/web",
+      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: nothing was touched: there is no service prod/web.",
       "nextSteps": [
         "Nothing was touched. Correct what is named above, and push again."
       ],
       "textType": "client-markdown",
-      "title": "web production: a release failed"
+      "title": "web production: release failed"
     }
     "#);
 }
@@ -229,7 +229,7 @@ fn rolled_back(state: RollbackState, progress: Progress, reason: &str) -> Subjec
         ask_reason: None,
         requested_at: at("2025-07-17T15:00:00Z"),
         state,
-        reason: Some(reason.to_owned()),
+        reason: Some(RollbackReason::Failed(RolloutFailure::Reported(reason.to_owned()))),
         rollout: promotion.rollout.clone().unwrap(),
         held_before: None,
         preempted: None,
@@ -245,11 +245,11 @@ fn notices_of_incomplete_and_failed_rollbacks() {
     let unproven = Progress::Unproven { at: at("2025-07-17T15:10:00Z") };
     let subject = rolled_back(RollbackState::Incomplete, unproven, "prod/web: the desired count is 0");
     assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
-    Subject: web production: a rollback is not proven
+    Subject: web production: rollback not proven
 
     The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Incomplete.
 
-    Why: prod/web: the desired count is 0
+    Why: prod/web: the desired count is 0.
 
     Services:
     - prod/web: applied; the desired count is 0
@@ -261,26 +261,26 @@ fn notices_of_incomplete_and_failed_rollbacks() {
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
-      "description": "The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Incomplete.\n\nWhy: prod/web: the desired count is 0\n\n• prod/web: applied; the desired count is 0",
+      "description": "The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Incomplete.\n\nWhy: prod/web: the desired count is 0.\n\n• prod/web: applied; the desired count is 0",
       "nextSteps": [
         "Look at the services now: some may not run the pinned build.",
         "Ask for the rollback again when the reason is gone, or name another pin."
       ],
       "textType": "client-markdown",
-      "title": "web production: a rollback is not proven"
+      "title": "web production: rollback not proven"
     }
     "#);
     let failed = Progress::Failed { reason: CRASHED.to_owned() };
     let subject = rolled_back(RollbackState::Failed, failed, CRASHED);
     assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
-    Subject: web production: a rollback failed
+    Subject: web production: rollback failed
 
     The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Failed.
 
     Why: prod/web: ECS deployment circuit breaker: tasks failed to start.
 
     Services:
-    - prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start.
+    - prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start
 
     What to do:
     - Nothing was touched: what ran before still runs.
@@ -289,13 +289,13 @@ fn notices_of_incomplete_and_failed_rollbacks() {
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
-      "description": "The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Failed.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start.",
+      "description": "The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Failed.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start",
       "nextSteps": [
         "Nothing was touched: what ran before still runs.",
         "Ask for the rollback again when the reason is gone, or name another pin."
       ],
       "textType": "client-markdown",
-      "title": "web production: a rollback failed"
+      "title": "web production: rollback failed"
     }
     "#);
 }
@@ -377,18 +377,18 @@ fn only_failures_send_notices() {
     }
     assert_snapshot!(written.join("\n"), @"
     promotion Pending    Ended: –
-    promotion InProgress GoingBack: web production: a release failed, going back
+    promotion InProgress GoingBack: web production: release failed, rolling back
     promotion InProgress Ended: –
     promotion Completed  Ended: –
     promotion Cancelled  Ended: –
-    promotion Failed     Ended: web production: a release failed
-    promotion RolledBack Ended: web production: a release failed and was rolled back
+    promotion Failed     Ended: web production: release failed
+    promotion RolledBack Ended: web production: release failed, rolled back
     rollback  Requested  Ended: –
     rollback  InProgress GoingBack: –
     rollback  InProgress Ended: –
     rollback  Completed  Ended: –
-    rollback  Incomplete Ended: web production: a rollback is not proven
-    rollback  Failed     Ended: web production: a rollback failed
+    rollback  Incomplete Ended: web production: rollback not proven
+    rollback  Failed     Ended: web production: rollback failed
     ");
 }
 
@@ -416,7 +416,7 @@ fn hostile_text_is_inert_in_a_notice() {
     assert_eq!(written.mail.body.lines().count(), plain.mail.body.lines().count(), "the text adds a line");
     assert_eq!(description(&written).lines().count(), description(&plain).lines().count());
     let why = description(&written).lines().find(|line| line.starts_with("Why")).unwrap().to_owned();
-    assert_snapshot!(why, @"Why: x ＃＃ Approved by everybody ＜!channel＞ ＜＠U012AB3CD＞ ＠here ＜https：//evil.example｜approve＞ ［approve］(https：//evil.example) ＊bold＊ ｀code｀ txt");
+    assert_snapshot!(why, @"Why: x ＃＃ Approved by everybody ＜!channel＞ ＜＠U012AB3CD＞ ＠here ＜https：//evil.example｜approve＞ ［approve］(https：//evil.example) ＊bold＊ ｀code｀ txt.");
     // The rest of the message is our own text and names.
     let (mut ours, mut others) = (written.chat.clone(), plain.chat);
     ours["content"]["description"].take();

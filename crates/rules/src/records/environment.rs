@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build::Occurrence;
 use super::pin::{Current, Pin, TakenTag};
+use super::reason::HoldReason;
 use crate::application::ServiceName;
 use crate::audit::Actor;
 use crate::image::ImageDigest;
@@ -93,7 +94,7 @@ impl Environment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub since: Timestamp,
-    pub reason: String,
+    pub reason: HoldReason,
     /// The rollback, or the failed promotion, that caused the hold.
     pub by: OperationId,
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::application::ServiceName;
 use crate::build_tag::BuildTag;
 use crate::image::{ImageDigest, ImageTag};
-use crate::one_line::{LONGEST_TEXT, cut};
+use crate::one_line::{LONGEST_TEXT, clause};
 use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
 
@@ -74,7 +74,7 @@ impl TakenTag {
                 let by = by.as_ref().map(|by| format!(", put there by {by}")).unwrap_or_default();
                 format!("it is on {on}{by}, and the repository does not let it move")
             }
-            NotPut::Refused { reason, .. } => reason.trim_end_matches('.').to_owned(),
+            NotPut::Refused { reason, .. } => reason.clone(),
         };
         format!("the tag {tag} of pin {pin} could not be put: {why}")
     }
@@ -88,11 +88,11 @@ impl TakenTag {
             }
     }
 
-    /// Returns a copy in which ECR's reason is cut to the longest text that is kept.
+    /// Returns a copy with ECR's reason as it is kept.
     pub(crate) fn cut(&self) -> Self {
         let mut kept = self.clone();
         if let NotPut::Refused { reason, .. } = &mut kept.why {
-            cut(reason, LONGEST_TEXT);
+            *reason = clause(reason, LONGEST_TEXT);
         }
         kept
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build::{Build, Occurrence};
 use super::pin::{NotPut, TakenTag};
+use super::reason::{PromotionReason, RolloutFailure};
 use super::rollout::{Progress, Rollout, ServiceRollout};
 use super::token::TokenHash;
 use crate::audit::Actor;
@@ -26,8 +27,8 @@ pub struct Promotion {
     pub build: Build,
     pub occurrence: Occurrence,
     pub state: PromotionState,
-    /// The reason of the last state change, for people.
-    pub reason: Option<String>,
+    /// The reason of the end. None before it.
+    pub reason: Option<PromotionReason>,
     pub opened_at: Timestamp,
     /// The signer of the request for this promotion. None: a push opened it, and the registry does
     /// not say whose.
@@ -59,8 +60,8 @@ pub struct Promotion {
     pub build_tag_refused: Option<RefusedBuildTag>,
     /// The rollout to the services. None before it begins, and where Stablepin deploys nothing.
     pub rollout: Option<Rollout>,
-    /// Why the rollout failed, for people.
-    pub failure: Option<String>,
+    /// Why the rollout failed. None if the services are not reverted.
+    pub failure: Option<RolloutFailure>,
     /// The rollout that reverts the services after the failure.
     pub revert: Option<Rollout>,
     /// The number of the pin that this promotion set.

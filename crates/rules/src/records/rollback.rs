@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Hold;
+use super::reason::RollbackReason;
 use super::rollout::Rollout;
 use crate::application::ServiceName;
 use crate::audit::Actor;
@@ -25,7 +26,8 @@ pub struct Rollback {
     pub ask_reason: Option<String>,
     pub requested_at: Timestamp,
     pub state: RollbackState,
-    pub reason: Option<String>,
+    /// The reason of the end. Before it: the failure of a service, while others are on their way.
+    pub reason: Option<RollbackReason>,
     #[serde(flatten)]
     pub rollout: Rollout,
     /// The hold that existed before the rollback. It returns if the rollback touches nothing.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::ServiceName;
 use crate::image::ImageDigest;
-use crate::one_line::{LONGEST_TEXT, cut};
+use crate::one_line::{LONGEST_TEXT, clause};
 
 /// The most characters of AWS's texts that a rollout keeps, shared by its services. Two rollouts of
 /// 80 services leave room in the 400 KB of an item.
@@ -57,11 +57,11 @@ impl Rollout {
                 | Progress::Unproven { .. } => None,
             };
             for text in reason.into_iter().chain(&mut service.seen) {
-                cut(text, most);
+                *text = clause(text, most);
             }
         }
         if let Some(failed) = self.bake.as_mut().and_then(|bake| bake.failed.as_mut()) {
-            cut(failed, LONGEST_TEXT);
+            *failed = clause(failed, LONGEST_TEXT);
         }
     }
 

@@ -111,7 +111,7 @@ fn environment() -> Environment {
         }),
         hold: Some(Hold {
             since: at("2025-07-17T16:00:00Z"),
-            reason: "rollback to pin 6".to_owned(),
+            reason: HoldReason::Rollback(PinNumber::new(6).unwrap()),
             by: id(2),
         }),
         freeze: Some(Freeze {
@@ -162,7 +162,7 @@ fn promotion() -> Operation {
         build: build(),
         occurrence: Occurrence { at: at("2025-07-17T14:30:52Z"), digest: digest(0xa1) },
         state: PromotionState::Completed,
-        reason: Some("pinned as pin 7".to_owned()),
+        reason: Some(PromotionReason::Pinned { pin: PinNumber::new(7).unwrap(), without: vec![taken()] }),
         opened_at: at("2025-07-17T14:30:54.5Z"),
         asked_by: Some(Actor::Principal { arn: "arn:aws:iam::111122223333:role/release".to_owned() }),
         pushers: BTreeSet::from(["arn:aws:sts::111122223333:assumed-role/pipeline/build-42".to_owned()]),
@@ -206,7 +206,7 @@ fn promotion() -> Operation {
             }),
             rebaked: 1,
         }),
-        failure: Some("https://web.example.com/health answered 500".to_owned()),
+        failure: Some(RolloutFailure::Reported("https://web.example.com/health answered 500".to_owned())),
         revert: Some(Rollout::begun(Destination::Before, Vec::new(), at("2025-07-17T15:40:00Z"))),
         pin: Some(PinNumber::new(7).unwrap()),
     };
@@ -292,7 +292,15 @@ fn rollback() -> Operation {
         ),
         held_before: Some(Hold {
             since: at("2025-07-16T10:00:00Z"),
-            reason: "rollback to pin 5".to_owned(),
+            reason: HoldReason::RollbackRefused {
+                pin: PinNumber::new(5).unwrap(),
+                left: LeftBehind {
+                    digest: digest(0xc3),
+                    moved: vec![service("prod/web")],
+                    is_whole: true,
+                    is_late: false,
+                },
+            },
             by: id(3),
         }),
         preempted: Some(digest(0xc3)),

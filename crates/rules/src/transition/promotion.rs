@@ -18,12 +18,14 @@ use crate::commit8::Commit8;
 use crate::containing_index::ContainingIndex;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
-use crate::one_line::{bounded, reason};
+use crate::one_line::{LONGEST_TEXT, clause, reason};
 use crate::operation_id::OperationId;
 use crate::pending_effects::reminder;
+use crate::pin_number::PinNumber;
 use crate::records::{
-    ApprovalRequest, Build, Environment, Hold, Latest, Occurrence, Operation, Promotion, PromotionState,
-    Question, RefusedBuildTag, RefusedMail, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
+    Aftermath, ApprovalRequest, Blocker, Build, Environment, Hold, Latest, Occurrence, Operation, Promotion,
+    PromotionReason, PromotionState, Question, RefusedBuildTag, RefusedMail, RolloutFailure, Slot, SlotKind,
+    Subject, TokenHash, Waiting, Work,
 };
 use crate::refusal::Refusal;
 
@@ -227,14 +229,14 @@ pub(super) fn build_tag_refused(transition: &mut Transition, reason: &str) -> bo
     let at = transition.now;
     let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return false };
     let times = promotion.build_tag_refused.as_ref().map_or(1, |refused| refused.times.saturating_add(1));
-    let refused = RefusedBuildTag { times, reason: bounded(reason.to_owned()), at };
+    let refused = RefusedBuildTag { times, reason: clause(reason, LONGEST_TEXT), at };
     let is_lasting = refused.is_lasting();
     promotion.build_tag_refused = Some(refused);
     if promotion.state != PromotionState::Pending || !is_lasting {
         return promotion.untaggable().is_some();
     }
-    let reason = format!("nothing was touched: {reason}");
-    end(transition, PromotionState::Failed, reason, Actor::Stablepin);
+    let failure = RolloutFailure::Reported(clause(reason, LONGEST_TEXT));
+    fail(transition, PromotionState::Failed, failure, Aftermath::Untouched);
     true
 }
 
@@ -282,7 +284,7 @@ pub(super) fn mail_refused(transition: &mut Transition, approver: &ApproverName,
     }
     let mut approvers = promotion.mail_refused.take().map(|refused| refused.approvers).unwrap_or_default();
     approvers.insert(approver.clone());
-    promotion.mail_refused = Some(RefusedMail { approvers, reason: bounded(reason.to_owned()), at });
+    promotion.mail_refused = Some(RefusedMail { approvers, reason: clause(reason, LONGEST_TEXT), at });
     true
 }
 
@@ -332,7 +334,8 @@ pub(super) fn contained(transition: &mut Transition, index: &ContainingIndex) {
         && promotion.asked_by.is_none();
     let same_release = promotion.digest != index.digest && index.includes_push(promotion.occurrence.at);
     if unanswered && same_release {
-        end(transition, PromotionState::Cancelled, index.reason(), Actor::Push);
+        let reason = PromotionReason::PartOfIndex(index.clone());
+        end(transition, PromotionState::Cancelled, reason, Actor::Push);
     }
 }
 
@@ -361,18 +364,20 @@ fn expire(transition: &mut Transition) {
     let after = &transition.change.after;
     let Some(promotion) = after.promotion() else { return };
     let reason = match after.policy() {
-        None => "withdrawn: the environment left the configuration".to_owned(),
+        None => PromotionReason::EnvironmentRemoved,
         Some(policy) => {
             if let Some(pin) = superseded(&after.environment, promotion) {
-                format!("superseded: a later build became pin {pin}")
+                PromotionReason::Superseded(pin)
             } else if promotion.expires_at > now {
                 return;
             } else if !approved(after, policy, promotion) {
-                "expired: nobody decided in time".to_owned()
+                PromotionReason::Expired(Blocker::Decision)
             } else if let Some(freeze) = &after.environment.freeze {
-                format!("expired: approved, but the environment is frozen ({})", freeze.reason)
+                let reason = freeze.reason.clone();
+                PromotionReason::Expired(Blocker::Freeze(reason))
             } else if let Some(hold) = held(after, policy, promotion) {
-                format!("expired: approved, but the environment is held ({})", hold.reason)
+                let reason = hold.reason.clone();
+                PromotionReason::Expired(Blocker::Hold(reason))
             } else {
                 // An approved promotion only waits for another rollout, which has its own deadline.
                 return;
@@ -413,7 +418,7 @@ fn begin(transition: &mut Transition) {
     let Some(policy) = transition.change.after.policy().cloned() else { return };
     let Some(promotion) = transition.change.after.promotion().cloned() else { return };
     if let Some(pin) = superseded(&transition.change.after.environment, &promotion) {
-        let reason = format!("superseded: a later build became pin {pin}");
+        let reason = PromotionReason::Superseded(pin);
         return end(transition, PromotionState::Cancelled, reason, Actor::Stablepin);
     }
     let after = &transition.change.after;
@@ -488,8 +493,8 @@ pub(super) fn stable_tagged(transition: &mut Transition) {
         && let Some(pin) = promotion.pin
         && (tagged || untaggable.is_some())
     {
-        let untagged = untaggable.map(|taken| format!("; {}", taken.words())).unwrap_or_default();
-        let reason = transition.with_tag_problem(format!("pinned as pin {pin}{untagged}"));
+        let taken = transition.change.after.environment.tag_taken.clone();
+        let reason = PromotionReason::Pinned { pin, without: untaggable.into_iter().chain(taken).collect() };
         end(transition, PromotionState::Completed, reason, Actor::Stablepin);
     }
 }
@@ -536,20 +541,24 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
 }
 
 /// Returns the current pin if a later push was pinned.
-fn superseded(environment: &Environment, promotion: &Promotion) -> Option<crate::pin_number::PinNumber> {
+fn superseded(environment: &Environment, promotion: &Promotion) -> Option<PinNumber> {
     let mark = environment.watermark.as_ref()?;
     let pin = environment.pin.as_ref()?;
     (promotion.occurrence < *mark).then_some(pin.number)
 }
 
-pub(super) fn end(transition: &mut Transition, state: PromotionState, reason: String, actor: Actor) {
+pub(super) fn end(transition: &mut Transition, state: PromotionState, reason: PromotionReason, actor: Actor) {
     move_to(transition, state, Some(reason), actor);
+}
+
+fn fail(transition: &mut Transition, state: PromotionState, failure: RolloutFailure, aftermath: Aftermath) {
+    end(transition, state, PromotionReason::Failed { failure, aftermath }, Actor::Stablepin);
 }
 
 pub(super) fn move_to(
     transition: &mut Transition,
     state: PromotionState,
-    reason: Option<String>,
+    reason: Option<PromotionReason>,
     actor: Actor,
 ) {
     let Some(promotion) = promotion(transition) else { return };
@@ -557,16 +566,15 @@ pub(super) fn move_to(
     if from == state {
         return;
     }
-    let reason = reason.map(bounded);
     promotion.state = state;
-    promotion.reason.clone_from(&reason);
+    promotion.reason = reason;
     let entry = AuditEntry {
         kind: Kind::Promotion,
         id: Some(promotion.id),
         digest: Some(promotion.digest.clone()),
         from: Some(from.as_str().to_owned()),
         to: state.as_str().to_owned(),
-        reason,
+        reason: promotion.reason.as_ref().map(ToString::to_string),
         actor,
     };
     let id = promotion.id;

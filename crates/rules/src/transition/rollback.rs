@@ -8,12 +8,12 @@ use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BackupTag;
 use crate::image::ImageDigest;
-use crate::one_line::{bounded, reason};
+use crate::one_line::reason;
 use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
 use crate::records::{
-    Backup, Destination, Hold, Operation, Rollback, RollbackState, Rollout, ServiceRollout, Slot, SlotKind,
-    Subject, Target, Work,
+    Backup, Destination, Hold, HoldReason, LeftBehind, Operation, Rollback, RollbackReason, RollbackState,
+    Rollout, RolloutFailure, ServiceRollout, Slot, SlotKind, Subject, Target, Work,
 };
 use crate::refusal::Refusal;
 use crate::target::{intended, live, ready};
@@ -112,8 +112,8 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
         reason: rollback.ask_reason.clone(),
         actor: request.actor.clone(),
     };
-    let hold =
-        Hold { since: now, reason: format!("rollback to pin {}", rollback.target.pin), by: rollback.id };
+    let reason = HoldReason::Rollback(rollback.target.pin);
+    let hold = Hold { since: now, reason, by: rollback.id };
     transition.change.after.operation = Some(Operation::new(Work::Rollback(rollback), now));
     transition.audit(entry);
     transition.hold(hold);
@@ -143,16 +143,10 @@ pub(super) fn tick(transition: &mut Transition) {
         rollback.rollout.time_out(now, &verify, rollback.preempted_until, problem.as_deref());
         return;
     }
-    let gone = "the environment left the configuration";
-    if rollback.rollout.applied_anywhere() {
-        move_to(
-            transition,
-            RollbackState::Incomplete,
-            Some(format!("applied, but {gone} before it was done")),
-        );
-    } else {
-        move_to(transition, RollbackState::Failed, Some(gone.to_owned()));
-    }
+    let applied = rollback.rollout.applied_anywhere();
+    let state = if applied { RollbackState::Incomplete } else { RollbackState::Failed };
+    let reason = RollbackReason::Failed(RolloutFailure::EnvironmentRemoved);
+    move_to(transition, state, Some(reason));
 }
 
 pub(super) fn settle(transition: &mut Transition) {
@@ -171,76 +165,54 @@ pub(super) fn settle(transition: &mut Transition) {
     if !rollback.rollout.is_over() || may_be_overtaken(now, rollback) {
         // What is known of a service is shown while the others are on their way.
         rollback.reason = match rollback.rollout.verdict() {
-            RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) => Some(bounded(reason)),
-            RolloutVerdict::Going | RolloutVerdict::Arrived | RolloutVerdict::NothingProven => None,
+            RolloutVerdict::Failed(failure) => Some(RollbackReason::Failed(failure)),
+            RolloutVerdict::Going | RolloutVerdict::Arrived => None,
         };
         return;
     }
     let verdict = rollback.rollout.verdict();
     let applied = rollback.rollout.maybe_applied();
-    let not_proven = if applied { RollbackState::Incomplete } else { RollbackState::Failed };
     if applied && rollback.state == RollbackState::Requested {
         exclude_left_digests(transition);
     }
     match verdict {
         RolloutVerdict::Going => {}
         RolloutVerdict::Arrived => complete(transition),
-        RolloutVerdict::NothingProven => {
-            let reason = "applied, but the desired count is 0 everywhere: nothing runs, so nothing is proven";
-            move_to(transition, not_proven, Some(reason.to_owned()));
+        RolloutVerdict::Failed(failure) if applied => {
+            move_to(transition, RollbackState::Incomplete, Some(RollbackReason::Failed(failure)));
         }
-        RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) if applied => {
-            move_to(transition, not_proven, Some(reason));
-        }
-        RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) => end_untouched(transition, reason),
+        RolloutVerdict::Failed(failure) => end_untouched(transition, failure),
     }
 }
 
 /// Ends a rollback that touched nothing, and restores the earlier hold. The hold stays if a
 /// pre-empted promotion may have touched something.
-fn end_untouched(transition: &mut Transition, reason: String) {
+fn end_untouched(transition: &mut Transition, failure: RolloutFailure) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
     let before = rollback.held_before.take();
     let is_whole = names_all(&services, rollback);
-    let (id, left) = (rollback.id, left_behind(rollback, is_whole));
-    let refused = format!("rollback to pin {} touched nothing", rollback.target.pin);
-    let reason = format!("nothing was touched: {reason}");
-    let Some(left) = left else {
-        move_to(transition, RollbackState::Failed, Some(reason));
-        return transition.unhold(id, before);
-    };
-    move_to(transition, RollbackState::Failed, Some(format!("{}. {left}", reason.trim_end_matches('.'))));
+    let (id, pin, left) = (rollback.id, rollback.target.pin, left_behind(rollback, is_whole));
+    let reason = RollbackReason::NothingTouched { failure, left: left.clone() };
+    move_to(transition, RollbackState::Failed, Some(reason));
+    let Some(left) = left else { return transition.unhold(id, before) };
     let hold = transition.change.after.environment.hold.as_mut();
     if let Some(hold) = hold.filter(|hold| hold.by == id) {
-        hold.reason = bounded(format!("{refused}. {left}"));
+        hold.reason = HoldReason::RollbackRefused { pin, left };
     }
 }
 
-/// Returns what the pre-empted promotion left on the services, for people. None: no promotion was
-/// pre-empted, or it certainly moved no service.
-fn left_behind(rollback: &Rollback, is_whole: bool) -> Option<String> {
+/// Returns what the pre-empted promotion left on the services. None: no promotion was pre-empted, or
+/// it certainly moved no service.
+fn left_behind(rollback: &Rollback, is_whole: bool) -> Option<LeftBehind> {
     let digest = rollback.preempted.as_ref()?;
     let services = &rollback.rollout.services;
     let moved = services.iter().filter(|one| one.before.described.as_ref() == Some(digest));
-    let moved: Vec<String> = moved.map(|one| one.service.to_string()).collect();
+    let moved: Vec<ServiceName> = moved.map(|one| one.service.clone()).collect();
     let is_running = |one: &ServiceRollout| one.before.digests.contains(digest);
-    if moved.is_empty() && is_whole && rollback.preempted_until.is_none() && !services.iter().any(is_running)
-    {
-        return None;
-    }
-    let left = match moved.as_slice() {
-        [] => {
-            let none = if is_whole { "No service" } else { "None of the named services" };
-            format!("{none} was found at {digest}, which the pre-empted promotion was to bring")
-        }
-        moved => {
-            format!("The pre-empted promotion had moved {} to {digest}, and that stays", moved.join(", "))
-        }
-    };
-    let late = rollback.preempted_until.map(|_| "; a call of that promotion may have moved others since");
-    let unnamed = (!is_whole).then_some(". It may have moved services that this rollback does not name");
-    Some([Some(left.as_str()), late, unnamed].into_iter().flatten().collect())
+    let is_late = rollback.preempted_until.is_some();
+    let certain = moved.is_empty() && is_whole && !is_late && !services.iter().any(is_running);
+    (!certain).then(|| LeftBehind { digest: digest.clone(), moved, is_whole, is_late })
 }
 
 /// Returns whether the rollback names all of these services.
@@ -274,7 +246,7 @@ fn complete(transition: &mut Transition) {
     let Some(rollback) = rollback(transition) else { return };
     // A rollback of some services does not change what the whole environment runs.
     let whole = names_all(&services, rollback);
-    let proven = format!("{} at {}", rollback.rollout.proven(), rollback.target.digest);
+    let proven = rollback.rollout.services.len();
     let new_pin = NewPin {
         digest: rollback.target.digest.clone(),
         build_tag: rollback.target.build_tag.clone(),
@@ -282,7 +254,7 @@ fn complete(transition: &mut Transition) {
         size_bytes: rollback.target.size_bytes,
         platforms: rollback.target.platforms.clone(),
         by: rollback.id,
-        reason: Some(format!("rollback to pin {}", rollback.target.pin)),
+        reason: Some(HoldReason::Rollback(rollback.target.pin).to_string()),
         actor: rollback.asked_by.clone(),
         revisions: rollback.rollout.revisions(),
     };
@@ -290,12 +262,15 @@ fn complete(transition: &mut Transition) {
         arrived(transition, new_pin.digest.clone());
     }
     let current = transition.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
-    if current.as_ref() == Some(&new_pin.digest) {
-        return move_to(transition, RollbackState::Completed, Some(proven));
-    }
-    if !whole {
-        let reason =
-            format!("{proven}; the pin stays, because not every service of the environment was named");
+    let is_pinned = current.as_ref() == Some(&new_pin.digest);
+    if is_pinned || !whole {
+        let reason = RollbackReason::Proven {
+            services: proven,
+            digest: new_pin.digest,
+            pin: None,
+            is_partial: !is_pinned,
+            without: None,
+        };
         return move_to(transition, RollbackState::Completed, Some(reason));
     }
     transition.pin(new_pin);
@@ -309,12 +284,18 @@ fn complete(transition: &mut Transition) {
 }
 
 pub(super) fn stable_tagged(transition: &mut Transition) {
-    let Some(rollback) = rollback(transition) else { return };
+    let after = &transition.change.after;
+    let Some(rollback) = after.rollback() else { return };
     if let Some(pin) = rollback.pin
         && !rollback.state.is_terminal()
     {
-        let reason = format!("{} at {}, pin {pin}", rollback.rollout.proven(), rollback.target.digest);
-        let reason = transition.with_tag_problem(reason);
+        let reason = RollbackReason::Proven {
+            services: rollback.rollout.services.len(),
+            digest: rollback.target.digest.clone(),
+            pin: Some(pin),
+            is_partial: false,
+            without: after.environment.tag_taken.clone(),
+        };
         move_to(transition, RollbackState::Completed, Some(reason));
     }
 }
@@ -332,22 +313,21 @@ pub(super) fn next_look(now: Timestamp, rollback: &Rollback) -> Option<Timestamp
     Some(times.filter(|at| *at > now).fold(soon, Timestamp::min))
 }
 
-fn move_to(transition: &mut Transition, state: RollbackState, reason: Option<String>) {
+fn move_to(transition: &mut Transition, state: RollbackState, reason: Option<RollbackReason>) {
     let Some(rollback) = rollback(transition) else { return };
     let from = rollback.state;
     if from == state {
         return;
     }
-    let reason = reason.map(bounded);
     rollback.state = state;
-    rollback.reason.clone_from(&reason);
+    rollback.reason = reason;
     let entry = AuditEntry {
         kind: Kind::Rollback,
         id: Some(rollback.id),
         digest: Some(rollback.target.digest.clone()),
         from: Some(from.as_str().to_owned()),
         to: state.as_str().to_owned(),
-        reason,
+        reason: rollback.reason.as_ref().map(ToString::to_string),
         actor: Actor::Stablepin,
     };
     let id = rollback.id;

@@ -7,7 +7,8 @@ use super::{Transition, live_drift};
 use crate::application::{ServiceName, Verify};
 use crate::effect::Observation;
 use crate::image::ImageDigest;
-use crate::records::{Current, Direction, Pause, Progress, Rollout, ServiceRollout};
+use crate::one_line::bounded;
+use crate::records::{Current, Direction, Pause, Progress, Rollout, RolloutFailure, ServiceRollout};
 
 /// The time from an accepted deployment to the first look, because containers need time to start.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
@@ -28,12 +29,8 @@ pub(super) enum RolloutVerdict {
     Going,
     /// Every service has arrived, and at least one is proven.
     Arrived,
-    /// The rollout is applied, but nothing runs that could prove it.
-    NothingProven,
     /// The rollout cannot succeed by itself.
-    Broken(String),
-    /// Another deployment replaced ours. What runs now is not ours.
-    Taken(String),
+    Failed(RolloutFailure),
 }
 
 /// How often AWS must refuse to move a service before the refusal counts. A new permission may need
@@ -335,13 +332,15 @@ impl Rollout {
             | Progress::Superseded { .. } => None,
         });
         if !taken.is_empty() {
-            return RolloutVerdict::Taken([taken, broken].concat().join("; "));
+            let reason = bounded([taken, broken].concat().join("; "));
+            return RolloutVerdict::Failed(RolloutFailure::Superseded(reason));
         }
         if !broken.is_empty() {
-            return RolloutVerdict::Broken(broken.join("; "));
+            let reason = bounded(broken.join("; "));
+            return RolloutVerdict::Failed(RolloutFailure::Reported(reason));
         }
-        if let Some(failed) = self.bake.as_ref().and_then(|bake| bake.failed.clone()) {
-            return RolloutVerdict::Broken(failed);
+        if let Some(reason) = self.bake.as_ref().and_then(|bake| bake.failed.clone()) {
+            return RolloutVerdict::Failed(RolloutFailure::Reported(reason));
         }
         if self
             .services
@@ -353,7 +352,7 @@ impl Rollout {
         let nothing =
             self.services.iter().all(|service| matches!(service.progress, Progress::Unproven { .. }));
         if nothing && !self.services.is_empty() {
-            RolloutVerdict::NothingProven
+            RolloutVerdict::Failed(RolloutFailure::NothingProven)
         } else {
             RolloutVerdict::Arrived
         }
@@ -397,15 +396,6 @@ impl Rollout {
                 ))
             })
             .collect()
-    }
-
-    /// Describes for people how many services are proven.
-    pub(super) fn proven(&self) -> String {
-        match self.services.len() {
-            0 => "no services here; pinned".to_owned(),
-            1 => "1 service proven".to_owned(),
-            n => format!("{n} services proven"),
-        }
     }
 }
 

@@ -12,7 +12,9 @@ use stablepin_rules::facts::facts;
 use stablepin_rules::one_line::LONGEST_TEXT;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pending_effects::pending_effects;
-use stablepin_rules::records::{CodeHash, Notice, PromotionState, RefusedMail, Verdict};
+use stablepin_rules::records::{
+    Blocker, CodeHash, Notice, PromotionReason, PromotionState, RefusedMail, Verdict,
+};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::subscription_status::SubscriptionStatus;
 use stablepin_rules::transition::{Decision, Input, may_decide, transition};
@@ -334,7 +336,8 @@ fn refused_mail_that_stays_refused_expires_and_is_told_once() {
     assert!((40..=48).contains(&tries.len()), "{} tries in two days", tries.len());
     assert_eq!(world.operations[&id].notified, [Notice::MailRefused].into());
     let subject = world.subject(Some(id), None);
-    assert_eq!(subject.promotion().unwrap().reason.as_deref(), Some("expired: nobody decided in time"));
+    let expired = PromotionReason::Expired(Blocker::Decision);
+    assert_eq!(subject.promotion().unwrap().reason, Some(expired));
 }
 
 #[test]

@@ -10,8 +10,10 @@ use stablepin_rules::live_drift::Deviation;
 use stablepin_rules::one_line::LONGEST_TEXT;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pending_effects::pending_effects;
+use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Direction, Live, NotPut, Progress, PromotionState, Rollout, Started, TakenTag, Verdict,
+    Direction, Hold, HoldReason, LeftBehind, Live, NotPut, Progress, PromotionState, Rollout, Started,
+    TakenTag, Verdict,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, LiveSeen, is_known, may_decide};
@@ -273,6 +275,11 @@ fn drift_of_many_services_fits_an_item() {
         is_known(&world.environment, world.subject(None, None).policy(), &seen),
         "the same drift must be known"
     );
+    // A hold names the services that a pre-empted promotion has moved.
+    let left = LeftBehind { digest: digest(9), moved: most_services(), is_whole: true, is_late: true };
+    let reason = HoldReason::RollbackRefused { pin: PinNumber::FIRST, left };
+    let by = world.id();
+    world.environment.hold = Some(Hold { since: world.now, reason, by });
     // The environment's other lists of digests, at their bounds.
     let left = 1000 * (digest(1).to_string().len() + 3);
     assert!(size(&world.environment) + left < ITEM, "{} bytes", size(&world.environment));

@@ -122,7 +122,7 @@ fn broken_release_reverts_to_the_pin_with_notices() {
     let bad = promoted(&mut world, 1, 2);
     assert_eq!((running(&world), state(&world, bad)), (vec![1, 1], PromotionState::RolledBack));
     assert_eq!((pins(&world), world.tag(crate::world::STABLE)), (1, Some(&digest(1))));
-    let said = promotion(&world, bad).reason.unwrap();
+    let said = promotion(&world, bad).reason.unwrap().to_string();
     assert!(said.contains("circuit breaker: task failed to start") && said.contains("is back"), "{said}");
     assert!(world.environment.hold.is_some() && world.environment.rolled_back_from.contains(&digest(2)));
     assert_eq!(world.operations[&bad].notified, [Notice::GoingBack, Notice::Ended].into());
@@ -136,7 +136,7 @@ fn silent_endpoint_reverts_the_release() {
     world.unresponsive.insert(digest(2));
     let bad = promoted(&mut world, 1, 2);
     assert_eq!((running(&world), state(&world, bad)), (vec![1], PromotionState::RolledBack));
-    assert!(promotion(&world, bad).reason.unwrap().contains("answered 500"));
+    assert!(promotion(&world, bad).reason.unwrap().to_string().contains("answered 500"));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn ecs_rollback_is_left_to_ecs() {
     let bad = promoted(&mut world, 1, 2);
     assert_eq!((running(&world), state(&world, bad)), (vec![1, 1], PromotionState::RolledBack));
     assert_eq!(promotion(&world, bad).revert, None, "we reverted nothing");
-    assert!(promotion(&world, bad).reason.unwrap().contains("ECS went back by itself, to pin 1"));
+    assert!(promotion(&world, bad).reason.unwrap().to_string().contains("ECS went back by itself, to pin 1"));
     assert!(world.services.values().all(|running| running.deployment == "breaker"));
 }
 
@@ -235,7 +235,7 @@ fn other_callers_deployment_is_not_touched() {
     assert_eq!((running(&world), state(&world, id)), (vec![9], PromotionState::Failed));
     assert!(world.environment.hold.is_some());
     assert_eq!(promotion(&world, id).revert, None);
-    assert!(promotion(&world, id).reason.unwrap().ends_with("is not ours: it was not touched"));
+    assert!(promotion(&world, id).reason.unwrap().to_string().ends_with("is not ours: it was not touched"));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn other_services_revert_when_one_is_superseded() {
         expected[theirs] = 9;
         assert_eq!((running(&world), state(&world, id)), (expected, PromotionState::Failed));
         assert!(world.environment.hold.is_some() && world.environment.rolled_back_from.contains(&digest(2)));
-        let said = promotion(&world, id).reason.unwrap();
+        let said = promotion(&world, id).reason.unwrap().to_string();
         assert!(
             said.starts_with(&format!("{taken}: ")) && said.contains("not touched. Every other"),
             "{said}"
@@ -298,7 +298,7 @@ fn release_scaled_to_zero_everywhere_fails() {
     assert_eq!(state(&world, id), PromotionState::InProgress, "the other service may still prove it");
     world.observe(Some(id), None, &outcomes).unwrap();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
-    assert!(promotion(&world, id).reason.unwrap().starts_with("nothing proven"));
+    assert!(promotion(&world, id).reason.unwrap().to_string().starts_with("nothing proven"));
     assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id), "the environment is held");
     world.settle();
     assert_eq!(world.operations[&id].notified, [Notice::Ended].into());
@@ -381,7 +381,8 @@ fn unfit_service_fails_the_release_untouched() {
     let unfit = Outcome::Unfit("prod/web is deployed by CodeDeploy".to_owned());
     world.observe(Some(id), None, &[Input::Outcome(unfit)]).unwrap();
     let said = "nothing was touched: prod/web is deployed by CodeDeploy".to_owned();
-    assert_eq!((state(&world, id), promotion(&world, id).reason), (PromotionState::Failed, Some(said)));
+    let ended = promotion(&world, id);
+    assert_eq!((ended.state, ended.reason.unwrap().to_string()), (PromotionState::Failed, said));
     assert_eq!((world.environment.slot.clone(), world.environment.hold.clone()), (None, None));
 }
 
@@ -433,7 +434,7 @@ fn unproven_release_reverts_only_once() {
     world.broken.insert(digest(1));
     world.settle();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
-    assert!(promotion(&world, id).reason.unwrap().contains("Going back did not work"));
+    assert!(promotion(&world, id).reason.unwrap().to_string().contains("Going back did not work"));
     assert!(world.environment.hold.is_some());
 }
 
@@ -471,7 +472,7 @@ fn unmoved_services_are_left_after_the_timeout() {
     world.wait(31 * 60);
     world.settle();
     assert_eq!((running(&world), state(&world, id)), (vec![9, 1], PromotionState::Failed));
-    assert!(promotion(&world, id).reason.unwrap().ends_with("No service was moved"));
+    assert!(promotion(&world, id).reason.unwrap().to_string().ends_with("No service was moved"));
     assert_eq!(world.environment.current.as_ref().map(|current| &current.digest), Some(&digest(1)));
 }
 
@@ -487,7 +488,7 @@ fn bake_that_cannot_be_checked_reverts() {
         world.wait(60);
     }
     world.tick(id);
-    assert!(promotion(&world, id).failure.unwrap().contains("could not be looked at again"));
+    assert!(promotion(&world, id).failure.unwrap().to_string().contains("could not be looked at again"));
     world.settle();
     assert_eq!((running(&world), state(&world, id)), (vec![1], PromotionState::RolledBack));
     assert_eq!(world.operations[&id].notified, [Notice::GoingBack, Notice::Ended].into());
@@ -504,7 +505,7 @@ fn bake_with_unreachable_endpoints_reverts() {
         world.observe(Some(id), None, &seen).unwrap();
         world.wait(60);
     }
-    assert!(promotion(&world, id).failure.unwrap().contains("endpoints could not be asked"));
+    assert!(promotion(&world, id).failure.unwrap().to_string().contains("endpoints could not be asked"));
 }
 
 /// A bake that is longer than the timeout is valid.
@@ -568,7 +569,9 @@ fn paused_service_does_not_extend_the_others_time() {
             world.wait(60);
             assert!(world.now < began + SignedDuration::from_mins(35), "service {paused} is paused");
         }
-        assert!(promotion(&world, id).failure.unwrap().starts_with(&names[1 - paused].to_string()));
+        assert!(
+            promotion(&world, id).failure.unwrap().to_string().starts_with(&names[1 - paused].to_string())
+        );
     }
 }
 
@@ -641,7 +644,7 @@ fn rollback_undoes_a_preempted_promotions_late_call() {
     world.settle();
     assert_eq!((running(&world), rollback_state(&world, rollback)), (vec![1, 1], RollbackState::Completed));
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
-    assert!(promotion(&world, id).reason.unwrap().contains("pre-empted by rollback"));
+    assert!(promotion(&world, id).reason.unwrap().to_string().contains("pre-empted by rollback"));
 }
 
 #[test]
@@ -717,7 +720,7 @@ fn rollback_stops_a_promotion_before_it_deploys() {
         let rollback = world.roll_back("stable").unwrap();
         world.settle();
         assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
-        assert!(promotion(&world, id).reason.unwrap().contains("pre-empted by rollback"));
+        assert!(promotion(&world, id).reason.unwrap().to_string().contains("pre-empted by rollback"));
         assert_eq!((rollback_state(&world, rollback), &world.services), (RollbackState::Completed, &before));
         assert!(world.environment.hold.is_some());
         assert!(
@@ -789,8 +792,9 @@ fn promotion_that_expires_in_a_freeze_says_so() {
     let id = promoted(&mut world, 0, 1);
     world.wait(3600);
     world.tick(id);
-    let said = Some("expired: approved, but the environment is frozen (sale)".to_owned());
-    assert_eq!((state(&world, id), promotion(&world, id).reason), (PromotionState::Cancelled, said));
+    let said = "expired: approved, but the environment is frozen (sale)".to_owned();
+    let ended = promotion(&world, id);
+    assert_eq!((ended.state, ended.reason.unwrap().to_string()), (PromotionState::Cancelled, said));
 }
 
 #[test]
@@ -930,7 +934,7 @@ fn refused_release_fails_untouched_at_the_second_try() {
         assert!(wakes <= world.now + SignedDuration::from_mins(1), "{wakes}");
         world.observe(Some(id), None, &all).unwrap();
         assert_eq!(state(&world, id), PromotionState::Failed);
-        let said = promotion(&world, id).reason.unwrap();
+        let said = promotion(&world, id).reason.unwrap().to_string();
         assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
         assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (None, None));
         assert!(world.environment.rolled_back_from.is_empty() && promotion(&world, id).is_untouched());
@@ -953,7 +957,7 @@ fn refused_service_reverts_the_moved_service() {
     world.flights.clear();
     world.observe(Some(id), None, &[heard(&worker, refused())]).unwrap();
     world.observe(Some(id), None, &[heard(&worker, refused())]).unwrap();
-    assert!(promotion(&world, id).failure.unwrap().contains("AccessDeniedException"));
+    assert!(promotion(&world, id).failure.unwrap().to_string().contains("AccessDeniedException"));
     let back = promotion(&world, id).revert.unwrap();
     assert_eq!(back.services.iter().map(|one| &one.service).collect::<Vec<_>>(), [&web]);
     world.wait(60);
@@ -1007,17 +1011,17 @@ fn refused_rollback_fails_and_keeps_the_earlier_hold() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     promoted(&mut world, 1, 2);
-    let held = [None, Some("rollback to pin 1")];
+    let held = [None, Some("rollback to pin 1".to_owned())];
     for before in held {
         let hold = world.environment.hold.clone();
-        assert_eq!(hold.as_ref().map(|hold| hold.reason.as_str()), before);
+        assert_eq!(hold.as_ref().map(|hold| hold.reason.to_string()), before);
         let to = if before.is_none() { "1" } else { "2" };
         let id = world.roll_back(to).unwrap();
         let web = service(&world, 0);
         world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
         assert_eq!(rollback_state(&world, id), RollbackState::Failed);
         let subject = world.subject(Some(id), None);
-        let said = subject.rollback().unwrap().reason.clone().unwrap();
+        let said = subject.rollback().unwrap().reason.as_ref().unwrap().to_string();
         assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
         assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (hold, None));
         // A second rollback works.
@@ -1046,7 +1050,7 @@ fn refused_rollback_after_a_preemption_keeps_its_hold() {
 }
 
 fn rollback_reason(world: &World, id: OperationId) -> Option<String> {
-    world.subject(Some(id), None).rollback().unwrap().reason.clone()
+    world.subject(Some(id), None).rollback().unwrap().reason.as_ref().map(ToString::to_string)
 }
 
 /// Both records say where the services are. Nothing moves the services until a person decides.
@@ -1075,9 +1079,9 @@ fn refused_rollback_says_what_the_preempted_release_has_moved() {
         assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
         assert!(said.contains(&left), "{said}");
         let hold = world.environment.hold.clone().unwrap();
-        assert!(hold.by == id && hold.reason.contains(&left), "{}", hold.reason);
+        assert!(hold.by == id && hold.reason.to_string().contains(&left), "{}", hold.reason);
         let ended = promotion(&world, release);
-        let reason = ended.reason.unwrap();
+        let reason = ended.reason.unwrap().to_string();
         let expected = if ticked { format!("pre-empted by rollback {id}: its record") } else { left };
         assert_eq!(ended.state, PromotionState::Failed);
         assert!(reason.contains("pre-empted by") && reason.contains(&expected), "{reason}");
@@ -1119,7 +1123,7 @@ fn refused_rollback_sets_no_hold_if_nothing_moved() {
             "{said}"
         );
         world.settle();
-        let reason = promotion(&world, release).reason.unwrap();
+        let reason = promotion(&world, release).reason.unwrap().to_string();
         assert!(reason.starts_with("pre-empted by a rollback, which has ended: its record"), "{reason}");
         promoted(&mut world, 2, 3);
         assert!(running(&world).iter().all(|one| *one == 3), "the next build is not held");
@@ -1159,7 +1163,7 @@ fn refused_rollback_speaks_of_the_named_services_only() {
         assert!(said.contains(&expected), "{said}");
         assert!(said.contains("It may have moved services that this rollback does not name"), "{said}");
         let hold = world.environment.hold.clone().unwrap();
-        assert!(hold.by == id && hold.reason.contains(&expected), "{}", hold.reason);
+        assert!(hold.by == id && hold.reason.to_string().contains(&expected), "{}", hold.reason);
     }
 }
 
@@ -1226,7 +1230,7 @@ fn preempted_release_names_no_other_release_as_its_rollback() {
     assert_eq!(world.environment.slot.as_ref().map(|slot| slot.operation), Some(next));
     world.wait(60);
     world.tick(release);
-    let reason = promotion(&world, release).reason.unwrap();
+    let reason = promotion(&world, release).reason.unwrap().to_string();
     assert!(reason.starts_with("pre-empted by a rollback, which has ended"), "{reason}");
     assert!(!reason.contains(&next.to_string()), "{reason}");
 }
@@ -1285,7 +1289,7 @@ fn refused_revert_fails_at_the_second_try() {
     assert_eq!(state(&world, id), PromotionState::InProgress);
     world.observe(Some(id), None, &both[1..]).unwrap();
     assert_eq!(state(&world, id), PromotionState::Failed);
-    let said = promotion(&world, id).reason.unwrap();
+    let said = promotion(&world, id).reason.unwrap().to_string();
     assert!(said.contains("Going back did not work: prod/web: AccessDeniedException"), "{said}");
     assert!(world.environment.hold.is_some());
 }

@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::audit::Kind;
 use stablepin_rules::operation_id::OperationId;
-use stablepin_rules::records::{PromotionState, RollbackState, Verdict, Work};
+use stablepin_rules::records::{Aftermath, PromotionReason, PromotionState, RollbackState, Verdict, Work};
 use stablepin_rules::transition::{Input, Opening};
 use uuid::Uuid;
 
@@ -259,7 +259,7 @@ fn holds(world: &World) {
     let rollbacks = world.operations.values().filter(|one| matches!(one.work, Work::Rollback(_))).count();
     for operation in world.operations.values() {
         if let Work::Promotion(promotion) = &operation.work {
-            let pre_empted = promotion.reason.as_ref().is_some_and(|why| why.contains("pre-empted"));
+            let pre_empted = matches!(promotion.reason, Some(PromotionReason::Preempted { .. }));
             assert!(!pre_empted || rollbacks > 0, "only a rollback takes the slot away");
         }
     }
@@ -286,9 +286,15 @@ fn outcomes_match_services(world: &World) {
             Work::Promotion(promotion) => (&promotion.digest, &promotion.reason),
             Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => continue,
         };
-        let unmoved =
-            ["Every service is back", "ECS went back", "No service was moved", "nothing was touched"];
-        let gone = reason.as_ref().is_some_and(|reason| unmoved.iter().any(|said| reason.contains(said)));
+        let gone = match reason {
+            Some(PromotionReason::Failed { failure, aftermath }) => match aftermath {
+                Aftermath::Untouched | Aftermath::RevertedByEcs(_) | Aftermath::RevertedUnproven => true,
+                // Another deployment may run the digest too.
+                Aftermath::Reverted | Aftermath::NotMoved => !failure.is_superseded(),
+                Aftermath::Unchanged | Aftermath::NoWayBack | Aftermath::RevertFailed(_) => false,
+            },
+            _ => false,
+        };
         let pinned = world.pins.iter().any(|pin| pin.digest == *digest);
         let runs = world.services.values().any(|running| running.digest == *digest);
         assert!(!gone || pinned || !runs, "rule 10: {reason:?}, but the digest runs");

@@ -20,7 +20,7 @@ use crate::{ONE, TWO, asked, check, pinned, rollback_state, state};
 fn ended(world: &World, id: OperationId) -> (PromotionState, Option<String>) {
     let subject = world.subject(Some(id), None);
     let promotion = subject.promotion().unwrap();
-    (promotion.state, promotion.reason.clone())
+    (promotion.state, promotion.reason.as_ref().map(ToString::to_string))
 }
 
 fn pause(world: &World, id: OperationId) -> i64 {
@@ -164,7 +164,7 @@ fn removed_environment_withdraws_open_promotions() {
         stablepin_rules::name::EnvironmentName::parse("other").unwrap();
     assert!(world.vote(id, "lead", Verdict::Approve).is_err());
     world.tick(id);
-    let withdrawn = Some("withdrawn: the environment left the configuration".to_owned());
+    let withdrawn = Some("the environment left the configuration".to_owned());
     assert_eq!(ended(&world, id), (PromotionState::Cancelled, withdrawn));
 }
 
@@ -310,7 +310,7 @@ fn environment_without_services_only_moves_its_pin() {
     let rollback = subject.rollback().unwrap();
     assert_eq!(rollback.state, RollbackState::Completed);
     assert_eq!(rollback.backup, None);
-    assert!(rollback.reason.as_ref().unwrap().starts_with("no services here; pinned"));
+    assert!(rollback.reason.as_ref().unwrap().to_string().starts_with("no services here; pinned"));
     check(&world);
 }
 
@@ -366,7 +366,10 @@ fn failed_rollback_names_each_service_and_reason() {
     let subject = world.subject(Some(id), None);
     let rollback = subject.rollback().unwrap();
     assert_eq!(rollback.state, RollbackState::Failed, "no service was moved");
-    assert_eq!(rollback.reason.as_deref(), Some("nothing was touched: prod/web: gone; prod/worker: gone"));
+    assert_eq!(
+        rollback.reason.as_ref().unwrap().to_string(),
+        "nothing was touched: prod/web: gone; prod/worker: gone"
+    );
     assert!(
         rollback.rollout.services.iter().all(|rollout| matches!(rollout.progress, Progress::Failed { .. }))
     );
@@ -492,7 +495,7 @@ fn partial_rollback_does_not_move_the_pin() {
     world.settle();
     assert_eq!((rollback_state(&world, id), world.pins.len()), (RollbackState::Completed, 2));
     let subject = world.subject(Some(id), None);
-    assert!(subject.rollback().unwrap().reason.as_ref().unwrap().contains("the pin stays"));
+    assert!(subject.rollback().unwrap().reason.as_ref().unwrap().to_string().contains("the pin stays"));
     check(&world);
 }
 

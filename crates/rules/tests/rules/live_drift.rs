@@ -9,7 +9,8 @@ use stablepin_rules::effect::Effect;
 use stablepin_rules::live_drift::{Deviation, LiveDrift};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pending_effects::pending_effects;
-use stablepin_rules::records::{Direction, Hold, Notice, Verdict, Work};
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{Direction, Hold, HoldReason, Notice, Verdict, Work};
 use stablepin_rules::transition::{Input, LiveSeen, ObservedService, is_known};
 use uuid::Uuid;
 
@@ -191,7 +192,8 @@ fn rollback_to_the_pin_ends_the_drift() {
 fn hold_and_freeze_do_not_silence_live_drift() {
     let mut world = deployed();
     let by = world.id();
-    world.environment.hold = Some(Hold { since: world.now, reason: "rollback to pin 1".to_owned(), by });
+    world.environment.hold =
+        Some(Hold { since: world.now, reason: HoldReason::Rollback(PinNumber::FIRST), by });
     let order = |action| {
         let actor = stablepin_rules::audit::Actor::Principal { arn: "arn:aws:iam::1:user/ann".to_owned() };
         let reason = Some("a holiday".to_owned());

@@ -10,6 +10,7 @@ mod deploy;
 mod drift;
 mod event_times;
 mod explore;
+mod facts;
 mod fixtures;
 mod lifecycle;
 mod live_drift;

@@ -39,7 +39,7 @@ fn promotion_with_a_taken_tag_completes_with_a_notice() {
     let id = pinned(&mut world, 0, 1);
     assert_eq!(state(&world, id), PromotionState::Completed);
     let promotion = world.subject(Some(id), None).promotion().unwrap().clone();
-    let said = promotion.reason.unwrap();
+    let said = promotion.reason.unwrap().to_string();
     let taken = format!("the tag prod-stable-000001 of pin 1 could not be put: it is on {}", digest(9));
     assert!(said.starts_with("pinned as pin 1; ") && said.contains(&taken), "{said}");
     assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(1), "the pin is valid");
@@ -73,7 +73,7 @@ fn rollback_with_a_taken_tag_completes_with_a_notice() {
     let id = world.roll_back("1").unwrap();
     world.settle();
     assert_eq!(rollback_state(&world, id), RollbackState::Completed);
-    let said = world.subject(Some(id), None).rollback().unwrap().reason.clone().unwrap();
+    let said = world.subject(Some(id), None).rollback().unwrap().reason.as_ref().unwrap().to_string();
     assert!(said.contains("prod-stable-000003 of pin 3 could not be put"), "{said}");
     assert_eq!(
         (world.environment.pin.as_ref().unwrap().digest.clone(), tag_taken_notices(&world)),
@@ -145,7 +145,7 @@ fn promotion_with_a_refused_tag_completes_with_a_notice() {
     world.tags_are_refused = true;
     let id = pinned(&mut world, 0, 1);
     assert_eq!(state(&world, id), PromotionState::Completed);
-    let said = world.subject(Some(id), None).promotion().unwrap().reason.clone().unwrap();
+    let said = world.subject(Some(id), None).promotion().unwrap().reason.as_ref().unwrap().to_string();
     assert!(said.contains("of pin 1 could not be put: AccessDeniedException"), "{said}");
     assert_eq!((world.environment.applied, tag_taken_notices(&world)), (None, 1));
     assert!(is_quiet(&mut world, id));

@@ -88,7 +88,7 @@ fn one_rejection_cancels_with_its_reason() {
     world.vote(id, "second", Verdict::Reject).unwrap();
     let promotion = world.subject(Some(id), None).promotion().unwrap().clone();
     assert_eq!(promotion.state, PromotionState::Cancelled);
-    assert_eq!(promotion.reason.as_deref(), Some("rejected by second: because"));
+    assert_eq!(promotion.reason.unwrap().to_string(), "rejected by second: because");
     assert!(world.vote(id, "lead", Verdict::Approve).is_err());
 }
 

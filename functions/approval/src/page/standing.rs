@@ -3,7 +3,7 @@
 use stablepin_messages::progress::waits_for;
 use stablepin_rules::approval::{approvals, approved};
 use stablepin_rules::name::ApproverName;
-use stablepin_rules::records::{Promotion, PromotionState, Subject, Verdict, Vote};
+use stablepin_rules::records::{Promotion, PromotionReason, PromotionState, Subject, Verdict, Vote};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::words::time;
 
@@ -90,31 +90,31 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
 }
 
 fn title(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String {
-    let rejected = promotion.votes.values().any(|vote| vote.verdict == Verdict::Reject);
     let enough = subject.policy().is_some_and(|policy| approved(subject, policy, promotion));
     let title = match promotion.state {
-        PromotionState::Pending if !enough && own.is_none() => "Not decided yet",
+        PromotionState::Pending if !enough && own.is_none() => "Waiting for approval",
         PromotionState::Pending if !enough => "Approved by you",
-        PromotionState::InProgress if promotion.failure.is_some() => "It failed, and goes back",
+        PromotionState::InProgress if promotion.failure.is_some() => "Release failed, rolling back",
         PromotionState::Pending | PromotionState::InProgress => "Approved",
-        PromotionState::Completed => "Approved, and pinned",
-        PromotionState::Cancelled if rejected => "Rejected",
-        PromotionState::Cancelled => cancelled(promotion),
-        PromotionState::RolledBack => "It failed, and was rolled back",
-        PromotionState::Failed => "It failed",
+        PromotionState::Completed if promotion.rollout.is_some() => "Released and pinned",
+        PromotionState::Completed => "Approved and pinned",
+        PromotionState::RolledBack => "Release failed, rolled back",
+        PromotionState::Cancelled | PromotionState::Failed => ended_title(promotion),
     };
     title.to_owned()
 }
 
-/// The first word of the reason is one of Stablepin's own, whatever text follows.
-fn cancelled(promotion: &Promotion) -> &'static str {
-    let reason = promotion.reason.as_deref().unwrap_or_default();
-    match reason.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default() {
-        "superseded" => "A later build was approved",
-        "expired" => "It has expired",
-        "withdrawn" => "It was withdrawn",
-        "part" => "Its image index is asked for instead",
-        _ => "Cancelled",
+fn ended_title(promotion: &Promotion) -> &'static str {
+    match &promotion.reason {
+        Some(PromotionReason::Rejected { .. }) => "Rejected",
+        Some(PromotionReason::Superseded(_)) => "Superseded by a later build",
+        Some(PromotionReason::Expired(_)) => "Expired",
+        Some(PromotionReason::Withdrawn { .. }) => "Withdrawn",
+        Some(PromotionReason::PartOfIndex(_)) => "Part of an image index",
+        Some(PromotionReason::EnvironmentRemoved) => "Environment removed",
+        Some(PromotionReason::Preempted { .. }) => "Stopped by a rollback",
+        Some(PromotionReason::Failed { .. }) => "Release failed",
+        Some(PromotionReason::Pinned { .. }) | None => promotion.state.as_str(),
     }
 }
 
@@ -143,7 +143,11 @@ fn others(promotion: &Promotion) -> String {
 }
 
 fn what(subject: &Subject, promotion: &Promotion) -> String {
-    let reason = || promotion.reason.as_deref().map(line).unwrap_or_default();
+    let reason = || promotion.reason.as_ref().map(|reason| line(&reason.to_string())).unwrap_or_default();
+    if let (Some(failure), PromotionState::InProgress) = (&promotion.failure, promotion.state) {
+        let failure = ended(&line(&failure.to_string()));
+        return format!("Why: {failure} The services go back by themselves.");
+    }
     match promotion.state {
         PromotionState::Pending => match subject.policy() {
             Some(policy) if !approved(subject, policy, promotion) => {
@@ -154,10 +158,6 @@ fn what(subject: &Subject, promotion: &Promotion) -> String {
             }
             _ => sentence(&format!("it {}", waits_for(subject))),
         },
-        PromotionState::InProgress if promotion.failure.is_some() => {
-            let failure = promotion.failure.as_deref().map(line).unwrap_or_default();
-            format!("Why: {} The services go back by themselves.", ended(&failure))
-        }
         PromotionState::InProgress if promotion.pin.is_some() => {
             "It is the pin; its tag follows within a minute.".to_owned()
         }
@@ -166,10 +166,11 @@ fn what(subject: &Subject, promotion: &Promotion) -> String {
             Some(number) => format!("It is pin {number} of {}.", subject.name),
             None => "It is the pin.".to_owned(),
         },
-        PromotionState::Cancelled if promotion.votes.values().any(|vote| vote.verdict == Verdict::Reject) => {
-            format!("It goes no further; the current pin stays. {}", sentence(&reason()))
+        PromotionState::Cancelled => {
+            let rejected = matches!(promotion.reason, Some(PromotionReason::Rejected { .. }));
+            let stays = if rejected { "It goes no further; the current pin stays. " } else { "" };
+            format!("{stays}{}", sentence(&reason()))
         }
-        PromotionState::Cancelled => sentence(&reason()),
         PromotionState::RolledBack | PromotionState::Failed => format!("Why: {}", ended(&reason())),
     }
 }

@@ -52,11 +52,11 @@ fn page_follows_a_release_and_a_rollback() {
     let pages = approved(&app, &bad, "live");
     let [lead, deputy] = &pages;
     let loads = [lead.loads(), deputy.loads()];
-    come_to_say(&app, &[lead, deputy], "It failed, and goes back");
+    come_to_say(&app, &[lead, deputy], "Release failed, rolling back");
     for page in &pages {
         page.inspect("goes-back");
     }
-    come_to_say(&app, &[lead, deputy], "It failed, and was rolled back");
+    come_to_say(&app, &[lead, deputy], "Release failed, rolled back");
     for page in &pages {
         page.inspect("rolled-back");
     }

@@ -12,7 +12,9 @@ use crate::caller::MORE_PUSHERS;
 use crate::facts::facts;
 use crate::name::ApproverName;
 use crate::one_line::reason;
-use crate::records::{ApprovalRequest, CodeHash, Promotion, PromotionState, Subject, Token, Verdict, Vote};
+use crate::records::{
+    ApprovalRequest, CodeHash, Promotion, PromotionReason, PromotionState, Subject, Token, Verdict, Vote,
+};
 use crate::refusal::Refusal;
 use crate::transition::{AuditEntry, Transition};
 
@@ -75,8 +77,7 @@ fn may_vote(
     }
     let policy = subject.policy().ok_or(Refusal::NoSuchEnvironment)?;
     if promotion.state != PromotionState::Pending {
-        let reason = promotion.reason.clone().unwrap_or_else(|| "it was decided".to_owned());
-        return Err(Refusal::NotPending { state: promotion.state, reason });
+        return Err(not_pending(promotion));
     }
     if promotion.expires_at <= now {
         return Err(Refusal::Expired { at: promotion.expires_at });
@@ -115,6 +116,11 @@ fn may_vote(
         }
     }
     Ok(())
+}
+
+fn not_pending(promotion: &Promotion) -> Refusal {
+    let reason = promotion.reason.as_ref().map_or("it was decided".to_owned(), ToString::to_string);
+    Refusal::NotPending { state: promotion.state, reason }
 }
 
 /// Refuses a vote of the requester or a pusher.
@@ -174,15 +180,16 @@ pub(in crate::transition) fn decide(transition: &mut Transition, decision: &Deci
         facts: facts.clone(),
     };
     promotion.votes.insert(decision.approver.clone(), vote);
-    let word = match decision.verdict {
-        Verdict::Approve => "approved",
-        Verdict::Reject => "rejected",
-    };
-    let said = why.map_or(String::new(), |reason| format!(": {reason}"));
-    let reason = format!("{word} by {}{said}", decision.approver);
+    let actor = decision.actor.clone();
     match decision.verdict {
-        Verdict::Approve => audit(transition, reason, decision.actor.clone()),
-        Verdict::Reject => end(transition, PromotionState::Cancelled, reason, decision.actor.clone()),
+        Verdict::Approve => {
+            let said = why.map_or(String::new(), |reason| format!(": {reason}"));
+            audit(transition, format!("approved by {}{said}", decision.approver), actor);
+        }
+        Verdict::Reject => {
+            let reason = PromotionReason::Rejected { by: decision.approver.clone(), reason: why };
+            end(transition, PromotionState::Cancelled, reason, actor);
+        }
     }
     if let Some(audit) = transition.change.audit.last_mut() {
         audit.facts = facts;
@@ -218,11 +225,10 @@ pub(in crate::transition) fn withdraw(
 ) -> Result<(), Refusal> {
     let promotion = transition.change.after.promotion().ok_or(Refusal::UnknownLink)?;
     if promotion.state != PromotionState::Pending {
-        let reason = promotion.reason.clone().unwrap_or_else(|| "it was decided".to_owned());
-        return Err(Refusal::NotPending { state: promotion.state, reason });
+        return Err(not_pending(promotion));
     }
-    let why = why.and_then(reason).map(|why| format!(": {why}")).unwrap_or_default();
-    end(transition, PromotionState::Cancelled, format!("withdrawn by {actor}{why}"), actor.clone());
+    let reason = PromotionReason::Withdrawn { by: actor.clone(), reason: why.and_then(reason) };
+    end(transition, PromotionState::Cancelled, reason, actor.clone());
     Ok(())
 }
 

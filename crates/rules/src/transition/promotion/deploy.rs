@@ -1,12 +1,12 @@
 //! The deployment of a promotion: prepared, deployed, proven and baked, or reverted.
 
-use super::{end, promotion, set_pin};
+use super::{end, fail, promotion, set_pin};
 use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
-use crate::one_line::bounded;
+use crate::one_line::{LONGEST_TEXT, clause};
 use crate::records::{
-    Bake, Destination, Hold, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, SlotKind,
-    Subject,
+    Aftermath, Bake, Destination, Hold, HoldReason, Live, Progress, Promotion, PromotionReason,
+    PromotionState, Rollout, RolloutFailure, ServiceRollout, SlotKind, Subject, revert_goal,
 };
 use crate::transition::rollout::{RolloutVerdict, arrived};
 use crate::transition::{AuditEntry, Transition};
@@ -43,7 +43,8 @@ pub(in crate::transition) fn prepared(transition: &mut Transition, live: &[(Serv
 
 pub(in crate::transition) fn unfit(transition: &mut Transition, reason: &str) {
     if promotion(transition).is_some_and(|promotion| promotion.rollout.is_none()) {
-        end(transition, PromotionState::Failed, format!("nothing was touched: {reason}"), Actor::Stablepin);
+        let failure = RolloutFailure::Reported(clause(reason, LONGEST_TEXT));
+        fail(transition, PromotionState::Failed, failure, Aftermath::Untouched);
     }
 }
 
@@ -59,9 +60,7 @@ pub(super) fn fail_if_never_begun(transition: &mut Transition) {
         return;
     }
     let problem = after.operation.as_ref().and_then(|operation| operation.problem.clone());
-    let why = problem.unwrap_or_else(|| "nobody knows why".to_owned());
-    let reason = format!("nothing was touched: it could not begin in time: {why}");
-    end(transition, PromotionState::Failed, reason, Actor::Stablepin);
+    fail(transition, PromotionState::Failed, RolloutFailure::NotBegun(problem), Aftermath::Untouched);
 }
 
 /// Fails the services that take too long, in either direction.
@@ -80,15 +79,13 @@ pub(super) fn time_out(transition: &mut Transition) {
 /// not be touched any more.
 pub(super) fn environment_removed(transition: &mut Transition) {
     let pinned = transition.change.after.promotion().is_some_and(|promotion| promotion.pin.is_some());
-    let reason = if pinned {
-        "the environment left the configuration before its tags were put"
-    } else {
-        "the environment left the configuration while it was deployed"
-    };
-    if !pinned {
-        hold(transition, reason);
+    if pinned {
+        let reason = PromotionReason::EnvironmentRemoved;
+        return end(transition, PromotionState::Failed, reason, Actor::Stablepin);
     }
-    end(transition, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
+    hold(transition, RolloutFailure::EnvironmentRemoved);
+    let failure = RolloutFailure::EnvironmentRemoved;
+    fail(transition, PromotionState::Failed, failure, Aftermath::Unchanged);
 }
 
 pub(super) fn settle(transition: &mut Transition) {
@@ -99,20 +96,9 @@ pub(super) fn settle(transition: &mut Transition) {
     if !has_slot(after, &promotion) {
         // The rollback may have ended, and the next promotion begun.
         let rollback = after.environment.slot.as_ref().filter(|slot| slot.kind == SlotKind::Rollback);
-        let reason = match (rollback, &after.environment.hold) {
-            (Some(slot), _) => {
-                format!(
-                    "pre-empted by rollback {}: its record says what becomes of the services",
-                    slot.operation
-                )
-            }
-            (None, Some(hold)) => {
-                format!("pre-empted by a rollback, which has ended. The environment is held: {}", hold.reason)
-            }
-            (None, None) => {
-                "pre-empted by a rollback, which has ended: its record says what became of the services"
-                    .to_owned()
-            }
+        let reason = PromotionReason::Preempted {
+            rollback: rollback.map(|slot| slot.operation),
+            hold: after.environment.hold.as_ref().map(|hold| hold.reason.clone()),
         };
         return end(transition, PromotionState::Failed, reason, Actor::Stablepin);
     }
@@ -127,18 +113,11 @@ fn forward(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
     match rollout.verdict() {
         RolloutVerdict::Going => {}
         RolloutVerdict::Arrived => bake(transition, promotion, rollout),
-        RolloutVerdict::NothingProven => {
-            let reason =
-                "nothing proven: the desired count is 0 everywhere, so nothing runs that could prove it";
-            hold(transition, reason);
-            end(transition, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
+        RolloutVerdict::Failed(failure @ RolloutFailure::NothingProven) => {
+            hold(transition, failure.clone());
+            fail(transition, PromotionState::Failed, failure, Aftermath::Unchanged);
         }
-        RolloutVerdict::Broken(reason) => go_back(transition, promotion, rollout, reason),
-        RolloutVerdict::Taken(reason) => {
-            let reason = reason.trim_end_matches('.');
-            let reason = format!("{reason}. What runs there now is not ours: it was not touched");
-            go_back(transition, promotion, rollout, reason);
-        }
+        RolloutVerdict::Failed(failure) => go_back(transition, promotion, rollout, failure),
     }
 }
 
@@ -166,7 +145,7 @@ fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
 
 /// Reverts the services, at most once. They go to the pin, or without a pin each to what it ran
 /// before.
-fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout, failure: String) {
+fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout, failure: RolloutFailure) {
     let now = transition.now;
     let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
     let pin = transition.change.after.environment.pin.clone().filter(|pin| pin.digest != promotion.digest);
@@ -199,21 +178,14 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
             ..ServiceRollout::waiting(service_rollout.service.clone(), service_rollout.before.clone())
         })
         .collect();
-    let to = pin.as_ref().map_or("what ran before".to_owned(), |pin| format!("pin {}", pin.number));
-    // AWS's texts end with a full stop, but our sentence continues.
-    let failure = bounded(failure.trim_end_matches('.').to_owned());
     if services.is_empty() && !rollout.maybe_applied() {
-        return end(
-            transition,
-            PromotionState::Failed,
-            format!("nothing was touched: {failure}"),
-            Actor::Stablepin,
-        );
+        return fail(transition, PromotionState::Failed, failure, Aftermath::Untouched);
     }
-    hold(transition, &failure);
-    if any_superseded(rollout) && services.is_empty() {
-        return end(transition, PromotionState::Failed, failure, Actor::Stablepin);
+    hold(transition, failure.clone());
+    if failure.is_superseded() && services.is_empty() {
+        return fail(transition, PromotionState::Failed, failure, Aftermath::Unchanged);
     }
+    let pin = pin.map(|pin| pin.number);
     if rollout.applied_anywhere() {
         transition.change.after.environment.exclude_from_previous(promotion.digest.clone());
     }
@@ -230,12 +202,12 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         });
         let ecs =
             rollout.services.iter().any(|service| matches!(service.progress, Progress::Returned { .. }));
-        let (state, reason) = match (ecs && returned, returned) {
-            (true, _) => (PromotionState::RolledBack, format!("{failure}. ECS went back by itself, to {to}")),
-            (_, true) => (PromotionState::Failed, format!("{failure}. No service was moved")),
-            (_, false) => (PromotionState::Failed, format!("{failure}. There is nothing else to go back to")),
+        let (state, aftermath) = match (ecs && returned, returned) {
+            (true, _) => (PromotionState::RolledBack, Aftermath::RevertedByEcs(pin)),
+            (_, true) => (PromotionState::Failed, Aftermath::NotMoved),
+            (_, false) => (PromotionState::Failed, Aftermath::NoWayBack),
         };
-        return end(transition, state, reason, Actor::Stablepin);
+        return fail(transition, state, failure, aftermath);
     }
     transition.audit(AuditEntry {
         kind: Kind::Promotion,
@@ -243,7 +215,7 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         digest: Some(promotion.digest.clone()),
         from: Some(PromotionState::InProgress.as_str().to_owned()),
         to: PromotionState::InProgress.as_str().to_owned(),
-        reason: Some(format!("going back to {to}: {failure}")),
+        reason: Some(format!("going back to {}: {failure}", revert_goal(pin))),
         actor: Actor::Stablepin,
     });
     if let Some(promotion) = self::promotion(transition) {
@@ -252,21 +224,15 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
     }
 }
 
-/// Returns whether another deployment replaced ours on some service.
-fn any_superseded(rollout: &Rollout) -> bool {
-    rollout.services.iter().any(|service| matches!(service.progress, Progress::Superseded { .. }))
-}
-
 fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
     if !revert.is_over() {
         return;
     }
-    let failure = promotion.failure.clone().unwrap_or_default();
+    let Some(failure) = promotion.failure.clone() else { return };
     match revert.verdict() {
         RolloutVerdict::Going => {}
-        RolloutVerdict::NothingProven => {
-            let reason = format!("{failure}. Every service is back, but nothing runs that could prove it");
-            end(transition, PromotionState::Failed, reason, Actor::Stablepin);
+        RolloutVerdict::Failed(RolloutFailure::NothingProven) => {
+            fail(transition, PromotionState::Failed, failure, Aftermath::RevertedUnproven);
         }
         RolloutVerdict::Arrived => {
             let is_returned =
@@ -274,12 +240,11 @@ fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
             let moved = !revert.services.iter().all(is_returned);
             let there = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
             let by_ecs = there.clone().any(is_returned);
-            let taken = promotion.rollout.as_ref().is_some_and(any_superseded);
-            let (state, what) = match (taken, moved || by_ecs) {
-                (false, true) => (PromotionState::RolledBack, "Every service is back"),
-                (false, false) => (PromotionState::Failed, "No service was moved"),
-                (true, true) => (PromotionState::Failed, "Every other service is back"),
-                (true, false) => (PromotionState::Failed, "No other service was moved"),
+            let taken = failure.is_superseded();
+            let (state, aftermath) = match (taken, moved || by_ecs) {
+                (false, true) => (PromotionState::RolledBack, Aftermath::Reverted),
+                (true, true) => (PromotionState::Failed, Aftermath::Reverted),
+                (_, false) => (PromotionState::Failed, Aftermath::NotMoved),
             };
             if let Destination::Digest { digest } = &revert.destination
                 && moved
@@ -290,18 +255,18 @@ fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
             if !moved && !by_ecs && !taken {
                 transition.unhold(promotion.id, None);
             }
-            end(transition, state, format!("{failure}. {what}"), Actor::Stablepin);
+            fail(transition, state, failure, aftermath);
         }
-        RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) => {
-            let reason = format!("{failure}. Going back did not work: {reason}");
-            end(transition, PromotionState::Failed, reason, Actor::Stablepin);
+        RolloutVerdict::Failed(revert) => {
+            let aftermath = Aftermath::RevertFailed(revert);
+            fail(transition, PromotionState::Failed, failure, aftermath);
         }
     }
 }
 
 /// Sets a hold: automation leaves the environment alone from now on.
-fn hold(transition: &mut Transition, reason: &str) {
+fn hold(transition: &mut Transition, failure: RolloutFailure) {
     let since = transition.now;
     let Some(by) = transition.change.after.promotion().map(|promotion| promotion.id) else { return };
-    transition.hold(Hold { since, reason: reason.to_owned(), by });
+    transition.hold(Hold { since, reason: HoldReason::ReleaseFailed(failure), by });
 }

@@ -204,7 +204,8 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
         None => name.to_string(),
     });
     let approved = approved.collect::<Vec<_>>().join(", ");
-    let why = promotion.reason.as_ref().or(promotion.failure.as_ref());
+    let why = promotion.reason.as_ref().map(ToString::to_string);
+    let why = why.or_else(|| promotion.failure.as_ref().map(ToString::to_string));
     let why = why.filter(|_| promotion.state != PromotionState::Completed || tag_taken);
     let refused = promotion.mail_refused.as_ref().filter(|_| promotion.state == PromotionState::Pending);
     html! {
@@ -215,7 +216,7 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
                 ", pushed as " code { (build.pushed_tag) }
                 @if let Some(asked_by) = &promotion.asked_by { ", asked for by " (words(&asked_by.to_string())) } }
             @if !approved.is_empty() { span { "approved by " (words(&approved)) } }
-            @if let Some(reason) = why { span { (words(reason)) } }
+            @if let Some(reason) = why { span { (words(&reason)) } }
             @if let Some(refused) = refused {
                 span { "not asked: " (words(&refused.names())) ". SNS refuses the mail: " (words(&refused.reason)) }
             }
@@ -237,7 +238,7 @@ fn rolled_back(environment: &EnvironmentName, rollback: &Rollback) -> Markup {
             span { (time(rollback.requested_at)) ", build " code { (target.build_tag) } " " (short(&target.digest))
                 ", asked for by " (words(&rollback.asked_by.to_string())) }
             @if let Some(reason) = &rollback.ask_reason { span { (words(reason)) } }
-            @if let Some(reason) = &rollback.reason { span { (words(reason)) } }
+            @if let Some(reason) = &rollback.reason { span { (words(&reason.to_string())) } }
         }
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn notes(environment: &Environment, drift: &[String]) -> Markup {
         @if !drift.is_empty() { p.note { strong { "Drift: " } (drift.join(" ")) } }
         @if let Some(hold) = &record.hold {
             p.note {
-                strong { "Held" } " since " (time(hold.since)) ": " (words(&hold.reason)) " ("
+                strong { "Held" } " since " (time(hold.since)) ": " (words(&hold.reason.to_string())) " ("
                 a href={ "/console/" (environment.subject.application()) "#" (hold.by) } { "what led to it" } ")"
             }
         }

@@ -10,9 +10,9 @@ use crate::page::{PageState, status};
 fn page_after_approval_shows_the_pin() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
     assert_snapshot!(shown(&decided(&subject)), @r#"
-    200 Approved, and pinned · Stablepin
+    200 Approved and pinned · Stablepin
     <p class="brand">Stablepin</p>
-    <h1>Approved, and pinned</h1>
+    <h1>Approved and pinned</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
     <h2>Progress</h2>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
@@ -27,9 +27,8 @@ fn page_after_approval_shows_the_pin() {
     <dt>Digest</dt><dd><code>sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1</code></dd>
     <dt>Size</dt><dd>12.3 MB</dd>
     <dt>Pushed</dt><dd>web:main, 2025-07-17 14:30 UTC</dd>
-    <dt>Asked by</dt><dd>a push; the registry does not say whose</dd>
-    <dt>Replaces</dt><dd>the pin before it</dd>
-    <dt>Verdicts</dt><dd>none: signature, scan and checks are not asked for</dd></dl>
+    <dt>Pushed by</dt><dd>unknown, no CloudTrail trail</dd>
+    <dt>Replaces</dt><dd>the pin before it</dd></dl>
     "#);
 }
 
@@ -108,5 +107,5 @@ fn page_says_that_two_approvals_are_missing() {
 #[test]
 fn script_gets_the_same_state_as_the_page() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
-    assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"title":"Approved, and pinned","text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","over":true,"steps":[{"name":"Approved","state":"done","detail":"by lead"},{"name":"Pinned","state":"done","detail":"pin 1 of production"}]}"#);
+    assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"title":"Approved and pinned","text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","over":true,"steps":[{"name":"Approved","state":"done","detail":"by lead"},{"name":"Pinned","state":"done","detail":"pin 1 of production"}]}"#);
 }

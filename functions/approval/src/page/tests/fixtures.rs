@@ -10,7 +10,8 @@ use stablepin_rules::name::{ApproverName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    CodeHash, Configuration, Environment, Hold, Occurrence, Subject, Token, TokenHash, Verdict,
+    CodeHash, Configuration, Environment, Hold, HoldReason, Occurrence, RolloutFailure, Subject, Token,
+    TokenHash, Verdict,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Decision, Form, Input, Opening, transition};
@@ -115,8 +116,9 @@ pub(super) fn tagged(subject: &Subject) -> Subject {
 }
 
 pub(super) fn held(mut subject: Subject, reason: &str) -> Subject {
-    let (since, reason) = (at("2025-07-17T09:15:00Z"), reason.to_owned());
-    subject.environment.hold = Some(Hold { since, reason, by: id() });
+    let failure = RolloutFailure::Reported(reason.to_owned());
+    let reason = HoldReason::ReleaseFailed(failure);
+    subject.environment.hold = Some(Hold { since: at("2025-07-17T09:15:00Z"), reason, by: id() });
     subject
 }
 

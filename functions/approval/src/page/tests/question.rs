@@ -28,12 +28,11 @@ fn question_shows_all_facts() {
     <dt>Digest</dt><dd><code>sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1</code></dd>
     <dt>Size</dt><dd>12.3 MB</dd>
     <dt>Pushed</dt><dd>web:main, 2025-07-17 14:30 UTC</dd>
-    <dt>Asked by</dt><dd>a push; the registry does not say whose</dd>
-    <dt>Replaces</dt><dd>nothing: it would be the first pin</dd>
-    <dt>Verdicts</dt><dd>none: signature, scan and checks are not asked for</dd></dl>
+    <dt>Pushed by</dt><dd>unknown, no CloudTrail trail</dd>
+    <dt>Replaces</dt><dd>nothing: it would be the first pin</dd></dl>
     <form method="post" action="/decide/web/production/1" autocomplete="off">
     <input type="hidden" name="t" value="SECRET">
-    <input type="hidden" name="facts" value="3baf920989ed20015f33a5758e6de9aad09976a16b1bd402ee8a986550b760fd">
+    <input type="hidden" name="facts" value="35d9b07a98546cff275f5f5de40bca6244a8a80a6c82ac99065f7586402d12f3">
     <label for="code">Code</label>
     <p class="hint" id="hint">Six letters and digits, in the mail below the link.</p>
     <input id="code" name="code" required maxlength="20" autocapitalize="characters" spellcheck="false" aria-describedby="hint">
@@ -92,7 +91,7 @@ fn incomplete_form_is_asked_for_again() {
     <p>You are asked as <strong>lead</strong>. What you approve becomes the stable version.</p>
     <form method="post" action="/decide/web/production/1" autocomplete="off">
     <input type="hidden" name="t" value="SECRET">
-    <input type="hidden" name="facts" value="3baf920989ed20015f33a5758e6de9aad09976a16b1bd402ee8a986550b760fd">
+    <input type="hidden" name="facts" value="35d9b07a98546cff275f5f5de40bca6244a8a80a6c82ac99065f7586402d12f3">
     <label for="code">Code</label>
     <p class="hint" id="hint">Six letters and digits, in the mail below the link.</p>
     <input id="code" name="code" required maxlength="20" autocapitalize="characters" spellcheck="false" aria-describedby="hint" aria-invalid="true" autofocus>

@@ -47,8 +47,8 @@ fn page_shows_the_decision_of_another_approver() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
     let refusal = Refusal::NotPending { state: PromotionState::Completed, reason: "pinned".to_owned() };
     assert_snapshot!(said(&ended(&subject, &second(), &refusal)), @r#"
-    409 Approved, and pinned · Stablepin
-    <h1>Approved, and pinned</h1>
+    409 Approved and pinned · Stablepin
+    <h1>Approved and pinned</h1>
     <p id="told" role="status">lead approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>

@@ -3,10 +3,12 @@
 use insta::assert_snapshot;
 use stablepin_rules::application::{Deploy, ServiceName};
 use stablepin_rules::audit::Actor;
+use stablepin_rules::containing_index::ContainingIndex;
+use stablepin_rules::image::ImageTag;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Bake, Destination, Freeze, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, Slot,
-    SlotKind, Subject, Verdict, Work,
+    Aftermath, Bake, Blocker, Destination, Freeze, Live, Progress, Promotion, PromotionReason,
+    PromotionState, Rollout, RolloutFailure, ServiceRollout, Slot, SlotKind, Subject, Verdict, Work,
 };
 use stablepin_rules::refusal::Refusal;
 
@@ -47,7 +49,11 @@ fn deployed(state: PromotionState, progress: Progress, change: impl FnOnce(&mut 
     })
 }
 
-const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start.";
+const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start";
+
+fn crash() -> RolloutFailure {
+    RolloutFailure::Reported(CRASHED.to_owned())
+}
 
 /// Each course that a promotion may take after its approval, one after the other.
 #[test]
@@ -63,9 +69,9 @@ fn page_follows_a_rollout_to_each_end() {
         rollout.bake =
             Some(Bake { until: at("2025-07-17T15:15:00Z"), probed_at: None, failed: Default::default() });
     };
-    let failed = |promotion: &mut Promotion| promotion.failure = Some(CRASHED.to_owned());
-    let why = |reason: &str| {
-        let reason = reason.to_owned();
+    let failed = |promotion: &mut Promotion| promotion.failure = Some(crash());
+    let became = |aftermath| {
+        let reason = PromotionReason::Failed { failure: crash(), aftermath };
         move |promotion: &mut Promotion| promotion.reason = Some(reason)
     };
     let pinned = |promotion: &mut Promotion| promotion.pin = Some(PinNumber::FIRST);
@@ -78,12 +84,11 @@ fn page_follows_a_rollout_to_each_end() {
         deployed(PromotionState::InProgress, proven.clone(), pinned),
         deployed(PromotionState::Completed, proven, pinned),
         deployed(PromotionState::InProgress, crashed.clone(), failed),
-        deployed(
-            PromotionState::RolledBack,
-            crashed.clone(),
-            why(&format!("{CRASHED} Every service is back")),
-        ),
-        deployed(PromotionState::Failed, crashed, why(&format!("{CRASHED} prod/web did not come back"))),
+        deployed(PromotionState::RolledBack, crashed.clone(), became(Aftermath::Reverted)),
+        deployed(PromotionState::Failed, crashed.clone(), became(Aftermath::NoWayBack)),
+        deployed(PromotionState::Failed, crashed, |promotion| {
+            promotion.reason = Some(PromotionReason::Preempted { rollback: None, hold: None });
+        }),
     ];
     let told = states.map(|subject| said(&decided(&subject)).replace("&quot;", "\""));
     assert_snapshot!(told.join("\n\n"), @r#"
@@ -135,8 +140,8 @@ fn page_follows_a_rollout_to_each_end() {
     <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
     <script>…</script>
 
-    200 Approved, and pinned · Stablepin
-    <h1>Approved, and pinned</h1>
+    200 Released and pinned · Stablepin
+    <h1>Released and pinned</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
@@ -144,8 +149,8 @@ fn page_follows_a_rollout_to_each_end() {
     <li class="done"><b>Verified<i> done</i></b><span>every running task carries this digest</span></li>
     <li class="done"><b>Pinned<i> done</i></b><span>pin 1 of production</span></li></ol>
 
-    200 It failed, and goes back · Stablepin
-    <h1>It failed, and goes back</h1>
+    200 Release failed, rolling back · Stablepin
+    <h1>Release failed, rolling back</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. The services go back by themselves.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
@@ -154,69 +159,83 @@ fn page_follows_a_rollout_to_each_end() {
     <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
     <script>…</script>
 
-    200 It failed, and was rolled back · Stablepin
-    <h1>It failed, and was rolled back</h1>
+    200 Release failed, rolled back · Stablepin
+    <h1>Release failed, rolled back</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back</span></li></ol>
 
-    200 It failed · Stablepin
-    <h1>It failed</h1>
-    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. prod/web did not come back.</p>
+    200 Release failed · Stablepin
+    <h1>Release failed</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. There is nothing else to go back to.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
-    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. prod/web did not come back</span></li></ol>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. There is nothing else to go back to</span></li></ol>
+
+    200 Stopped by a rollback · Stablepin
+    <h1>Stopped by a rollback</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: pre-empted by a rollback, which has ended: its record says what became of the services.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>pre-empted by a rollback, which has ended: its record says what became of the services</span></li></ol>
     "#);
 }
 
 #[test]
 fn page_says_why_a_promotion_was_cancelled() {
-    let directions = [
-        "superseded: a later build became pin 8",
-        "expired: nobody decided in time",
-        "withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch",
-        "part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead",
-        "the environment is gone",
+    let by = Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() };
+    let index = ContainingIndex {
+        digest: asking(1, "main").promotion().unwrap().digest.clone(),
+        tag: ImageTag::parse("main").unwrap(),
+        pushed_at: at("2025-07-17T14:31:00Z"),
+    };
+    let reasons = [
+        PromotionReason::Superseded(PinNumber::new(8).unwrap()),
+        PromotionReason::Expired(Blocker::Decision),
+        PromotionReason::Withdrawn { by, reason: Some("wrong branch".to_owned()) },
+        PromotionReason::PartOfIndex(index),
+        PromotionReason::EnvironmentRemoved,
     ];
-    let told = directions.map(|reason| {
+    let told = reasons.map(|reason| {
+        let words = reason.to_string();
         let subject = having(asking(1, "main"), |promotion| {
             promotion.state = PromotionState::Cancelled;
-            promotion.reason = Some(reason.to_owned());
+            promotion.reason = Some(reason);
         });
-        let refusal = Refusal::NotPending { state: PromotionState::Cancelled, reason: reason.to_owned() };
+        let refusal = Refusal::NotPending { state: PromotionState::Cancelled, reason: words };
         said(&ended(&subject, &lead(), &refusal))
     });
     assert_snapshot!(told.join("\n\n"), @r#"
-    409 A later build was approved · Stablepin
-    <h1>A later build was approved</h1>
+    409 Superseded by a later build · Stablepin
+    <h1>Superseded by a later build</h1>
     <p id="told" role="status">Superseded: a later build became pin 8.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="failed"><b>Approved<i> failed</i></b><span>superseded: a later build became pin 8</span></li></ol>
 
-    409 It has expired · Stablepin
-    <h1>It has expired</h1>
+    409 Expired · Stablepin
+    <h1>Expired</h1>
     <p id="told" role="status">Expired: nobody decided in time.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="failed"><b>Approved<i> failed</i></b><span>expired: nobody decided in time</span></li></ol>
 
-    409 It was withdrawn · Stablepin
-    <h1>It was withdrawn</h1>
+    409 Withdrawn · Stablepin
+    <h1>Withdrawn</h1>
     <p id="told" role="status">Withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="failed"><b>Approved<i> failed</i></b><span>withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch</span></li></ol>
 
-    409 Its image index is asked for instead · Stablepin
-    <h1>Its image index is asked for instead</h1>
-    <p id="told" role="status">Part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead.</p>
+    409 Part of an image index · Stablepin
+    <h1>Part of an image index</h1>
+    <p id="told" role="status">Part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
-    <li class="failed"><b>Approved<i> failed</i></b><span>part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead</span></li></ol>
+    <li class="failed"><b>Approved<i> failed</i></b><span>part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead</span></li></ol>
 
-    409 Cancelled · Stablepin
-    <h1>Cancelled</h1>
-    <p id="told" role="status">The environment is gone.</p>
+    409 Environment removed · Stablepin
+    <h1>Environment removed</h1>
+    <p id="told" role="status">The environment left the configuration.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
-    <li class="failed"><b>Approved<i> failed</i></b><span>the environment is gone</span></li></ol>
+    <li class="failed"><b>Approved<i> failed</i></b><span>the environment left the configuration</span></li></ol>
     "#);
 }
 

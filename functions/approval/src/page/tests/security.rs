@@ -49,7 +49,7 @@ fn hostile_values_are_escaped() {
     let longest = format!("_{}", "x.-".repeat(42));
     let subject = after(&asking(1, &longest), Verdict::Reject, Some(&HOSTILE.repeat(20)));
     let subject = held(subject, &HOSTILE.repeat(20));
-    let reason = subject.promotion().unwrap().reason.clone().unwrap();
+    let reason = subject.promotion().unwrap().reason.as_ref().unwrap().to_string();
     let refusal = Refusal::NotPending { state: PromotionState::Cancelled, reason };
     let hostile = PageAddress { path: HOSTILE, secret: HOSTILE };
     let wrong =

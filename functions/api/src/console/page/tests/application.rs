@@ -2,7 +2,10 @@
 
 use insta::assert_snapshot;
 use stablepin_rules::image::ImageTag;
-use stablepin_rules::records::{Operation, PromotionState, Repair, Slot, SlotKind, Verdict, Work};
+use stablepin_rules::name::ApproverName;
+use stablepin_rules::records::{
+    Operation, PromotionReason, PromotionState, Repair, Slot, SlotKind, Verdict, Work,
+};
 
 use super::fixtures::{
     at, digest, healthy_environment, id, of_production, pin, promotion, said, shown, shows, subjects, visit,
@@ -15,7 +18,8 @@ fn application_page_shows_history_and_rollback_commands() {
     let mut completed = voted(promotion(7, PromotionState::Completed), Verdict::Approve, "tried it");
     completed.pin = Some(pin(7).number);
     let mut rejected = voted(promotion(6, PromotionState::Cancelled), Verdict::Reject, "too slow");
-    rejected.reason = Some("rejected by lead: too slow".to_owned());
+    let by = ApproverName::parse("lead").unwrap();
+    rejected.reason = Some(PromotionReason::Rejected { by, reason: Some("too slow".to_owned()) });
     let repair = Repair {
         id: id(5),
         tag: ImageTag::parse("prod-stable").unwrap(),

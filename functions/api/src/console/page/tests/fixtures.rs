@@ -12,8 +12,8 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Build, Configuration, Current, Environment as Record, Freeze, Hold, Occurrence, Operation, Pin,
-    Promotion, PromotionState, Subject, Verdict, Vote, Work,
+    Build, Configuration, Current, Environment as Record, Freeze, Hold, HoldReason, Occurrence, Operation,
+    Pin, Promotion, PromotionState, RolloutFailure, Subject, Verdict, Vote, Work,
 };
 
 use crate::AllowedResources;
@@ -108,7 +108,9 @@ pub(super) fn frozen(mut environment: Environment, reason: &str) -> Environment 
 }
 
 pub(super) fn held(mut environment: Environment, reason: &str) -> Environment {
-    let hold = Hold { since: at("2026-11-21T09:15:00Z"), reason: reason.to_owned(), by: id(3) };
+    let failure = RolloutFailure::Reported(reason.to_owned());
+    let reason = HoldReason::ReleaseFailed(failure);
+    let hold = Hold { since: at("2026-11-21T09:15:00Z"), reason, by: id(3) };
     environment.subject.environment.hold = Some(hold);
     environment
 }

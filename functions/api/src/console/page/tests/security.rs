@@ -2,7 +2,7 @@
 
 use stablepin_http::page::{STYLE as FRAME, source};
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::records::{PromotionState, Verdict};
+use stablepin_rules::records::{Aftermath, PromotionReason, PromotionState, RolloutFailure, Verdict};
 
 use super::fixtures::{
     body, build_tag, digest, frozen, healthy, healthy_environment, held, lists, of_production, pin,
@@ -49,7 +49,7 @@ fn every_page_is_small_and_links_to_the_rest() {
         .map(|number| {
             let mut promotion =
                 voted(promotion(number, PromotionState::Failed), Verdict::Approve, &"\"".repeat(500));
-            promotion.reason = Some(HOSTILE.repeat(9));
+            promotion.reason = Some(failed(&HOSTILE.repeat(9)));
             of_production(promotion)
         })
         .collect();
@@ -77,10 +77,15 @@ fn every_page_is_small_and_links_to_the_rest() {
     assert!(body(&page).len() < 20_000, "{}", body(&page).len());
 }
 
+fn failed(text: &str) -> PromotionReason {
+    let failure = RolloutFailure::Reported(text.to_owned());
+    PromotionReason::Failed { failure, aftermath: Aftermath::Unchanged }
+}
+
 #[test]
 fn console_escapes_hostile_values() {
     let mut rejected = voted(promotion(6, PromotionState::Cancelled), Verdict::Reject, HOSTILE);
-    rejected.reason = Some(HOSTILE.to_owned());
+    rejected.reason = Some(failed(HOSTILE));
     let environment = held(frozen(healthy_environment(), HOSTILE), HOSTILE);
     let pages = [
         shows(&[environment], &[of_production(rejected)]),
