@@ -192,7 +192,7 @@ fn drift_during_a_rollback_is_found_at_its_end() {
         assert!(release.app.environment()["slot"].is_object(), "{end}");
         match end {
             "Completed" => drop(release.service("web").continues()),
-            _ => release.rewrite("deadline", "2026-01-01T00:00:00Z"),
+            _ => release.rewrite("rollout.deadline", "2026-01-01T00:00:00Z"),
         }
         let record = release.ends();
         assert_eq!((&record["state"], drift_notices(&release).len()), (&json!(end), 0), "{record:#}");

@@ -200,7 +200,7 @@ fn rollback_after_a_deployment_by_hand_restores_the_pin() {
         service.runs(&good);
     }
     assert_eq!(services.each_ref().map(|service| service.sidecars()), sidecars, "no sidecar was changed");
-    for rollout in record["services"].as_array().into_iter().flatten() {
+    for rollout in record["rollout"]["services"].as_array().into_iter().flatten() {
         assert_eq!(
             (&rollout["progress"]["state"], &rollout["progress"]["tasks"]),
             (&"proven".into(), &1.into())
@@ -253,7 +253,9 @@ fn rollback_not_proven_by_its_deadline_is_incomplete() {
     let record = until("the end of the rollback", || {
         let sk = format!("ROLLBACK#{id}");
         if app.rollback_record(id)["state"] == "InProgress" {
-            for path in ["record.operation.work.Rollback.deadline", "record.operation.wake_at", "wake_at"] {
+            for path in
+                ["record.operation.work.Rollback.rollout.deadline", "record.operation.wake_at", "wake_at"]
+            {
                 app.rewrite(&sk, path, "2026-01-01T00:00:00Z");
             }
         }

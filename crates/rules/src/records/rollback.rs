@@ -28,7 +28,6 @@ pub struct Rollback {
     pub state: RollbackState,
     /// The reason of the end. Before it: the failure of a service, while others are on their way.
     pub reason: Option<RollbackReason>,
-    #[serde(flatten)]
     pub rollout: Rollout,
     /// The hold that existed before the rollback. It returns if the rollback touches nothing.
     #[serde(default)]
