@@ -55,6 +55,10 @@ impl CallError {
         &self.source
     }
 
+    pub(crate) fn operation(&self) -> &'static str {
+        self.call.operation
+    }
+
     /// AWS's error code, such as `AccessDeniedException`.
     pub(crate) fn code(&self) -> Option<&str> {
         self.source.code()

@@ -84,7 +84,7 @@ fn pushers(facts: &Facts<'_>) -> String {
     let known = facts.pushers.iter().map(String::as_str).filter(|arn| *arn != MORE_PUSHERS);
     let named: Vec<&str> = known.take(MOST_NAMED).collect();
     match (named.len(), facts.pushers.len() > named.len()) {
-        (0, false) => "unknown, no CloudTrail trail".to_owned(),
+        (0, false) => "unknown: CloudTrail has not said".to_owned(),
         (0, true) => "too many to name".to_owned(),
         (_, false) => named.join(", "),
         (_, true) => format!("{} and others", named.join(", ")),

@@ -22,6 +22,9 @@ pub struct Cursor(pub String);
 /// How many rollbacks of all environments are read at once.
 const ROLLBACKS_A_READ: i32 = 100;
 
+/// The most reads for one page of an environment's rollbacks.
+const READS_FOR_ROLLBACKS: u32 = 10;
+
 #[derive(Debug)]
 pub struct Page<T> {
     pub items: Vec<T>,
@@ -106,7 +109,7 @@ impl Table {
     }
 
     /// A page of an environment's rollbacks, newest first. Their keys do not name the environment,
-    /// so a page may have fewer than `limit`, but none only at the end.
+    /// so a page may have fewer than `limit`, or none before the end.
     pub async fn rollbacks(
         &self,
         application: &ApplicationName,
@@ -115,7 +118,7 @@ impl Table {
         mut after: Option<Cursor>,
     ) -> Result<Page<Operation>, TableError> {
         let most = usize::try_from(limit).unwrap_or_default();
-        loop {
+        for _ in 0..READS_FOR_ROLLBACKS {
             let page: Page<StoredOperation> = self
                 .query(Range {
                     partition: keys::partition(application),
@@ -137,6 +140,7 @@ impl Table {
             }
             after = next;
         }
+        Ok(Page { items: Vec::new(), next: after })
     }
 
     /// A page of builds, newest first by the time of their first push.

@@ -38,6 +38,7 @@ impl EcrError {
     }
 
     fn explanation(&self) -> &'static str {
+        let puts = self.0.operation() == "PutImage";
         match self.0.code() {
             Some("RepositoryNotFoundException") => {
                 ": there is no such repository, or it is in another account or region"
@@ -52,10 +53,10 @@ impl EcrError {
             Some("ReferencedImagesNotFoundException") => {
                 ": images that the index refers to are not in the repository: copy them first"
             }
-            Some("LimitExceededException") => {
+            Some("LimitExceededException") if puts => {
                 ": the repository has as many images, or the image as many tags, as ECR allows"
             }
-            Some("KmsException") => ": the key that encrypts the repository could not be used",
+            Some("KmsException") if puts => ": the key that encrypts the repository could not be used",
             Some("ImageStorageClassUpdateNotSupportedException") => {
                 ": the image cannot be moved to that storage class"
             }

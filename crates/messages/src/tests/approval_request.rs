@@ -34,7 +34,7 @@ fn approval_request_for_the_first_build() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      different for each platform
     Pushed:    web:main, 2025-07-17 14:30 UTC
-    Pushed by: unknown, no CloudTrail trail
+    Pushed by: unknown: CloudTrail has not said
     Replaces:  nothing: it would be the first pin
 
     Look at it and decide here:
@@ -60,7 +60,7 @@ fn approval_request_names_the_replaced_pin() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      12.3 MB, 345.6 kB more than pin 6
     Pushed:    web:v1.2.3, 2025-07-17 14:30 UTC
-    Pushed by: unknown, no CloudTrail trail
+    Pushed by: unknown: CloudTrail has not said
     Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
 
     Look at it and decide here:
@@ -87,7 +87,7 @@ fn approval_request_shows_the_hold() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      12.3 MB, 345.6 kB more than pin 6
     Pushed:    web:main, 2025-07-17 14:30 UTC
-    Pushed by: unknown, no CloudTrail trail
+    Pushed by: unknown: CloudTrail has not said
     Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
 
     production is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.
@@ -197,7 +197,7 @@ fn hostile_text_stays_on_its_line_in_a_mail() {
     assert_snapshot!(shown.join("\n"), @r#"
     Commit:    ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>
     Pushed:    web:_x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-, 2025-07-17 14:30 UTC
-    Pushed by: unknown, no CloudTrail trail
+    Pushed by: unknown: CloudTrail has not said
     production is held since 2025-07-17 09:15 UTC (ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…). Your approval releases the hold.
     "#);
 }
@@ -254,7 +254,7 @@ fn approval_request_for_the_newest_of_many_builds() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      12.3 MB
     Pushed:    web:main, 2025-07-17 14:30 UTC
-    Pushed by: unknown, no CloudTrail trail
+    Pushed by: unknown: CloudTrail has not said
     Replaces:  nothing: it would be the first pin
 
     Look at it and decide here:

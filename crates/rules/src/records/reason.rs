@@ -72,7 +72,8 @@ pub enum RolloutFailure {
     Superseded(String),
     /// The desired count is 0 everywhere.
     NothingProven,
-    /// The services could not be read, or another deployment did not end. The last problem, if known.
+    /// The services could not be read, or another deployment did not end. It has the last problem,
+    /// if known.
     NotBegun(Option<String>),
     /// The environment left the configuration.
     EnvironmentRemoved,

@@ -202,8 +202,8 @@ fn end_untouched(transition: &mut Transition, failure: RolloutFailure) {
     }
 }
 
-/// Returns what the pre-empted promotion left on the services. None: no promotion was pre-empted, or
-/// it certainly moved no service.
+/// Returns what the pre-empted promotion left on the services. None: there was no such promotion,
+/// or it certainly moved no service.
 fn left_behind(rollback: &Rollback, is_whole: bool) -> Option<LeftBehind> {
     let digest = rollback.preempted.as_ref()?;
     let services = &rollback.rollout.services;

@@ -108,8 +108,8 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of the source, target and rollback revisions of up to [`super::PER_DESCRIBE_REVISIONS`]
-    /// service deployments.
+    /// The ARNs of the source, target and rollback revisions of service deployments. At most
+    /// [`super::PER_DESCRIBE_REVISIONS`] deployments are asked for.
     pub async fn revisions_of_deployments(&self, arns: &[String]) -> Result<BTreeSet<String>, CallError> {
         let call = Call::new("DescribeServiceDeployments", "describe service deployments");
         let request = self.client.describe_service_deployments();

@@ -27,7 +27,7 @@ fn page_after_approval_shows_the_pin() {
     <dt>Digest</dt><dd><code>sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1</code></dd>
     <dt>Size</dt><dd>12.3 MB</dd>
     <dt>Pushed</dt><dd>web:main, 2025-07-17 14:30 UTC</dd>
-    <dt>Pushed by</dt><dd>unknown, no CloudTrail trail</dd>
+    <dt>Pushed by</dt><dd>unknown: CloudTrail has not said</dd>
     <dt>Replaces</dt><dd>the pin before it</dd></dl>
     "#);
 }

@@ -28,7 +28,7 @@ fn question_shows_all_facts() {
     <dt>Digest</dt><dd><code>sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1</code></dd>
     <dt>Size</dt><dd>12.3 MB</dd>
     <dt>Pushed</dt><dd>web:main, 2025-07-17 14:30 UTC</dd>
-    <dt>Pushed by</dt><dd>unknown, no CloudTrail trail</dd>
+    <dt>Pushed by</dt><dd>unknown: CloudTrail has not said</dd>
     <dt>Replaces</dt><dd>nothing: it would be the first pin</dd></dl>
     <form method="post" action="/decide/web/production/1" autocomplete="off">
     <input type="hidden" name="t" value="SECRET">
