@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 /// The beginning of the names of the resources that only the local cloud has.
 const LOCAL: &str = "Local";
 
-/// Adds the overlay's resources whose names begin with [`LOCAL`], and replaces the others. In both
+/// Adds the overlay's resources whose names begin with `Local`, and replaces the others. In both
 /// texts two spaces precede a resource's name, as in `template.yaml` and in the output of `sam
 /// build`.
 pub fn apply(template: &str, overlay: &str) -> Result<String> {
