@@ -24,7 +24,7 @@ pub struct Facts<'a> {
     pub build: &'a BuildTag,
     pub commit: Option<&'a str>,
     pub digest: &'a ImageDigest,
-    /// None: the image index has one size for each platform.
+    /// The size in bytes. An image index has none, because each platform has its own.
     pub size_bytes: Option<u64>,
     pub repository: &'a RepositoryName,
     pub pushed_tag: &'a ImageTag,
@@ -37,7 +37,7 @@ pub struct Facts<'a> {
     pub hold: Option<&'a Hold>,
 }
 
-/// What the build replaces as the environment's pin.
+/// The pin that the build replaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Replaced<'a> {

@@ -33,7 +33,7 @@ pub enum PromotionReason {
     },
     /// A later build became this pin.
     Superseded(PinNumber),
-    /// Nothing of this came in time.
+    /// The promotion waited for this, in vain.
     Expired(Blocker),
     PartOfIndex(ContainingIndex),
     /// The environment left the configuration, and no service was on its way.
@@ -51,7 +51,7 @@ pub enum PromotionReason {
     },
 }
 
-/// What an expired promotion waited for.
+/// The event that an expired promotion waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Blocker {
@@ -79,7 +79,7 @@ pub enum RolloutFailure {
     EnvironmentRemoved,
 }
 
-/// What became of the services after a failure.
+/// The state of the services after a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aftermath {
@@ -88,7 +88,7 @@ pub enum Aftermath {
     Unchanged,
     /// No revert began, and no service was moved. Or a revert found that none was moved.
     NotMoved,
-    /// There is nothing else to revert to.
+    /// No other image is known to revert to.
     NoWayBack,
     /// ECS reverted every service by itself, to this pin. None: to what ran before.
     RevertedByEcs(Option<PinNumber>),
@@ -116,12 +116,12 @@ pub enum RollbackReason {
     Failed(RolloutFailure),
     NothingTouched {
         failure: RolloutFailure,
-        /// What the pre-empted promotion left, if it may have moved services.
+        /// The traces of the pre-empted promotion, if it may have moved services.
         left: Option<LeftBehind>,
     },
 }
 
-/// What a pre-empted promotion left on the services.
+/// The traces of a pre-empted promotion on the services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftBehind {
     /// The promotion's digest.
