@@ -27,7 +27,7 @@ const CLOUD: &str = "local-test";
 const SIDE_BY_SIDE: &str = "8";
 /// How often `--deep` runs the end-to-end tests. The first round has every fault and the big
 /// counts. The others repeat what CI runs, to find tests that fail now and then.
-const DEEP_ROUNDS: usize = 10;
+const DEEP_ROUNDS: usize = 4;
 /// How many cases `--deep` tests each property with. The default of proptest is 256.
 const DEEP_CASES: &str = "20000";
 /// The variable of a step's tests and all of their child processes, so that none outlives the step.
