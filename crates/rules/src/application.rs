@@ -1,7 +1,8 @@
 //! An application, as its file describes it: names, approvers, environments, retention. The table
-//! stores the text, and each reader parses it here.
+//! stores the file's text, and each reader parses the text with this module.
 //!
-//! [`Application::parse`] reports all mistakes of a file at once, each with line, column and key.
+//! [`Application::parse`] reports all mistakes of a file at once, each with its line, column and
+//! key.
 
 mod checks;
 mod difference;
@@ -33,16 +34,16 @@ pub(crate) use self::values::{is_identified, may_be_one};
 use self::errors::Problems;
 
 impl Application {
-    /// Parses an application file (TOML). With `allowed`, the file is new: the stack must be
-    /// allowed to touch its resources, and newer checks apply. A stored file passed the checks of
-    /// its time, and stays readable.
+    /// Parses an application file (TOML). With `allowed`, the file counts as new: the stack's
+    /// parameters must allow its resources, and newer checks apply. Without `allowed`, the file is
+    /// a stored file. It passed the checks of its time, and must stay readable.
     ///
-    /// Returns all errors in the file's order, or only the first error of invalid TOML.
+    /// Returns all errors in the file's order. Invalid TOML gives only its first error.
     pub fn parse(text: &str, allowed: Option<&Allowed>) -> Result<Self, Vec<ConfigError>> {
         if text.len() > MAX_FILE_BYTES {
             return Err(vec![ConfigError::too_long(text.len())]);
         }
-        // An editor may add a byte order mark. Columns do not count it.
+        // An editor may add a byte order mark, which does not count as a column.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut problems = Problems::in_text(text);
         let document = DeTable::parse(text).map_err(|error| vec![ConfigError::not_toml(text, &error)])?;
@@ -60,7 +61,7 @@ impl Application {
         problems.or(application)
     }
 
-    /// Returns an error that was found after parsing, with the position of its setting.
+    /// Returns an error that a caller found after parsing, at the position of its setting.
     pub fn error_at(text: &str, key: &str, message: &str) -> Vec<ConfigError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut problems = Problems::in_text(text);

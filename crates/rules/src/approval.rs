@@ -1,4 +1,5 @@
-//! Votes on a promotion, and which of them count. Pages, signed requests and rules all ask here.
+//! Votes on a promotion, and which of them count. Pages, signed requests and transitions all use
+//! these functions.
 
 use crate::application::{EnvironmentPolicy, FourEyes, is_identified, may_be_one};
 use crate::audit::Actor;
@@ -6,13 +7,13 @@ use crate::caller::MORE_PUSHERS;
 use crate::name::ApproverName;
 use crate::records::{ApprovalRequest, Promotion, Subject, Verdict, Vote};
 
-/// Returns whether enough of today's approvers have approved.
+/// Returns whether enough approvers from the current configuration have approved.
 pub fn approved(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     approvals(subject, policy, promotion).count() >= usize::from(policy.approval.required)
 }
 
 /// Returns the votes that count. A vote does not count if its approver has left the configuration
-/// or turns out to have pushed the build. Of two votes that one signer may have given, one counts.
+/// or has pushed the build. If one signer may have given two votes, only one of them counts.
 pub fn approvals<'a>(
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
@@ -32,7 +33,8 @@ pub fn approvals<'a>(
     })
 }
 
-/// Returns the actor and reason of the decisive approval, even if that approver has left since.
+/// Returns the actor and reason of the decisive approval, even if its approver has left the
+/// configuration.
 pub(crate) fn decided_by(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -44,9 +46,9 @@ pub(crate) fn decided_by(
     last.map_or((Actor::Push, None), |vote| (vote.actor.clone(), vote.reason.clone()))
 }
 
-/// Returns every approver that may have given this vote. In a stored file, one signer may match
-/// several approvers. One person may also sign as several roles, so the approvers whose votes this
-/// person may have signed are included.
+/// Returns all approvers that may have given this vote. In an older file, one signer may match
+/// several approvers. One person may also sign as several roles, so the result includes the
+/// approvers whose earlier votes this person may have signed.
 pub(crate) fn voters<'a>(
     subject: &'a Subject,
     name: &'a ApproverName,
@@ -64,7 +66,7 @@ pub(crate) fn voters<'a>(
     std::iter::once(name).chain(others.filter(may_be)).collect()
 }
 
-/// Returns the ARN that signed, if the actor is a signer.
+/// Returns the ARN of an actor that signed a request. None for other actors.
 fn signer(actor: &Actor) -> Option<&str> {
     match actor {
         Actor::Principal { arn } => Some(arn),
@@ -72,14 +74,14 @@ fn signer(actor: &Actor) -> Option<&str> {
     }
 }
 
-/// Returns the ARNs of the requester and pushers.
+/// Returns the ARNs of the principals that requested the promotion or pushed the build.
 fn signers(promotion: &Promotion) -> impl Iterator<Item = &str> {
     let asked_by = promotion.asked_by.as_ref().and_then(signer);
     asked_by.into_iter().chain(promotion.pushers.iter().map(String::as_str))
 }
 
-/// Returns the ARNs of the known requester and pushers. One pusher who may be anyone makes all
-/// pushers unknown.
+/// Returns the ARNs of the identified requester and pushers. If one pusher is not identified, no
+/// pusher is returned.
 pub(crate) fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
     let asked_by = promotion.asked_by.as_ref().and_then(signer).filter(|arn| is_identified(arn));
     let pushers = promotion.pushers.iter().map(String::as_str);
@@ -87,13 +89,15 @@ pub(crate) fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
     asked_by.into_iter().chain(pushers.filter(move |_| are_known))
 }
 
-/// Returns whether the four-eyes rule excludes this signer, who requested or pushed the build.
+/// Returns whether the four-eyes rule excludes this actor, who requested the promotion or pushed
+/// the build.
 pub(crate) fn is_requester(policy: &EnvironmentPolicy, promotion: &Promotion, actor: &Actor) -> bool {
     let is_signer = |arn| signer(actor).is_some_and(|signer| may_be_one(arn, signer));
     policy.approval.four_eyes != FourEyes::Off && signers(promotion).any(is_signer)
 }
 
-/// Returns whether the four-eyes rule excludes this approver, who requested or pushed the build.
+/// Returns whether the four-eyes rule excludes this approver, who requested the promotion or pushed
+/// the build.
 pub fn is_own(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -104,13 +108,14 @@ pub fn is_own(
     policy.approval.four_eyes != FourEyes::Off && signers(promotion).any(own)
 }
 
-/// Returns whether the approver's address has changed since this link was mailed.
+/// Returns whether the approver has a new mail address since this link was mailed.
 pub(crate) fn address_changed(subject: &Subject, approver: &ApproverName, asked: &ApprovalRequest) -> bool {
     let today = subject.configuration.application.approver(approver).map(|approver| approver.mail.lower());
     asked.mail.is_some() && today.is_some() && asked.mail != today
 }
 
-/// Returns whether mails reach too few approvers for the quorum. False if that is unknown.
+/// Returns whether too few approvers for the quorum receive mails. False if Stablepin does not
+/// know.
 pub fn is_unreachable(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     let Some(unreachable) = &promotion.unreachable else { return false };
     let hears = |name: &&ApproverName| {

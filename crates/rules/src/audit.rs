@@ -1,5 +1,5 @@
-//! Audit records: what happened, who did it, and why. They are also the outbox: the table's stream
-//! publishes them to the stack's bus.
+//! Audit records: what happened, who did it, and why. Audit records are also the outbox: the
+//! table's stream publishes them to the stack's bus.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::ImageDigest;
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 
-/// The kind of a record, which is the `detail-type` on the bus.
+/// The kind of an audit record, which is the event's `detail-type` on the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     #[serde(rename = "Promotion State Change")]
@@ -51,17 +51,18 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The actor of a change. It comes from the presented credential, never from a request's body.
+/// The actor of a change. It comes from the credential of the request, never from the request's
+/// body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Actor {
-    /// An approver, by a mailed link.
+    /// An approver who used a mailed link.
     Link { approver: ApproverName },
-    /// An IAM principal, by a signed request.
+    /// An IAM principal that signed a request.
     Principal { arn: String },
     /// A push to the registry.
     Push,
-    /// Stablepin itself, such as on a tick or an expiry.
+    /// Stablepin itself, for example when a promotion expires.
     Stablepin,
 }
 
@@ -76,7 +77,7 @@ impl fmt::Display for Actor {
     }
 }
 
-/// An audit record. `version` is the version of its shape, so that readers can tell shapes apart.
+/// An audit record. `version` is the version of this record format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
     pub version: u8,
@@ -86,12 +87,12 @@ pub struct AuditRecord {
     /// The id of the promotion, rollback or retention run.
     pub id: Option<String>,
     pub digest: Option<ImageDigest>,
-    /// The value before: a state, a pin number, a configuration's version.
+    /// The value before the change, such as a state, a pin number, or a configuration's version.
     pub from: Option<String>,
     pub to: String,
     pub reason: Option<String>,
     pub actor: Actor,
-    /// The hash of the facts that the approver saw. Only decisions have it.
+    /// The hash of the facts that the approver saw. Only approvals and rejections have it.
     #[serde(default)]
     pub facts: Option<String>,
     pub at: Timestamp,

@@ -1,23 +1,23 @@
-//! The patterns of build tags, from `builds` in an application's file.
+//! The patterns of build tags: the `builds` setting of an application's file.
 
 use crate::image::ImageTag;
 use crate::pattern::Pattern;
 
-/// The patterns that include and exclude build tags. Their order does not matter.
+/// The patterns that include and exclude build tags. The order of the patterns has no effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildPatterns {
     pub include: Vec<Pattern>,
-    /// The patterns that the file writes with a leading `!`.
+    /// The patterns after a `!` in the file.
     pub exclude: Vec<Pattern>,
 }
 
 impl BuildPatterns {
-    /// Returns whether the tag is a build: a pattern includes it and none excludes it.
+    /// Returns whether the tag is a build: an include pattern matches, and no exclude pattern does.
     pub fn matches(&self, tag: &ImageTag) -> bool {
         self.pattern_of(tag).is_some()
     }
 
-    /// Returns the pattern that makes the tag a build.
+    /// Returns the include pattern that makes the tag a build. None if the tag is no build.
     pub fn pattern_of(&self, tag: &ImageTag) -> Option<&Pattern> {
         let tag = tag.as_str();
         let include = self.include.iter().find(|pattern| pattern.matches(tag))?;

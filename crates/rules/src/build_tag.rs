@@ -1,5 +1,5 @@
-//! The tags that Stablepin puts on images. Each one parses back exactly, so its text shows what it
-//! is. Only the table knows whether Stablepin put it.
+//! The tags that Stablepin puts on images. A tag's text shows the tag's kind, because each kind has
+//! its own form. Only the table knows whether Stablepin or another pusher put a tag.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use crate::name::{EnvironmentName, InvalidName};
 use crate::pin_number::PinNumber;
 
 /// The unique name of a build: `{environment}-{YYYYMMDD-HHMMSS}-{commit8}`, in UTC, such as
-/// `production-20250717-143052-a1b2c3d4`. The build tags of an environment sort by time, also as
-/// text.
+/// `production-20250717-143052-a1b2c3d4`. Sorting an environment's build tags as text sorts them by
+/// time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BuildTag {
@@ -25,7 +25,7 @@ pub struct BuildTag {
 }
 
 impl BuildTag {
-    /// Makes a build tag. The time is cut to the whole second.
+    /// Makes a build tag. The tag contains the time without fractions of a second.
     pub fn new(environment: EnvironmentName, at: Timestamp, commit8: Commit8) -> Self {
         Self { environment, at: Second::of(at), commit8 }
     }
@@ -47,7 +47,7 @@ impl BuildTag {
         &self.environment
     }
 
-    /// Returns when the build was first seen, as a whole second.
+    /// Returns when Stablepin first saw the build, to the second.
     pub fn at(&self) -> Timestamp {
         self.at.0
     }
@@ -67,7 +67,7 @@ impl fmt::Display for BuildTag {
     }
 }
 
-/// The tag of the digest that was live when a rollback began:
+/// The tag for the digest that was live when a rollback began:
 /// `{environment}-rollback-{YYYYMMDD-HHMMSS}`, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -77,7 +77,7 @@ pub struct BackupTag {
 }
 
 impl BackupTag {
-    /// Makes a backup tag. The time is cut to the whole second.
+    /// Makes a backup tag. The tag contains the time without fractions of a second.
     pub fn new(environment: EnvironmentName, at: Timestamp) -> Self {
         Self { environment, at: Second::of(at) }
     }
@@ -99,7 +99,7 @@ impl BackupTag {
         &self.environment
     }
 
-    /// Returns when the rollback began, as a whole second.
+    /// Returns when the rollback began, to the second.
     pub fn at(&self) -> Timestamp {
         self.at.0
     }
@@ -120,8 +120,9 @@ pub fn current(environment: &EnvironmentName) -> ImageTag {
     always_a_tag(&format!("{environment}-current"))
 }
 
-/// Returns the tag of one pin, for repositories whose stable tag cannot move: `prod-stable-000042`.
-/// A stable tag is cut if the number does not fit, but application files allow none that long.
+/// Returns the tag of one pin, such as `prod-stable-000042`. Repositories with an immutable stable
+/// tag need it. If the result would exceed 128 characters, the stable tag is shortened. Application
+/// files do not allow stable tags of that length.
 pub fn numbered(stable_tag: &ImageTag, pin: PinNumber) -> ImageTag {
     let number = pin.padded();
     let room = 128 - 1 - number.len();
@@ -145,13 +146,14 @@ fn always_a_tag(text: &str) -> ImageTag {
     ImageTag::parse(text).expect("names, digits and hyphens, 128 at most, make a tag")
 }
 
-/// A whole second in the years 1 to 9999, so that its text has a fixed width: `YYYYMMDD-HHMMSS`, in
-/// UTC.
+/// A whole second in the years 1 to 9999. Its text, `YYYYMMDD-HHMMSS` in UTC, always has the same
+/// width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Second(Timestamp);
 
 impl Second {
-    /// Cuts a time to its second. Times before the year 1 become its first second.
+    /// Drops the fraction of a second. A time before the year 1 becomes the first second of the
+    /// year 1.
     fn of(at: Timestamp) -> Self {
         let whole = at.as_second() - i64::from(at.subsec_nanosecond() < 0);
         let first = Timestamp::constant(-62_135_596_800, 0);
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn environment_name_may_contain_tag_parts() {
+    fn environment_name_may_look_like_part_of_a_tag() {
         let tag = "eu-1-20250717-143052-20240101-000000-1234567";
         let build = BuildTag::parse(tag).unwrap();
         assert_eq!(build.environment().as_str(), "eu-1-20250717-143052");
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn each_pin_has_its_own_tag() {
+    fn numbered_tag_ends_with_pin_number() {
         let stable = ImageTag::parse("prod-stable").unwrap();
         let tag = |number| numbered(&stable, PinNumber::new(number).unwrap()).to_string();
         assert_eq!(tag(42), "prod-stable-000042");
@@ -326,9 +328,10 @@ mod tests {
             prop_assert!(BuildTag::parse(&text).is_err());
         }
 
-        /// Changes one character of a tag. The result is no tag, or prints unchanged.
+        /// Replaces or removes one character of a build tag. The result is invalid, or prints as it
+        /// was parsed.
         #[test]
-        fn changed_tag_is_invalid_or_round_trips(
+        fn damaged_tag_is_invalid_or_prints_unchanged(
             environment in any_environment(),
             at in any_time(),
             commit8 in "[0-9a-f]{7,8}",
@@ -347,7 +350,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_invalid_or_round_trips(text in "[a-z-]{0,8}-?[0-9-]{8,9}-[0-9-]{6,7}(-[0-9a-f]{6,9})?|\\PC{0,60}") {
+        fn parsed_tag_prints_unchanged(text in "[a-z-]{0,8}-?[0-9-]{8,9}-[0-9-]{6,7}(-[0-9a-f]{6,9})?|\\PC{0,60}") {
             if let Ok(read) = BuildTag::parse(&text) {
                 prop_assert_eq!(read.to_string(), text.clone());
             }

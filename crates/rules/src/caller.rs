@@ -1,4 +1,5 @@
-//! CloudTrail attributions: who called the registry. The registry's own event does not say.
+//! CloudTrail attributions: who called the registry. The registry's own event does not name the
+//! caller.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Actor;
 
-/// The caller that put a tag on a digest.
+/// A caller that put a tag on a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// The ARN of the user or role session that signed the request.
@@ -15,16 +16,17 @@ pub struct Caller {
     pub at: Timestamp,
 }
 
-/// The most pushers of one digest that are stored. With the longest ARNs, of 2,048 bytes, they take
-/// a quarter of an item.
+/// The most pushers that are stored for one digest. With ARNs of the greatest length, 2,048 bytes,
+/// they use a quarter of an item.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 pub const MOST_PUSHERS: usize = 50;
 
-/// The entry that stands for all further pushers. It may be anyone, so it counts as everyone.
+/// The entry that represents all further pushers. It may be any person, so four-eyes checks match
+/// it with every person.
 pub const MORE_PUSHERS: &str = "*";
 
-/// Returns the entry to store for a further pusher. None if the pusher is known. The sessions of a
-/// role count as one pusher, as they do for votes, except sessions whose names AWS assigns.
+/// Returns the entry to store for a pusher. None if the pusher is already stored. All sessions of a
+/// role count as one pusher, as in votes. Sessions with a name from AWS count separately.
 pub fn new_pusher<'a>(known: &BTreeSet<String>, arn: &'a str) -> Option<&'a str> {
     if known.contains(MORE_PUSHERS) || known.iter().any(|one| identity(one) == identity(arn)) {
         return None;
@@ -32,23 +34,25 @@ pub fn new_pusher<'a>(known: &BTreeSet<String>, arn: &'a str) -> Option<&'a str>
     Some(if known.len() < MOST_PUSHERS { arn } else { MORE_PUSHERS })
 }
 
-/// Stores a pusher. Returns whether the pusher was new.
+/// Stores a pusher. Returns whether the pusher is new.
 pub fn keep_pusher(known: &mut BTreeSet<String>, arn: &str) -> bool {
     new_pusher(known, arn).is_some_and(|new| known.insert(new.to_owned()))
 }
 
-/// Returns the identity in an ARN. A role's caller chooses the session name, so it is dropped,
-/// except for reserved roles.
+/// Returns the part of an ARN that identifies the person or role. The session name is dropped,
+/// because the role's user chooses it. Reserved roles keep the session name, because AWS assigns
+/// it.
 fn identity(arn: &str) -> &str {
     let session = arn.split_once(":assumed-role/").filter(|(_, role)| !role.starts_with("AWSReservedSSO_"));
     session.and(arn.rsplit_once('/')).map_or(arn, |(role, _)| role)
 }
 
-/// How long after the call a moved tag is found, at once or by the sweep.
+/// The longest time between a call that moves a tag and the moment when Stablepin or its sweep
+/// notices.
 const FOUND_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 
 impl Caller {
-    /// Returns whether this call can have caused a change that was found at the given time.
+    /// Returns whether this call may have caused a change that was found at the given time.
     pub fn is_recent(&self, found_at: Timestamp) -> bool {
         found_at.duration_since(self.at).abs() <= FOUND_WITHIN
     }

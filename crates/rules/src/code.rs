@@ -1,18 +1,20 @@
-//! The code in a mail that its link does not contain. A robot that follows links cannot type it.
+//! The approval code, which the mail shows below its link. The link does not contain the code, so a
+//! robot that follows links cannot enter it.
 
 use std::fmt;
 
-/// The digits and letters of Crockford's base 32, which people do not confuse.
+/// The digits and letters of Crockford's base 32. It leaves out I, L and O, which look like digits.
 /// <https://www.crockford.com/base32.html>
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// The number of letters in a code. They give 30 bits, of which five guesses are allowed.
+/// The number of letters in a code. Six letters are 30 random bits, and a link allows five guesses.
 const LENGTH: usize = 6;
 
-/// The number of wrong codes that burn a link.
+/// The number of wrong codes after which a link accepts no vote.
 pub const MOST_WRONG_CODES: u8 = 5;
 
-/// A code, which decides together with its link. It has no `Debug`, so that it is never logged.
+/// An approval code. A vote needs the code and its link. `Code` has no `Debug`, so that no log
+/// shows a code.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Code(String);
 
@@ -22,8 +24,8 @@ impl Code {
         Self(random.map(|byte| char::from(LETTERS[usize::from(byte % 32)])).iter().collect())
     }
 
-    /// Parses a code as people type it: in either case, with spaces and hyphens anywhere, with O
-    /// for 0, and with I or L for 1.
+    /// Parses a code as people type it: in upper or lower case, with spaces and hyphens anywhere,
+    /// with O for 0, and with I or L for 1.
     pub fn parse(text: &str) -> Option<Self> {
         let read = |c: char| match c.to_ascii_uppercase() {
             'O' => Some('0'),
@@ -35,13 +37,13 @@ impl Code {
         letters.filter(|letters| letters.len() == LENGTH).map(Self)
     }
 
-    /// Returns the six letters without a separator, as they are hashed.
+    /// Returns the six letters without a separator, for hashing.
     pub fn letters(&self) -> &str {
         &self.0
     }
 }
 
-/// Shows the code as it is mailed: `K7Q-2MD`.
+/// Shows the code as the mail does: `K7Q-2MD`.
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (left, right) = self.0.split_at(LENGTH / 2);
@@ -56,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_parses_as_people_type_it() {
+    fn code_parser_accepts_common_ways_of_typing() {
         let code = Code::new([19, 7, 23, 2, 20, 32]);
         assert_eq!(code.to_string(), "K7Q-2M0");
         for typed in ["K7Q-2M0", "k7q2m0", " k7q 2mo ", "K7Q\u{a0}2MO", "k-7-q-2-m-o"] {
@@ -76,7 +78,7 @@ mod tests {
         }
 
         #[test]
-        fn code_parser_accepts_any_text(text in any::<String>()) {
+        fn parsed_code_has_six_letters(text in any::<String>()) {
             if let Some(code) = Code::parse(&text) {
                 prop_assert_eq!(code.letters().len(), LENGTH);
             }

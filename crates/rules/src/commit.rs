@@ -1,5 +1,5 @@
-//! The commit that an image was built from, read from its label or its tag. The pusher writes both,
-//! so they are hints. Text that is not clearly a commit is ignored.
+//! The commit that an image was built from. Stablepin reads it from the image's label or tag. The
+//! pusher writes both, so the commit is a hint. Text that is not clearly a commit is ignored.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::name::InvalidName;
 pub struct Commit(String);
 
 impl Commit {
-    /// Parses a commit. Upper-case digits become lower case.
+    /// Parses a commit. Accepts upper-case digits and makes them lower-case.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         if (7..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
             Ok(Self(text.to_ascii_lowercase()))
@@ -31,13 +31,13 @@ impl Commit {
         &self.0
     }
 
-    /// Returns the first 8 digits, or all 7 of a commit that was shortened to 7.
+    /// Returns the first 8 digits. For a commit of 7 digits, returns all 7.
     pub fn commit8(&self) -> Commit8 {
         Commit8(self.0[..self.0.len().min(8)].to_owned())
     }
 
-    /// Returns whether all digits are 0, Git's "no commit". Pipelines write it when they know no
-    /// commit.
+    /// Returns whether all digits are 0, which is Git's "no commit". Pipelines write zeros when
+    /// they know no commit.
     fn is_null(&self) -> bool {
         self.0.bytes().all(|b| b == b'0')
     }
@@ -45,13 +45,13 @@ impl Commit {
 
 text_type!(Commit);
 
-/// The source of a build's commit. As JSON: `{"source": "tag", "commit": "047b82e"}`.
+/// A build's commit with its source. As JSON: `{"source": "tag", "commit": "047b82e"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", content = "commit", rename_all = "snake_case")]
 pub enum Origin {
-    /// The image's `org.opencontainers.image.revision` label.
+    /// The commit comes from the image's `org.opencontainers.image.revision` label.
     Label(Commit),
-    /// The pushed tag.
+    /// The commit comes from the pushed tag.
     Tag(Commit),
     /// The first 8 digits of the image's own digest, because no commit is known.
     Digest(Commit8),
@@ -75,8 +75,8 @@ impl Origin {
     }
 }
 
-/// Finds the commit of an image: in its revision label, else in the pushed tag. If neither names
-/// one, the digest's first digits replace it. Accepts any label.
+/// Finds the commit of an image: in its revision label, otherwise in the pushed tag. If both name
+/// no commit, the result is the digest's first digits. The label may be any text.
 /// <https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys>
 pub fn commit_of(revision_label: Option<&str>, tag: &ImageTag, digest: &ImageDigest) -> Origin {
     if let Some(commit) = revision_label.and_then(|label| Commit::parse(label.trim()).ok())
@@ -86,19 +86,20 @@ pub fn commit_of(revision_label: Option<&str>, tag: &ImageTag, digest: &ImageDig
     }
     let stand_in = Commit8::of_digest(digest);
     match commit_in_tag(tag) {
-        // The tag is a build tag whose last part already replaced an unknown commit.
+        // The tag is a build tag that ends with the digest's digits, because its commit was
+        // unknown.
         Some(commit) if commit.commit8() == stand_in => Origin::Digest(stand_in),
         Some(commit) if !commit.is_null() => Origin::Tag(commit),
         _ => Origin::Digest(stand_in),
     }
 }
 
-/// Finds the commit in a tag: `{40 digits}`, `main-047b82e`, `sha-0471234`, `v1.4-14-g2414721`
-/// (from `git describe`), or a build tag.
+/// Finds the commit in a tag. Known forms are `{40 digits}`, `main-047b82e`, `sha-0471234`,
+/// `v1.4-14-g2414721` (from `git describe`), and build tags.
 ///
-/// Other parts need both a letter and a digit, because dates (`main-20250717`), run numbers
-/// (`build-16234567890`) and words (`main-defaced`) are hexadecimal too. One short commit in 25 has
-/// digits only and is missed: a wrong commit is worse than none.
+/// In other tags, a commit needs both a letter and a digit, because dates (`main-20250717`), run
+/// numbers (`build-16234567890`) and words (`main-defaced`) are hexadecimal too. The rule misses
+/// one short commit in 25, which has digits only. A missed commit is better than a wrong one.
 fn commit_in_tag(tag: &ImageTag) -> Option<Commit> {
     let text = tag.as_str();
     if let Ok(build) = BuildTag::parse(text) {
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn label_wins_over_tag() {
+    fn revision_label_wins_over_tag() {
         let tag = ImageTag::parse("main-a1b2c3d").unwrap();
         for (label, commit) in
             [(FULL, FULL), (" 047b82e\n", "047b82e"), ("047B82E5", "047b82e5"), ("1234567", "1234567")]
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn label_without_commit_is_ignored() {
+    fn label_without_valid_commit_is_ignored() {
         let tag = ImageTag::parse("main-a1b2c3d").unwrap();
         let long = "a1".repeat(150);
         let null = "0".repeat(40);
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn tag_names_commit() {
+    fn commit_is_found_in_common_tags() {
         for (tag, commit) in [
             (FULL, FULL),
             ("main-047b82e", "047b82e"),
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn lookalike_in_tag_is_ignored() {
+    fn words_and_dates_in_tags_are_no_commits() {
         for tag in [
             "latest",
             "main",
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn build_tag_with_digest_digits_names_no_commit() {
+    fn build_tag_with_digits_of_its_digest_has_no_commit() {
         let tag = ImageTag::parse("production-20250717-143052-5eed5eed").unwrap();
         assert_eq!(commit_of(None, &tag, &digest()), Origin::Digest(Commit8::parse("5eed5eed").unwrap()));
     }
@@ -230,7 +231,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_label_and_tag_give_valid_build_tag_digits(
+        fn any_label_and_tag_give_a_valid_commit8(
             label in proptest::option::of("\\PC{0,300}|[0-9a-fA-F\\s]{0,60}|[\\x00-\\x7f]{0,60}"),
             tag in "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|[a-z]{1,5}-[0-9a-f]{6,41}",
         ) {

@@ -1,18 +1,18 @@
-//! The first eight characters of a commit, as build tags carry them.
+//! The first eight digits of a commit, for build tags.
 
 use serde::{Deserialize, Serialize};
 
 use crate::image::ImageDigest;
 use crate::name::InvalidName;
 
-/// The commit part of a build tag: 8 lower-case hexadecimal digits, or the 7 digits of Git's own
-/// short form. Seven digits are never padded, because an invented eighth could name another commit.
+/// The commit part of a build tag: 8 lower-case hexadecimal digits, or the 7 digits of Git's short
+/// form. Stablepin never adds an eighth digit, because it could name another commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Commit8(pub(crate) String);
 
 impl Commit8 {
-    /// Parses lower-case digits only, because a build tag has one spelling.
+    /// Parses lower-case digits only, so that each build tag has exactly one spelling.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if (7..=8).contains(&text.len()) && text.bytes().all(hex) {
@@ -26,7 +26,7 @@ impl Commit8 {
         }
     }
 
-    /// Returns the first 8 digits of a digest, for builds without a known commit.
+    /// Returns the first 8 digits of a digest, for builds with an unknown commit.
     pub fn of_digest(digest: &ImageDigest) -> Self {
         Self(digest.hex()[..8].to_owned())
     }

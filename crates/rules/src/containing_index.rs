@@ -1,5 +1,5 @@
-//! Releases of several pushes: a pipeline pushes an image for each architecture, and then an image
-//! index of them. The index is the build. Its images open no promotions.
+//! Image indexes as builds. A pipeline pushes an image for each architecture, and then an image
+//! index that contains these images. The index is the build, and its images open no promotions.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -15,17 +15,19 @@ pub struct ContainingIndex {
     pub pushed_at: Timestamp,
 }
 
-/// How long after its index an image may be pushed and still belong to the same release.
+/// The longest time after the push of an index in which a pushed image still belongs to the same
+/// release.
 const ONE_RELEASE: SignedDuration = SignedDuration::from_hours(1);
 
 impl ContainingIndex {
-    /// Returns whether the push of a contained image belongs to the index's release, by the times
-    /// of both pushes. Their events may arrive in any order.
+    /// Returns whether a contained image that was pushed `at` this time belongs to the index's
+    /// release. Compares the times of the pushes, because the events of both pushes may arrive in
+    /// any order.
     pub fn includes_push(&self, at: Timestamp) -> bool {
         at <= self.pushed_at + ONE_RELEASE
     }
 
-    /// Returns why no promotion is opened for the contained image.
+    /// Returns the reason why the contained image gets no promotion.
     pub fn reason(&self) -> String {
         let Self { digest, tag, pushed_at } = self;
         format!(

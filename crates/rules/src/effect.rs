@@ -1,5 +1,5 @@
-//! The pending effects of an operation, and their outcomes. Effects are derived from the record and
-//! never stored.
+//! Effects of an operation, and their outcomes. The record determines which effects are pending; no
+//! effect is stored.
 
 use std::collections::BTreeMap;
 
@@ -14,27 +14,27 @@ use crate::subscription_status::SubscriptionStatus;
 pub enum Effect {
     /// Puts the build tag on the build.
     TagBuild(Build),
-    /// Mints a link and mails it to the approver.
+    /// Makes a link and mails it to the approver.
     Ask(ApproverName),
     /// Checks which approvers receive mails.
     CheckSubscriptions,
-    /// Confirms to an approver that a vote was given by the mailed link.
+    /// Confirms to an approver by mail that a person voted with the approver's link.
     ConfirmVote(ApproverName),
-    /// Reads what the services run, and checks that they can move. Writes nothing.
+    /// Reads what the services run, and checks that Stablepin can deploy to them. Changes nothing.
     Prepare,
     /// Puts the stable tag on the environment's pin.
     TagStable(Pin),
-    /// Puts the backup tag on the digest that was live. Best effort.
+    /// Puts the backup tag on the digest that was live. A failure has no consequence.
     TagBackup { tag: ImageTag, digest: ImageDigest },
-    /// Puts the tag `{environment}-current` on the live digest. Best effort.
+    /// Puts the tag `{environment}-current` on the live digest. A failure has no consequence.
     TagCurrent(ImageDigest),
     /// Starts one service's deployment.
     Deploy(Direction, ServiceName),
-    /// Observes that deployment, or checks that the service is still proven.
+    /// Observes one service's deployment, or checks that the service is still proven.
     Follow(Direction, ServiceName),
     /// Probes the configured endpoints.
     Probe,
-    /// Registers the good task definition again, if the family's newest revision failed or was
+    /// Registers the good task definition again if the newest revision of its family failed or was
     /// never used.
     RestoreFamily(ServiceName),
     /// Notifies people.
@@ -42,8 +42,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns whether this effect only serves notifications. It delays no other effect, and its
-    /// failure does not count as a failure of the operation.
+    /// Returns whether this effect only concerns notifications. No other effect waits for it, and
+    /// its failure does not count as a failure of the operation.
     pub fn is_notification(&self) -> bool {
         matches!(self, Self::CheckSubscriptions | Self::ConfirmVote(_))
     }
@@ -53,51 +53,52 @@ impl Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     BuildTagged,
-    /// Another digest has this build tag.
+    /// Another digest already has this build tag.
     BuildTagTaken(ImageTag),
-    /// The registry refuses the build tag for this reason.
+    /// ECR refuses the build tag for this reason.
     BuildTagRefused(String),
     ApprovalRequested {
         approver: ApproverName,
         token: TokenHash,
-        /// The address that the link was mailed to, in lower case.
+        /// The address that received the link, in lower case.
         mail: String,
     },
-    /// SNS refuses the mail to this approver, in these words.
+    /// SNS refuses the mail to this approver. `reason` is SNS's text.
     AskRefused {
         approver: ApproverName,
         reason: String,
     },
-    /// A notification, or the check of the mail subscriptions, failed.
+    /// A notification failed, or the check of the mail subscriptions failed.
     NotifyFailed(String),
     VoteConfirmed(ApproverName),
-    /// The approvers whom mails do not reach.
+    /// The approvers who do not receive mails.
     SubscriptionsChecked(BTreeMap<ApproverName, SubscriptionStatus>),
-    /// Every service can move. This is what the services run now.
+    /// Stablepin can deploy to every service. The list has what each service runs now.
     Prepared(Vec<(ServiceName, Live)>),
-    /// A service cannot move. Nothing was touched.
+    /// Stablepin cannot deploy to a service, and has changed nothing.
     Unfit(String),
     StableTagged(PinNumber),
-    /// The pin's tag could not be put: another image has it, or ECR refuses it.
+    /// ECR did not accept the pin's tag: another image has the tag, or ECR refuses it.
     StableTaken(TakenTag),
     BackupTried,
     CurrentTried(ImageDigest),
     /// An observation of one service.
     Service(Direction, ServiceName, Observation),
-    /// An observation of one service's deployment, with the service deployment's ARN if ECS reports
-    /// one.
+    /// An observation of one service's deployment. `service_deployment` is the service deployment's
+    /// ARN, if ECS reports one.
     Followed {
         direction: Direction,
         service: ServiceName,
         seen: Observation,
         service_deployment: Option<String>,
     },
-    /// The service's task definition family needs no more work.
+    /// The service's task definition family needs no further repair.
     FamilyRestored(ServiceName),
-    /// The endpoint that failed. None: every endpoint answered.
+    /// The endpoint that failed its probe. None: every endpoint passed.
     Probed(Option<String>),
     Notified(Notice),
-    /// A failure that may pass: throttling, a refused permission, an unreachable service.
+    /// A failure that may pass by itself, such as throttling, a refused permission or an
+    /// unreachable service.
     Problem(String),
 }
 
@@ -106,21 +107,21 @@ pub enum Outcome {
 pub enum Observation {
     /// ECS accepted our deployment.
     Deployed(Started),
-    /// ECS may have accepted our deployment, but no answer arrived.
+    /// ECS may have accepted our deployment, but ECS's response did not arrive.
     Unheard {
         problem: String,
     },
-    /// AWS refused our deployment for this reason. Nothing was moved.
+    /// AWS refused our deployment for this reason. The service did not change.
     Refused {
         reason: String,
     },
-    /// The registered revision does not match the request. Nothing was moved.
+    /// The registered revision does not match the request, so Stablepin did not deploy it.
     Unused {
         reason: String,
         revision: String,
     },
-    /// The deployment is still in progress. `seen` describes it for people. `paused`: ECS waits at
-    /// a lifecycle hook.
+    /// The deployment is still in progress. `seen` describes its progress for people. `paused` is
+    /// true while ECS waits at a lifecycle hook.
     Going {
         seen: String,
         paused: bool,
@@ -128,13 +129,13 @@ pub enum Observation {
     Proven {
         tasks: u32,
     },
-    /// The deployment is complete, but the desired count is 0.
+    /// The deployment is complete, but the service's desired count is 0, so no task proves it.
     Unproven,
-    /// ECS rolls back by itself.
+    /// ECS is rolling back by itself.
     Returning {
         reason: String,
     },
-    /// ECS has rolled back by itself, or the service was never moved.
+    /// ECS has rolled back by itself, or no deployment has moved the service.
     Returned {
         reason: String,
         digest: Option<ImageDigest>,
@@ -143,7 +144,7 @@ pub enum Observation {
     Superseded {
         reason: String,
     },
-    /// A late call of the pre-empted operation replaced our deployment.
+    /// A late call of the pre-empted operation started a deployment that replaced ours.
     Overtaken,
     /// The deployment failed and cannot recover by itself.
     Failed {

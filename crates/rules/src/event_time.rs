@@ -1,30 +1,31 @@
-//! Times from other clocks, such as the time of a push or a call. An event keeps the reported time
-//! as its identity. Its place in an order is at most as late as our clock allows.
+//! Times from other clocks, such as the time of a push or a call. The reported time identifies an
+//! event. The order of events uses a corrected time, so that no event is placed far in the future.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::records::Occurrence;
 
-/// How far another clock may be ahead of ours. A later time cannot be true.
+/// The most that another clock may be ahead of Stablepin's clock. A later time cannot be true.
 pub const MOST_AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
-/// The start of Amazon ECR. No push is older, and tags have four digits for a year.
+/// The launch of Amazon ECR. An earlier push time is wrong, and its year may not fit into a build
+/// tag.
 /// <https://aws.amazon.com/blogs/aws/ec2-container-registry-now-generally-available/>
 const EARLIEST: Timestamp = Timestamp::constant(1_450_656_000, 0);
 
-/// Returns the place in the order of an event that is seen now. The caller must store it, because
-/// the result changes with `now`.
+/// Returns the time by which an event is ordered: the reported time, but never far in the future.
+/// The caller must store the result, because it changes with `now`.
 pub fn place(now: Timestamp, reported: Timestamp) -> Timestamp {
     reported.min(now + MOST_AHEAD).max(EARLIEST)
 }
 
-/// Returns whether the reported time is later than any clock may show.
+/// Returns whether the reported time is too far in the future to be true.
 pub fn is_ahead(now: Timestamp, reported: Timestamp) -> bool {
     reported > now + MOST_AHEAD
 }
 
 impl Occurrence {
-    /// Returns the same push at its [place].
+    /// Returns the same push with its [corrected time](place).
     pub fn placed(&self, now: Timestamp) -> Self {
         Self { at: place(now, self.at), digest: self.digest.clone() }
     }
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_impossible_times_are_moved() {
+    fn place_corrects_only_impossible_times() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let now = at("2026-11-21T10:00:00Z");
         for reported in ["2026-11-21T10:00:00Z", "2026-11-21T10:05:00Z", "2015-12-21T00:00:00Z"] {

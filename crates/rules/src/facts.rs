@@ -1,5 +1,5 @@
-//! The facts that an approver decides on, as values. The mail and the page write them in words. A
-//! vote keeps their hash: it depends on the values, and on no word.
+//! The facts that an approver sees before voting, as values. The mail and the page describe them in
+//! words. A vote stores the hash of the values, so new wording does not change the hash.
 
 use std::collections::BTreeSet;
 
@@ -14,22 +14,23 @@ use crate::name::{ApplicationName, EnvironmentName};
 use crate::pin_number::PinNumber;
 use crate::records::{Freeze, Hold, Subject};
 
-/// The facts about one promotion, as they are now.
+/// The current facts about one promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Facts<'a> {
-    /// The version of these members. A change of them, or of their order, needs a new version.
+    /// The version of this struct's fields. A change of the fields or their order needs a new
+    /// version.
     version: u8,
     pub application: &'a ApplicationName,
     pub environment: &'a EnvironmentName,
     pub build: &'a BuildTag,
     pub commit: Option<&'a str>,
     pub digest: &'a ImageDigest,
-    /// The size in bytes. An image index has none, because each platform has its own.
+    /// The size in bytes. An image index has no size, because the size differs per platform.
     pub size_bytes: Option<u64>,
     pub repository: &'a RepositoryName,
     pub pushed_tag: &'a ImageTag,
     pub pushed_at: Timestamp,
-    /// The signer of the request. None: a push opened the promotion.
+    /// The signer who requested the promotion. None if a push opened the promotion.
     pub asked_by: Option<&'a Actor>,
     pub pushers: &'a BTreeSet<String>,
     pub replaces: Replaced<'a>,
@@ -48,7 +49,7 @@ pub enum Replaced<'a> {
         since: Timestamp,
         size_bytes: Option<u64>,
     },
-    /// The promotion is pinned, so the pin before it is no longer known.
+    /// The build is pinned already, so Stablepin no longer knows the pin before it.
     Earlier,
 }
 
@@ -56,14 +57,14 @@ impl Facts<'_> {
     const VERSION: u8 = 1;
 
     /// Returns the SHA-256 of the facts as JSON, in lower-case hexadecimal. The JSON is canonical:
-    /// its members have a fixed order, its sets are sorted, and no number is a fraction.
+    /// fields have a fixed order, sets are sorted, and numbers are whole.
     pub fn hash(&self) -> String {
         let json = serde_json::to_vec(self).expect("facts are texts and whole numbers");
         Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// Returns the facts of the subject's promotion. None if there is no promotion.
+/// Returns the facts of the subject's promotion. None if the subject has no promotion.
 pub fn facts(subject: &Subject) -> Option<Facts<'_>> {
     let promotion = subject.promotion()?;
     let (build, environment) = (&promotion.build, &subject.environment);

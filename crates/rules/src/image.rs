@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::InvalidName;
 
 /// An image digest: `sha256:` and 64 lower-case hexadecimal digits. Approvals, deployments, pins
-/// and proofs refer to it.
+/// and deployment checks all name an image by its digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageDigest(String);
@@ -34,15 +34,15 @@ impl ImageDigest {
         &self.0["sha256:".len()..]
     }
 
-    /// Returns the first sixteen digits as a number. Sorting by it never contradicts sorting by
+    /// Returns the first sixteen digits as a number. Sorting by this number agrees with sorting by
     /// digest.
     pub fn beginning(&self) -> u64 {
         u64::from_str_radix(&self.hex()[..16], 16).expect("hexadecimal digits were parsed")
     }
 }
 
-/// A tag of up to 128 characters, in the set that ECR and the registry protocol share. It is only a
-/// name, and never identifies an image.
+/// A tag of up to 128 characters, in the set that ECR and the registry protocol allow. A tag may
+/// move, so it never identifies an image.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -69,15 +69,15 @@ impl ImageTag {
         &self.0
     }
 
-    /// Returns whether this is the tag of a signature, attestation or SBOM, for registries that do
-    /// not know referrers. Such a tag is `sha256-` and 64 hexadecimal digits, often followed by
-    /// `.sig`, `.att` or `.sbom`.
+    /// Returns whether this tag belongs to a signature, attestation or SBOM. Registries without the
+    /// referrers API use such tags: `sha256-` and 64 hexadecimal digits, often followed by `.sig`,
+    /// `.att` or `.sbom`.
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
     pub fn is_a_referrers(&self) -> bool {
         self.subject().is_some()
     }
 
-    /// Returns the image that a referrer's tag describes.
+    /// Returns the image that the signature, attestation or SBOM with this tag describes.
     pub fn subject(&self) -> Option<ImageDigest> {
         let (hex, rest) = self.0.strip_prefix("sha256-")?.split_at_checked(64)?;
         let tagged = rest.is_empty() || rest.starts_with('.');
@@ -125,7 +125,7 @@ text_type!(RepositoryName);
 /// An image name in a task definition: `host[:port]/path[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageReference {
-    /// The registry's host and port. None for an image of the default registry (`nginx`).
+    /// The registry's host and port. None for an image of the default registry, such as `nginx`.
     pub host: Option<String>,
     pub path: String,
     pub tag: Option<String>,
@@ -133,7 +133,7 @@ pub struct ImageReference {
 }
 
 impl ImageReference {
-    /// Parses a reference. It accepts any text; later comparisons are exact.
+    /// Parses a reference. Any text is accepted, because later checks compare each part exactly.
     pub fn parse(text: &str) -> Self {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.to_owned())),
@@ -153,7 +153,7 @@ impl ImageReference {
     }
 
     /// Returns whether this names an image of the given ECR repository. A private registry has
-    /// several host names: plain, FIPS, dual-stack, and those of the China partition.
+    /// several host names: plain, FIPS, dual-stack, and the host name of the China partition.
     /// <https://docs.aws.amazon.com/general/latest/gr/ecr.html>
     pub fn is_of(&self, account: &str, region: &str, repository: &RepositoryName) -> bool {
         let Some(host) = &self.host else { return false };
@@ -167,7 +167,7 @@ impl ImageReference {
         self.path == repository.as_str() && known.contains(host)
     }
 
-    /// Returns the same image name at exactly this digest, without a tag: `host/path@sha256:…`.
+    /// Returns the same image name with this digest and without a tag: `host/path@sha256:…`.
     pub fn at(&self, digest: &ImageDigest) -> String {
         match &self.host {
             Some(host) => format!("{host}/{}@{digest}", self.path),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_image_is_not_ours() {
+    fn image_of_another_repository_is_not_ours() {
         let web = RepositoryName::parse("web").unwrap();
         let ours = |text: &str| ImageReference::parse(text).is_of("111122223333", "eu-west-1", &web);
         assert!(ours("111122223333.dkr.ecr.eu-west-1.amazonaws.com/web:main"));
@@ -224,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn digest_beginnings_sort_like_digests(
+        fn first_digits_of_digests_sort_like_digests(
             one in "sha256:[0-9a-f]{64}", same in 0..=64_usize, other in "[0-9a-f]{64}"
         ) {
             let other = format!("{}{}", &one[.."sha256:".len() + same], &other[same..]);

@@ -1,7 +1,7 @@
 //! The rules of Stablepin, as plain data and functions: no I/O, no clock, no environment, no
 //! logging. The caller passes the time in. The same arguments always give the same decision.
 
-// A new variant makes the compiler ask everywhere.
+// Forbids `_` match arms on enums. A new variant then fails to compile until each match handles it.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 #[macro_use]

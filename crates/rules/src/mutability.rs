@@ -1,4 +1,4 @@
-//! Tag mutability: whether a repository lets a tag move.
+//! Tag mutability: whether a repository allows a tag to move to another image.
 
 use crate::image::ImageTag;
 use crate::pattern::Pattern;
@@ -16,7 +16,8 @@ pub enum Mutability {
 }
 
 impl Mutability {
-    /// Returns whether the tag can move to another image. If it cannot, each pin gets its own tag.
+    /// Returns whether the tag can move to another image. If the stable tag cannot move, each pin
+    /// gets its own tag.
     pub fn can_move(&self, tag: &ImageTag) -> bool {
         let excluded = |filters: &[Pattern]| filters.iter().any(|filter| filter.matches(tag.as_str()));
         match self {
@@ -39,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn each_setting_decides_whether_a_tag_moves() {
+    fn mutability_setting_decides_whether_a_tag_moves() {
         let stable = ImageTag::parse("prod-stable").unwrap();
         for (mutability, moves) in [
             (Mutability::Mutable, true),
@@ -57,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn exclusion_settings_are_opposites(
+        fn mutable_except_is_the_opposite_of_immutable_except(
             patterns in prop::collection::vec("[a-z*.-]{1,8}", 0..=5),
             tag in "[a-z][a-z.-]{0,10}",
         ) {

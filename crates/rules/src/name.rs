@@ -1,6 +1,6 @@
 //! Names that people choose, for applications, environments and approvers.
 
-/// The error for an invalid name. It has the text and the expected form.
+/// The error for an invalid name, with the text that was found and the form that is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {found:?} is not valid: {expected}")]
 pub struct InvalidName {
@@ -20,21 +20,22 @@ fn is_slug(text: &str) -> bool {
 }
 
 text_type!(
-    /// The name of an application, which one source repository builds.
+    /// The name of an application. One source repository builds an application.
     ApplicationName,
     "application name",
     SLUG,
     is_slug
 );
 text_type!(
-    /// The name of an environment that runs an application. Its build tags begin with it.
+    /// The name of an environment, which runs an application. The environment's build tags begin
+    /// with its name.
     EnvironmentName,
     "environment name",
     SLUG,
     is_slug
 );
 text_type!(
-    /// The name of a person who may approve. Votes count names, whichever way they were given.
+    /// The name of a person who may approve. Each name has one vote, by link or by signed request.
     ApproverName,
     "approver name",
     SLUG,
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slugs_are_safe_in_keys_tags_and_paths() {
+    fn name_parser_accepts_only_slugs() {
         for good in ["a", "web", "prod-eu-1", "a".repeat(40).as_str()] {
             assert_eq!(ApplicationName::parse(good).unwrap().as_str(), good);
         }

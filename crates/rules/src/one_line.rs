@@ -1,10 +1,11 @@
-//! Free text from people or AWS, made safe to show: one line, in reading order, of limited length.
+//! Free text from people or AWS, made safe to show: on one line, in reading order, of limited
+//! length.
 
-/// The longest reason that is kept, in characters.
+/// The most characters of a person's reason that are stored.
 pub const LONGEST_REASON: usize = 500;
 
 /// Returns the text on one line, with at most `most` characters. Invisible characters become
-/// spaces. Line ends could forge a line of a mail, and direction marks could disguise the text.
+/// spaces: line ends could forge a line of a mail, and direction marks could disguise the text.
 /// <https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing>
 pub fn one_line(text: &str, most: usize) -> String {
     let visible: String = text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect();
@@ -18,9 +19,9 @@ pub fn one_line(text: &str, most: usize) -> String {
     }
 }
 
-/// Disarms a text for a chat that reads Markdown. The signs of mentions, links and formats in Slack
-/// and Teams become their full-width forms, which look the same and do nothing. Escapes do not
-/// work, because the sender does not know which chat receives the message.
+/// Makes a text harmless in a chat that reads Markdown. The characters of mentions, links and
+/// formats in Slack and Teams become their full-width forms, which look alike and have no effect.
+/// Escapes do not work, because the sender does not know which chat receives the message.
 /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>,
 /// <https://docs.slack.dev/messaging/formatting-message-text/>
 pub fn inert(text: &str) -> String {
@@ -32,9 +33,9 @@ pub fn inert(text: &str) -> String {
         let next = after.next();
         let active = match c {
             '<' | '>' | '&' | '@' | '#' | '*' | '~' | '`' | '[' | ']' | '|' | '\\' => true,
-            // Names such as `SCALE_UP` stay unchanged.
+            // An underscore within a word, as in `SCALE_UP`, formats nothing.
             '_' => !(within_word(before) && within_word(next)),
-            // A disarmed URL gets no preview either.
+            // Breaks URLs, so that the chat shows no preview of the page.
             ':' => next == Some('/') && after.clone().next() == Some('/'),
             _ => false,
         };
@@ -50,14 +51,14 @@ fn full_width(c: char) -> char {
     char::from_u32(u32::from(c) + 0xfee0).unwrap_or(c)
 }
 
-/// The longest text from AWS that is kept, in characters. ECS's own texts are shorter, but one
-/// record holds the texts of several services.
+/// The most characters of a text from AWS that are stored. ECS's texts are shorter, but one record
+/// contains the texts of several services.
 pub const LONGEST_TEXT: usize = 4000;
 
-/// The end of a text that was cut.
+/// The end of a shortened text.
 const CUT: &str = "… (cut)";
 
-/// Cuts a text to at most `most` characters, and marks the cut at its end.
+/// Shortens a text to at most `most` characters, and marks the cut at its end.
 pub fn cut(text: &mut String, most: usize) {
     if text.chars().nth(most).is_some() {
         let kept = most.saturating_sub(CUT.chars().count());
@@ -66,27 +67,28 @@ pub fn cut(text: &mut String, most: usize) {
     }
 }
 
-/// Returns a text from AWS as it is kept: without the full stop at its end, because our sentence
-/// continues after it, and cut to at most `most` characters.
+/// Returns a text from AWS, shortened to at most `most` characters and without a full stop at its
+/// end. Stablepin's sentence continues after the text.
 pub fn clause(text: &str, most: usize) -> String {
     let mut text = text.trim_end_matches('.').to_owned();
     cut(&mut text, most);
     text
 }
 
-/// Returns the text, cut to the [longest](LONGEST_TEXT) that is kept.
+/// Returns the text, shortened to [`LONGEST_TEXT`] characters.
 pub fn bounded(mut text: String) -> String {
     cut(&mut text, LONGEST_TEXT);
     text
 }
 
-/// Adds a full stop unless the text already ends with a punctuation mark.
+/// Returns the text with a full stop at its end, unless the text already ends with a punctuation
+/// mark.
 pub fn ended(text: &str) -> String {
     let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{text}{end}")
 }
 
-/// Returns a person's reason on one line. None if nothing visible is left.
+/// Returns a person's reason on one line. None if the reason has no visible character.
 pub fn reason(text: &str) -> Option<String> {
     Some(one_line(text, LONGEST_REASON)).filter(|line| !line.is_empty())
 }
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_text_stays_unchanged() {
+    fn one_line_keeps_plain_text() {
         for plain in
             ["500s since 14:30", "größer als nötig", "日本語のテキスト", "<b>\"it's\"</b> & so on", "🚀"]
         {
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn text_cannot_forge_lines_or_reading_direction() {
+    fn one_line_removes_line_ends_and_direction_marks() {
         assert_eq!(one_line("ok\r\n\r\nhttps://evil.example", 100), "ok https://evil.example");
         assert_eq!(one_line("approve \u{202e}tcejer\u{202c}", 100), "approve tcejer");
         assert_eq!(one_line("a\u{2028}b\u{85}c\u{0}d\u{1b}[31me\u{feff}", 100), "a b c d [31me");
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn inert_keeps_plain_words() {
+    fn inert_text_keeps_plain_words() {
         for plain in [
             "SCALE_UP: 1 of 2 (tasks), 50 %",
             "größer als nötig!",
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_with_an_ellipsis() {
+    fn shortened_line_ends_with_an_ellipsis() {
         assert_eq!(one_line("12345", 5), "12345");
         assert_eq!(one_line("123456", 5), "1234…");
         assert_eq!(one_line("éééééé", 5), "éééé…");
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn clause_has_no_stop_and_is_cut() {
+    fn clause_drops_full_stop_and_shortens_long_text() {
         assert_eq!(clause("Tasks failed to start.", 100), "Tasks failed to start");
         assert_eq!(clause("it failed: no capacity", 100), "it failed: no capacity");
         assert_eq!(clause(&"x".repeat(20), 10), format!("xxx{CUT}"));

@@ -1,5 +1,6 @@
-//! Patterns for tags and ARNs: `*` matches any run of characters, also an empty one, and `?`
-//! exactly one. As in ECR's filters and IAM's resources, there is no escape and no character class.
+//! Patterns for tags and ARNs. `*` matches any number of characters, including none. `?` matches
+//! exactly one character. Like ECR's filters and IAM's resources, patterns have no escapes and no
+//! character classes.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>
 
 use std::fmt;
@@ -30,9 +31,9 @@ impl Pattern {
         &self.0
     }
 
-    /// Returns whether this pattern certainly matches every text that the other matches. Its `*`
-    /// matches the other's `*` and `?` as characters. Its own `?` must not match the other's `*`,
-    /// so the answer is then false.
+    /// Returns true only if this pattern matches every text that the other pattern matches.
+    /// Compares by matching the other pattern as a text. Returns false if this pattern has a `?`
+    /// and the other has a wildcard, because a `?` would then match a `*` as one character.
     pub fn covers(&self, other: &Self) -> bool {
         let sure = !self.0.contains('?') || !other.0.contains(['*', '?']);
         sure && self.matches(&other.0)
@@ -40,13 +41,14 @@ impl Pattern {
 
     /// Returns whether the pattern matches the whole text.
     ///
-    /// Only the latest `*` is ever tried again. An earlier one need not be, because the part after
-    /// it was already found at the earliest place. The work is at most the text's length times the
-    /// pattern's.
+    /// Only the latest `*` is tried again with a longer match. Earlier ones need no retry, because
+    /// the part after each was found at its earliest place. The work is at most the text's length
+    /// times the pattern's length.
     pub fn matches(&self, text: &str) -> bool {
         let mut pattern = self.0.chars();
         let mut text = text.chars();
-        // The state after the latest `*`: the pattern behind it, and the text behind its match.
+        // The rest of the pattern after the latest `*`, and the rest of the text after that star's
+        // match.
         let mut retry = None;
         loop {
             let mut next = pattern.clone();
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_and_question_marks_match() {
+    fn star_matches_any_run_and_question_mark_one_character() {
         for (pattern, text) in [
             ("main", "main"),
             ("*", ""),
@@ -147,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn many_stars_match_in_bounded_time() {
+    fn pattern_with_many_stars_matches_in_bounded_time() {
         let pattern = Pattern::parse(&"*a".repeat(1000)).unwrap();
         assert!(!pattern.matches(&format!("{}b", "a".repeat(20_000))));
         assert!(pattern.matches(&"a".repeat(20_000)));
     }
 
-    /// Matches by the definition, for short texts.
+    /// Matches a short text by a recursion that follows the definition of patterns.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
@@ -166,18 +168,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn matching_agrees_with_the_definition(pattern in "[ab*?]{1,10}", text in "[ab]{0,12}") {
+        fn matching_agrees_with_a_naive_matcher(pattern in "[ab*?]{1,10}", text in "[ab]{0,12}") {
             prop_assert_eq!(matches(&pattern, &text), naive(pattern.as_bytes(), text.as_bytes()));
         }
 
         #[test]
-        fn covering_pattern_matches_covered_texts(wide in "[ab*?]{1,4}", pattern in "[ab*?]{1,4}", text in "[ab]{0,6}") {
+        fn covering_pattern_matches_all_texts_of_the_covered_one(wide in "[ab*?]{1,4}", pattern in "[ab*?]{1,4}", text in "[ab]{0,6}") {
             let [wide, pattern] = [wide, pattern].map(|text| Pattern::parse(&text).unwrap());
             prop_assert!(!wide.covers(&pattern) || !pattern.matches(&text) || wide.matches(&text));
         }
 
         #[test]
-        fn matching_accepts_any_text(pattern in "[!-~]{1,40}", text in any::<String>()) {
+        fn star_matches_any_text(pattern in "[!-~]{1,40}", text in any::<String>()) {
             let pattern = Pattern::parse(&pattern).unwrap();
             pattern.matches(&text);
             prop_assert!(Pattern::parse("*").unwrap().matches(&text));

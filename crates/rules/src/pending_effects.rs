@@ -1,4 +1,4 @@
-//! Effects that a subject's record leaves to do. They are derived from the record, never stored.
+//! Pending effects of a subject. The record determines them; no effect is stored.
 
 use crate::application::EnvironmentPolicy;
 use crate::approval::address_changed;
@@ -13,13 +13,13 @@ use crate::records::{
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-/// The failed attempts after which a notification is given up.
+/// The number of failed attempts after which Stablepin gives up a notification.
 pub(crate) const MAX_NOTIFY_FAILURES: u32 = 12;
 
-/// The most links that are replaced per approver.
+/// The most times that Stablepin replaces an approver's link.
 const MOST_LINKS: u8 = 3;
 
-/// Returns the effects that this holder carries out now. Empty before `wake_at`, or while another
+/// Returns the effects that this holder carries out now. Empty before `wake_at`, and while another
 /// holder has the lease.
 pub fn pending_effects(now: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
     let Some(operation) = &subject.operation else { return Vec::new() };
@@ -35,16 +35,16 @@ pub fn leased_to_another(now: Timestamp, operation: &Operation, holder: Uuid) ->
     operation.lease.as_ref().is_some_and(|Lease { holder: other, until }| *other != holder && *until > now)
 }
 
-/// Takes the lease for the effects that are carried out now, or returns it if there are none.
-/// Another holder's lease stays. While a promotion moves services, the slot records the lease's
-/// end, because a rollback that takes the slot reads nothing else.
+/// Gives this holder the lease for the effects that it carries out now, or ends the lease if there
+/// are none. Does nothing while another holder has the lease. While a promotion deploys, the slot
+/// also records the lease's end, for a rollback that replaces the promotion.
 pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_out: &[Effect]) {
     let Some(operation) = &mut subject.operation else { return };
     if leased_to_another(now, operation, lease.holder) {
         return;
     }
     let moves = carried_out.iter().any(|effect| matches!(effect, Effect::Deploy(..)));
-    // The previous holder was interrupted, so the calls that it began may still arrive.
+    // The previous holder was interrupted, so calls that it began may still arrive at AWS.
     let cut_off = operation.lease.as_ref().is_some_and(|had| had.holder != lease.holder);
     if cut_off
         && moves
@@ -66,7 +66,7 @@ pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_o
     operation.lease = (!carried_out.is_empty()).then_some(lease);
 }
 
-/// Returns the effects that remain, whoever carries them out.
+/// Returns all pending effects, for any holder of the lease.
 pub(crate) fn remaining_effects(now: Timestamp, subject: &Subject) -> Vec<Effect> {
     let Some(operation) = &subject.operation else { return Vec::new() };
     match &operation.work {
@@ -87,7 +87,7 @@ fn promotion_effects(
     let pending_effects = match promotion.state {
         PromotionState::Pending => {
             let naming: Vec<_> = untagged.collect();
-            // A mail names the build tag, so it waits until the tag is final.
+            // The approval mail names the build tag, so it waits until the build tag is final.
             if naming.is_empty() { question_effects(now, subject, operation, promotion) } else { naming }
         }
         PromotionState::InProgress if promotion.pin.is_some() => {
@@ -103,7 +103,7 @@ fn promotion_effects(
                     rollout_effects(now, subject, direction, rollout, until)
                 }
             };
-            // The notice has its own schedule, so that the revert never waits for it.
+            // The notice has its own schedule, so that the rollback never waits for it.
             let telling = next_notification_at(operation).is_some_and(|at| at <= now);
             let notice = (going_back && telling).then_some(Effect::Notify(Notice::GoingBack));
             rollout.into_iter().chain(untagged).chain(notice).collect()
@@ -122,12 +122,12 @@ fn promotion_effects(
     pending_effects.into_iter().chain(vote_confirmations(promotion).filter(|_| telling)).collect()
 }
 
-/// Returns the time of the next notification attempt. None after it was given up.
+/// Returns the time of the next notification attempt. None after Stablepin gave up.
 fn next_notification_at(operation: &Operation) -> Option<Timestamp> {
     (operation.notify_failures < MAX_NOTIFY_FAILURES).then(|| operation.notify_at.unwrap_or(Timestamp::MIN))
 }
 
-/// Returns when the next open notification of this promotion is due.
+/// Returns when the promotion's next notification is due. None if it has no open notification.
 pub(crate) fn notification_due_at(subject: &Subject) -> Option<Timestamp> {
     let operation = subject.operation.as_ref()?;
     let promotion = subject.promotion()?;
@@ -140,7 +140,8 @@ pub(crate) fn notification_due_at(subject: &Subject) -> Option<Timestamp> {
         .flatten()
 }
 
-/// Confirms each vote by link to its approver, so that misuse is noticed.
+/// Returns the confirmations of votes by link. Each one goes to the link's approver, who can then
+/// notice misuse.
 fn vote_confirmations(promotion: &Promotion) -> impl Iterator<Item = Effect> {
     let by_link = promotion.votes.iter().filter(|(name, vote)| {
         matches!(vote.actor, Actor::Link { .. }) && !promotion.vote_confirmations.contains(*name)
@@ -148,19 +149,19 @@ fn vote_confirmations(promotion: &Promotion) -> impl Iterator<Item = Effect> {
     by_link.map(|(name, _)| Effect::ConfirmVote(name.clone()))
 }
 
-/// Returns whether this promotion is the newest of those that wait for their approvers to be asked.
+/// Returns whether this promotion is the newest that waits to request approval.
 pub(crate) fn is_next(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.waiting.last().is_some_and(|next| next.promotion == promotion.id)
 }
 
-/// Returns whether this promotion is the newest that was offered to the environment.
+/// Returns whether this promotion belongs to the newest push of the environment.
 pub(crate) fn is_newest(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.latest.as_ref().is_some_and(|latest| latest.promotion == promotion.id)
 }
 
-/// Returns when undecided approvers get their one reminder: when a quarter of the time is left, but
-/// at most a day before the end. Only the newest build has a reminder; older ones may still be
-/// approved.
+/// Returns when approvers who have not voted get their only reminder: when a quarter of the time is
+/// left, but at most a day before the end. Only the newest build gets a reminder. Older builds may
+/// still be approved.
 pub(crate) fn reminder(subject: &Subject, promotion: &Promotion) -> Option<Timestamp> {
     let newest = is_newest(subject, promotion) && !promotion.asked.is_empty();
     let left = promotion.expires_at.duration_since(promotion.opened_at) / 4;
@@ -180,7 +181,7 @@ fn question_effects(
         return Vec::new();
     };
     let asked = approval_requests(now, subject, policy, promotion);
-    // Subscriptions are checked when approvers are asked.
+    // Subscriptions are checked when approval is requested.
     let asks = !asked.is_empty() || !promotion.asked.is_empty();
     let looks = asks
         && promotion.unreachable.is_none()
@@ -189,7 +190,7 @@ fn question_effects(
         (Notice::Unreachable, is_unreachable(subject, policy, promotion)),
         (Notice::MailRefused, promotion.mail_refused.is_some()),
     ];
-    // The notifications may be refused for the same reason, so that these are given up too.
+    // SNS may refuse these notifications too, so Stablepin gives them up after many failures.
     let is_pending =
         |notice: &Notice| operation.failures < MAX_NOTIFY_FAILURES && !operation.notified.contains(notice);
     let notices = notices.into_iter().filter(|(notice, holds)| *holds && is_pending(notice));
@@ -212,27 +213,28 @@ fn approval_requests(
         _ if crate::approval::is_own(subject, policy, promotion, name) => false,
         None => turn,
         Some(asked) if address_changed(subject, name, asked) => asked.before < MOST_LINKS,
-        // Only the reader of the old link can have tried the codes, and does not get the new link.
+        // Only a reader of the old link can have tried codes, and that reader does not get the new
+        // link.
         Some(asked) if asked.burnt => asked.before < MOST_LINKS,
         Some(asked) => reminder(subject, promotion).is_some_and(|at| asked.at < at && at <= now),
     };
     policy.approval.approvers.iter().filter(unasked).cloned().map(Effect::Ask).collect()
 }
 
-/// Returns the effect for the environment's current pin, whoever set it. If two promotions race,
-/// the later pin wins the tag.
+/// Returns the effect that puts the stable tag on the current pin, even if another operation set
+/// the pin. After two promotions race, the tag shows the later pin.
 fn stable_tag(subject: &Subject) -> Option<Effect> {
     subject.environment.pin.clone().map(Effect::TagStable)
 }
 
-/// Returns the effect for the current tag, unless a later operation has changed what is live.
+/// Returns the effect for the current tag. None if a later operation has changed the live digest.
 fn current_tag(subject: &Subject, operation: &Operation) -> Option<Effect> {
     let current = subject.environment.current.as_ref()?;
     (current.by == operation.id() && !current.tagged).then(|| Effect::TagCurrent(current.digest.clone()))
 }
 
-/// Returns the repairs of task definition families while no rollout has the slot. A rollout
-/// registers revisions itself, and an older operation must not register one after it.
+/// Returns the repairs of task definition families. Empty while any operation has the slot, because
+/// its rollout registers newer revisions itself.
 fn family_restorations(subject: &Subject, operation: &Operation) -> impl Iterator<Item = Effect> {
     let is_free = subject.environment.slot.is_none();
     operation.families.iter().filter(move |_| is_free).cloned().map(Effect::RestoreFamily)
@@ -242,13 +244,13 @@ fn ended_notice(operation: &Operation) -> Option<Effect> {
     (!operation.notified.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
 }
 
-/// Returns the notice that a tag of the pin or its build could not be put.
+/// Returns the notice that ECR did not accept a tag of the pin or of its build.
 fn tag_taken_notice(operation: &Operation) -> Option<Effect> {
     let is_due = operation.unput_tag().is_some() && !operation.notified.contains(&Notice::TagTaken);
     is_due.then_some(Effect::Notify(Notice::TagTaken))
 }
 
-/// Returns the effects that put the moved tag back: the stable tag, or the tag of the live digest.
+/// Returns the effects that restore a moved tag: the stable tag, or the tag of the live digest.
 fn repair_effects(subject: &Subject, operation: &Operation, repair: &Repair) -> Vec<Effect> {
     if repair.repaired_at.is_some() {
         return tag_taken_notice(operation).into_iter().collect();
@@ -256,20 +258,20 @@ fn repair_effects(subject: &Subject, operation: &Operation, repair: &Repair) -> 
     let environment = &subject.environment;
     let shown = environment.applied == environment.pin.as_ref().map(|pin| pin.number);
     let stable = stable_tag(subject).filter(|_| !shown && environment.tag_taken.is_none());
-    // No rollback needs the tag of the live digest, so the tries are limited.
+    // No rollback needs the tag of the live digest, so Stablepin limits the attempts.
     let current = current_tag(subject, operation).filter(|_| operation.failures < MAX_NOTIFY_FAILURES);
     stable.into_iter().chain(current).collect()
 }
 
-/// Returns the notice of a live drift: once for each drift, and at most once an hour.
+/// Returns the notice of a live drift. Each drift has one notice, and notices are at least an hour
+/// apart.
 fn drift_notice(now: Timestamp, subject: &Subject, operation: &Operation) -> Option<Effect> {
     let pending_effects = drift_notice_at(subject).is_some_and(|at| at <= now);
     (pending_effects && !operation.notified.contains(&Notice::LiveDrift))
         .then_some(Effect::Notify(Notice::LiveDrift))
 }
 
-/// Returns when people are notified of the drift that this operation reports. None after the drift
-/// has ended.
+/// Returns when people get the notice of this operation's drift. None after the drift has ended.
 pub(crate) fn drift_notice_at(subject: &Subject) -> Option<Timestamp> {
     let drift = subject.environment.live_drift.as_ref().filter(|drift| drift.is_open())?;
     let operation = subject.operation.as_ref()?;
@@ -311,8 +313,8 @@ fn rollback_effects(
     services.into_iter().chain(tag).chain(backup).collect()
 }
 
-/// Returns the effects of a rollout. Services that have arrived are observed until `until`, and
-/// once after it.
+/// Returns the effects of a rollout. Services that have reached their goal are observed until
+/// `until`, and once after it.
 fn rollout_effects(
     now: Timestamp,
     subject: &Subject,

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::InvalidName;
 
-/// The number of an environment's pin, from 1. It is a number in JSON, and [padded](Self::padded)
-/// in keys and tags.
+/// The number of an environment's pin, from 1. In JSON it is a number. In keys and tags it is
+/// [padded](Self::padded) with zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct PinNumber(u64);

@@ -1,5 +1,5 @@
-//! The records that the table keeps: builds, environments, pins, promotions, rollbacks. They are
-//! plain data, and only [`crate::transition`] changes them.
+//! The records in the table: builds, environments, pins, promotions and rollbacks. Records are
+//! plain data. Only [`crate::transition`] changes them.
 
 mod build;
 mod environment;

@@ -1,5 +1,5 @@
-//! Refusals: why a request was not carried out. Nothing was changed. Each text says what to do
-//! instead.
+//! Refusals: why Stablepin did not carry out a request. A refused request changes nothing. Each
+//! text suggests what to do instead.
 
 use jiff::Timestamp;
 
@@ -26,7 +26,7 @@ pub enum Refusal {
     )]
     TooManyOpened { digest: ImageDigest, most: usize },
 
-    // Decisions.
+    // Approvals and rejections.
     #[error("this link is not known")]
     UnknownLink,
     #[error("this link was used")]

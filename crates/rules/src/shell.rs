@@ -1,6 +1,7 @@
-//! Commands that people copy from a text into their shell.
+//! Quoting for commands that people copy into their shell.
 
-/// Quotes a text as one word of a POSIX shell. The shell runs and expands nothing in it.
+/// Quotes a text as one word of a POSIX shell. The shell expands nothing in the word and runs no
+/// part of it.
 /// <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_02_02>
 pub fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -14,7 +15,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the arguments that a real shell passes to a command with these words.
+    /// Returns the arguments that a real shell passes to a command when the words are quoted.
     fn arguments(words: &[&str]) -> Vec<String> {
         let quoted: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
         let script =

@@ -1,5 +1,5 @@
-//! The approvers whom mails reach: the subscriptions of the topics with secret links, compared with
-//! the approvers' addresses.
+//! The subscriptions of the topics that carry secret links, compared with the approvers' mail
+//! addresses. The comparison shows which approvers receive mails.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::application::MailAddress;
 
-/// The message attribute that subscriptions filter by. It holds the address, because an approver's
-/// name is unique only within one application.
+/// The message attribute that each subscription filters by. Its value is the mail address, because
+/// an approver's name is unique only within one application.
 pub const ATTRIBUTE: &str = "mail";
 
 /// A topic's subscription, as SNS lists it.
@@ -22,14 +22,14 @@ pub struct Subscription {
     pub endpoint: String,
 }
 
-/// Whether mails reach an address.
+/// The subscription status of a mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SubscriptionStatus {
     Confirmed,
-    /// Subscribed but not confirmed. SNS deletes the subscription after two days.
+    /// Subscribed but not confirmed. SNS deletes an unconfirmed subscription after two days.
     Pending,
-    /// Never subscribed, unsubscribed by a click, or disabled by SNS.
+    /// The address was never subscribed, a person unsubscribed it by a click, or SNS disabled it.
     Missing,
 }
 
@@ -43,7 +43,7 @@ impl SubscriptionStatus {
         }
     }
 
-    /// Returns the status in words, to follow an address.
+    /// Returns the status in words that follow an address.
     pub fn words(self) -> &'static str {
         match self {
             Self::Confirmed => "is subscribed",
@@ -59,25 +59,25 @@ impl Subscription {
     }
 }
 
-/// Returns the filter policy of a mailbox's subscription. A later change of it takes up to 15
-/// minutes.
+/// Returns the filter policy for a mailbox's subscription. SNS takes up to 15 minutes to apply a
+/// changed policy.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html>
 pub fn filter(mail: &MailAddress) -> String {
     serde_json::json!({ ATTRIBUTE: [mail.lower()] }).to_string()
 }
 
-/// The attributes of a subscription that SNS does not list.
+/// The attributes of a subscription that SNS does not return in its list of subscriptions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub filter: Option<String>,
     pub scope: Option<String>,
-    /// Whether unsubscribing needs authentication. False: a click on a mail's link confirmed the
-    /// subscription, and a click can end it. None: SNS does not say.
+    /// True if unsubscribing needs authentication. False: the subscriber confirmed by a click in a
+    /// mail, so a click can also unsubscribe. None: SNS does not report the value.
     pub authenticated: Option<bool>,
 }
 
-/// Returns the problem of a subscription to a topic with secret links. None if it is a mailbox that
-/// gets only its own links and that a click cannot unsubscribe.
+/// Returns the problem of a subscription to a topic that carries secret links. None if the
+/// subscriber is a mailbox that gets only its own links, and a click cannot unsubscribe it.
 pub fn wrong(subscription: &Subscription, attributes: &Attributes) -> Option<String> {
     let name = subscription.name();
     let parsed: Value =
@@ -109,9 +109,9 @@ impl Subscription {
     }
 }
 
-/// Returns the problem of a subscription that is not an approver's mailbox. A pending one counts
-/// too, because it may still be confirmed: a topic policy only denies new subscriptions.
-/// `approvers` holds the addresses of the approvers of all applications, in lower case.
+/// Returns the problem of a subscription that is not an approver's mailbox. Pending subscriptions
+/// count too, because the topic's policy denies only new subscriptions and an owner may still
+/// confirm. `approvers` contains the addresses of the approvers of all applications, in lower case.
 pub fn unknown_subscriber(subscription: &Subscription, approvers: &BTreeSet<String>) -> Option<String> {
     let name = subscription.name();
     if subscription.protocol != "email" {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn own_confirmed_subscription_reaches_address() {
+    fn address_is_confirmed_only_by_its_own_subscription() {
         let status = |list: &[(&str, &str, Option<&str>)]| {
             let list: Vec<_> = list.iter().map(|(a, b, c)| subscription(a, b, *c)).collect();
             SubscriptionStatus::of(&lead(), &list)
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_subscribers_are_found() {
+    fn unknown_subscribers_are_reported() {
         let approvers = BTreeSet::from(["lead@example.com".to_owned()]);
         let found = |protocol: &str, endpoint: &str, arn: Option<&str>| {
             unknown_subscriber(&subscription(protocol, endpoint, arn), &approvers)
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn filter_names_only_its_address() {
+    fn filter_contains_only_the_subscribers_address() {
         assert_eq!(filter(&lead()), r#"{"mail":["lead@example.com"]}"#);
         let own = subscription("email", "lead@example.com", Some("arn"));
         let right = attributes(Some(&filter(&lead())));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn subscribers_to_foreign_links_are_found() {
+    fn subscription_to_links_of_others_is_reported() {
         let mailbox = subscription("email", "lead@example.com", Some("arn"));
         let said = |filter: Option<&str>| wrong(&mailbox, &attributes(filter)).unwrap_or_default();
         for filter in [None, Some(""), Some("{}"), Some("not JSON"), Some("[]")] {

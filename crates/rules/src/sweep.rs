@@ -1,5 +1,5 @@
-//! The sweep: it finds pushes whose events never arrived, by comparing the registry with the
-//! answered pushes.
+//! The sweep: compares the tags in the registry with the pushes that Stablepin has handled. The
+//! difference shows pushes with lost events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,18 +14,18 @@ use crate::image::{ImageDigest, ImageTag};
 pub struct FoundTag {
     pub tag: ImageTag,
     pub digest: ImageDigest,
-    /// The first push of the image. A later tag on the same image does not renew it.
+    /// The time of the first push of the image. A later tag on the same image does not change it.
     pub pushed_at: Option<Timestamp>,
 }
 
 /// A tag in the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownTag {
-    /// The digests that we have put the tag on, or were about to.
+    /// The digests that Stablepin has put the tag on, or was about to.
     pub intents: BTreeSet<ImageDigest>,
-    /// The newest answered push of the tag: its digest and its time.
+    /// The digest and time of the tag's newest push that Stablepin has handled.
     pub followed: Option<(ImageDigest, Timestamp)>,
-    /// A push that could not be answered, because retention was deleting the image.
+    /// A push that Stablepin could not handle, because retention was deleting the image.
     pub unanswered: Option<(ImageDigest, Timestamp)>,
 }
 
@@ -37,30 +37,31 @@ impl KnownTag {
     }
 }
 
-/// A missed push, with its earliest possible time.
+/// A push without an event, with the earliest time at which it may have happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     pub tag: ImageTag,
     pub digest: ImageDigest,
     pub at: Timestamp,
-    /// Whether `at` is the exact time, from the push's event.
+    /// True if `at` is the exact time of the push, as its event reported.
     pub told: bool,
 }
 
-/// The most digests that are recorded for a tag of ours: 71 KB of the 400 KB that an item may hold.
+/// The most digests that are stored for one of Stablepin's tags: 71 KB of an item's 400 KB.
 pub const MOST_INTENTS: usize = 1000;
 
-/// The newest pins whose digests are never forgotten. More pins cannot be set while an event is on
-/// its way, which EventBridge retries for a day.
+/// The number of newest pins whose digests the table always keeps. An event may be delayed by a
+/// day, because EventBridge retries for that long. An environment cannot get more pins than this
+/// within a day.
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html>
 pub const NEWEST_PINS: usize = 500;
 
-/// Returns the digests that a moving tag of ours had so long ago that no event can still arrive.
-/// None are forgotten while there is room. `newest` holds the digests of the newest pins, and the
-/// found_tag that the tag shows now.
+/// Returns the digests that Stablepin may delete from the record of its moving tag, because no
+/// event for these digests can still arrive. Empty while the record has room. `newest` contains the
+/// digests of the newest pins, and the digest that the tag now points to.
 ///
-/// A late event of a forgotten digest still opens no promotion, because `builds` never matches our
-/// own tags.
+/// A late event for a deleted digest still opens no promotion, because `builds` never matches
+/// Stablepin's own tags.
 pub fn forgotten(intents: &BTreeSet<ImageDigest>, newest: &BTreeSet<ImageDigest>) -> Vec<ImageDigest> {
     if intents.len() <= MOST_INTENTS {
         return Vec::new();
@@ -68,11 +69,11 @@ pub fn forgotten(intents: &BTreeSet<ImageDigest>, newest: &BTreeSet<ImageDigest>
     intents.difference(newest).cloned().collect()
 }
 
-/// The time in which an event may still arrive. A younger push is left to its event.
+/// The time in which the event of a push may still arrive. The sweep skips pushes that are younger.
 const EVENTS_COME_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// Returns the build tags that are on another digest than their newest answered push. Pushes from
-/// before the configuration (`configured_at`) do not count, unless the tag was followed before.
+/// Returns the build tags on another digest than their newest handled push. A push from before
+/// `configured_at` counts only if Stablepin has handled an earlier push of the tag.
 pub fn missed(
     now: Timestamp,
     builds: &BuildPatterns,
@@ -80,7 +81,8 @@ pub fn missed(
     found: &[FoundTag],
     known: &BTreeMap<ImageTag, KnownTag>,
 ) -> Vec<Missed> {
-    // A time that no clock can have reported counts as settled too.
+    // A time far in the future also counts as settled, because no clock can have reported it
+    // correctly.
     let settled = |time: Timestamp| now.duration_since(time) > EVENTS_COME_WITHIN || is_ahead(now, time);
     let of = |found_tag: &FoundTag| {
         let known = known.get(&found_tag.tag);
@@ -90,7 +92,8 @@ pub fn missed(
         }
         let found =
             |at, told| Missed { tag: found_tag.tag.clone(), digest: found_tag.digest.clone(), at, told };
-        // An unanswered push counts whatever the image's age, and whatever was answered before.
+        // A push that Stablepin could not handle counts at any age, even after other handled
+        // pushes.
         match known.and_then(|known| known.unanswered.as_ref()) {
             Some((digest, at)) if *digest == found_tag.digest => return Some(found(*at, true)),
             Some(_) | None => {}
@@ -98,8 +101,8 @@ pub fn missed(
         let pushed_at = found_tag.pushed_at.filter(|at| settled(*at))?;
         let at = match known.and_then(|known| known.followed.as_ref()) {
             Some((digest, _)) if *digest == found_tag.digest => None,
-            // The tag moved back to an older image, at an unknown time after the last answered
-            // push.
+            // The tag moved back to an older image. The time of the move is unknown, but later than
+            // the last handled push.
             Some((_, seen)) => settled(*seen).then_some(pushed_at.max(*seen)),
             None => (pushed_at > configured_at).then_some(pushed_at),
         };
@@ -130,8 +133,8 @@ mod tests {
         ImageTag::parse(text).unwrap()
     }
 
-    /// Runs the sweep an hour after the configuration. Each tag has a digest, and minutes from the
-    /// configuration to its push.
+    /// Runs the sweep an hour after the configuration. Each tuple of `tags` has a tag, a digest,
+    /// and the minutes from the configuration to the push.
     fn found(tags: &[(&str, u8, i64)], known: &[(&str, KnownTag)]) -> Vec<(String, u8, i64)> {
         let found: Vec<FoundTag> = tags
             .iter()
@@ -162,18 +165,18 @@ mod tests {
     }
 
     #[test]
-    fn sweep_finds_unanswered_push() {
+    fn sweep_finds_push_without_event() {
         assert_eq!(found(&[("main", 1, 20)], &[]), [("main".to_owned(), 1, 20)]);
         assert_eq!(found(&[("main", 2, 20)], &[("main", followed(1, 10))]), [("main".to_owned(), 2, 20)]);
     }
 
     #[test]
-    fn sweep_dates_moved_back_tag_by_last_answer() {
+    fn tag_moved_back_gets_time_of_last_handled_push() {
         assert_eq!(found(&[("main", 1, 5)], &[("main", followed(2, 10))]), [("main".to_owned(), 1, 10)]);
     }
 
     #[test]
-    fn sweep_skips_answered_pushes() {
+    fn sweep_skips_handled_pushes() {
         assert!(
             found(&[("main", 1, 20), ("v1", 1, 20)], &[("main", followed(1, 20)), ("v1", followed(1, 21))])
                 .is_empty()
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn sweep_leaves_recent_push_to_its_event() {
+    fn sweep_skips_recent_push() {
         assert!(found(&[("main", 1, 56)], &[]).is_empty());
         assert!(found(&[("main", 1, 20)], &[("main", followed(2, 57))]).is_empty());
     }
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn sweep_finds_unanswerable_push_of_old_image() {
+    fn sweep_finds_unhandled_push_of_old_image() {
         let unanswered = |n| KnownTag { unanswered: Some((digest(n), at(59))), ..followed(1, 20) };
         let main = [("main".to_owned(), 1, 59)];
         assert_eq!(
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn sweep_skips_other_tags_and_our_own() {
+    fn sweep_skips_unmatched_tags_and_our_own() {
         assert!(found(&[("latest", 1, 20)], &[]).is_empty());
         let ours = KnownTag { intents: BTreeSet::from([digest(1)]), ..KnownTag::default() };
         assert!(found(&[("v1", 1, 20)], &[("v1", ours.clone())]).is_empty());
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn old_intents_are_forgotten_beyond_the_limit() {
+    fn old_digests_are_dropped_beyond_the_limit() {
         let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
         let intents = |count: usize| (0..count).map(of).collect::<BTreeSet<_>>();
         let newest: BTreeSet<_> = (900..1400).map(of).collect();

@@ -9,12 +9,13 @@ use crate::pin_number::PinNumber;
 use crate::records::{Environment, Pin, ServiceRollout, SlotKind, Target};
 use crate::refusal::Refusal;
 
-/// The forms of a rollback's `to`.
+/// The forms of a rollback request's `to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum To {
     Stable,
     Previous,
-    /// A pin number and its text. Seven or more digits may also be the start of a commit.
+    /// A pin number, with its original text. Text of seven or more digits may also be the start of
+    /// a commit.
     Pin(PinNumber, String),
     Digest(ImageDigest),
     /// A build tag, a numbered stable tag, or the start of a commit.
@@ -22,8 +23,8 @@ pub enum To {
 }
 
 impl To {
-    /// Parses `stable`, `previous`, a pin number or a digest. Any other text names a build by its
-    /// tag or commit.
+    /// Parses `stable`, `previous`, a pin number or a digest. Any other text counts as a tag or
+    /// commit of a build.
     pub fn parse(text: &str) -> Self {
         match text {
             "stable" => Self::Stable,
@@ -44,10 +45,9 @@ pub fn ready(environment: &Environment) -> Result<&Pin, Refusal> {
     }
 }
 
-/// Returns the digests that an environment should run: those in its services' task definitions,
-/// even if they crash. A service whose task definition has no digest adds what its containers run.
-/// Without services, it is the pin. Tasks of an older, replaced deployment do not count, because
-/// they may run the rollback's goal.
+/// Returns the digests in the task definitions of an environment's services, even if their tasks
+/// crash. Without a digest there, the running containers count; without services, the pin counts.
+/// Tasks of an older deployment do not count, because they may run the rollback's target.
 pub fn intended(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
     let of = |rollout: &ServiceRollout| match &rollout.before.described {
         Some(digest) => BTreeSet::from([digest.clone()]),
@@ -56,8 +56,8 @@ pub fn intended(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BT
     or_pinned(services.iter().flat_map(of).collect(), pinned)
 }
 
-/// Returns the digests that an environment runs, as far as known, from its containers and task
-/// definitions. If neither gives a digest, it is the pin.
+/// Returns the digests that an environment is known to run, from its containers and task
+/// definitions. Returns the pin if they give no digest.
 pub fn live(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
     let seen: BTreeSet<ImageDigest> = services
         .iter()
@@ -71,8 +71,8 @@ fn or_pinned(seen: BTreeSet<ImageDigest>, pinned: Option<&ImageDigest>) -> BTree
     if seen.is_empty() { pinned.cloned().into_iter().collect() } else { seen }
 }
 
-/// Finds the target among the environment's pins. `history` holds every pin, in any order.
-/// `intended` holds the digests that the environment should run now.
+/// Finds the target among the environment's pins. `history` contains every pin, in any order.
+/// `intended` contains the digests that the environment should run now.
 pub fn resolve(
     to: &To,
     environment: &Environment,
@@ -93,7 +93,7 @@ pub fn resolve(
             pin.build_tag.to_string() == name || numbered(stable_tag, pin.number).as_str() == name
         });
         let (None, Ok(wanted)) = (tagged, Commit::parse(name)) else { return Ok(tagged) };
-        // Either of the two commits may be a short form.
+        // The stored commit or the requested commit may be a short form.
         let same = |pin: &Pin| {
             pin.commit.as_ref().is_some_and(|kept| {
                 kept.starts_with(wanted.as_str()) || wanted.as_str().starts_with(kept.as_str())
@@ -126,7 +126,8 @@ pub fn resolve(
             .ok_or_else(|| Refusal::NeverPinned { to: digest.to_string() }),
         To::Name(name) => named(name)?.ok_or_else(|| Refusal::NeverPinned { to: name.clone() }),
     }?;
-    // An older pin of the current digest resolves to the current pin, so that no new pin is set.
+    // If an older pin has the current digest, the target is the current pin. The rollback then sets
+    // no new pin.
     let pin = if found.digest == current.digest { current } else { found };
     Ok(Target {
         pin: pin.number,

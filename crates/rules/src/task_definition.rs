@@ -1,8 +1,8 @@
-//! The next revision of a task definition: unchanged except for the image of the containers that
-//! run one repository.
+//! The next revision of a task definition. Only the images of the containers that run one
+//! repository change.
 //!
-//! The code works on the JSON from ECS and not on types. A type would drop members that are newer
-//! than this program.
+//! The code works on the JSON from ECS, because Rust types would drop members that are newer than
+//! this program.
 
 mod at_digest;
 mod compare;

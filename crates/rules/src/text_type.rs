@@ -1,8 +1,8 @@
-//! The one macro behind types that are a checked text, such as names, tags and digests.
+//! Macros for types that wrap a checked text, such as names, tags and digests.
 
-/// Implements the conversions of a type that is read from a text and written as one.
+/// Implements the conversions between a type and its text.
 ///
-/// The type has `parse(&str) -> Result<Self, InvalidName>` and `Display`.
+/// The type must have `parse(&str) -> Result<Self, InvalidName>` and `Display`.
 macro_rules! text_conversions {
     ($name:ident) => {
         impl TryFrom<String> for $name {
@@ -20,8 +20,8 @@ macro_rules! text_conversions {
     };
 }
 
-/// Defines a type that is a checked text. With a name alone, adds the conversions and `Display` to
-/// a tuple struct of one `String`.
+/// Defines a type that wraps a checked text. If the only argument is the name of an existing tuple
+/// struct of one `String`, the macro adds the conversions and `Display` to that struct.
 macro_rules! text_type {
     ($name:ident) => {
         text_conversions!($name);

@@ -1,4 +1,5 @@
-//! The policy of a topic with secret links: which roles may subscribe and publish.
+//! The access policy of an SNS topic that carries secret links: which roles may subscribe and
+//! publish.
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-language-api-permissions-reference.html>
 
 use serde_json::Value;
@@ -18,8 +19,8 @@ pub struct TopicRoles {
     pub publishers: Vec<String>,
 }
 
-/// Returns the problems of a topic to which other principals may subscribe or publish. Empty if its
-/// policy denies both to them. A statement that is not fully understood counts as no denial.
+/// Returns the problems of the policy: one if other principals may subscribe, and one if they may
+/// publish. A statement that this function does not fully understand counts as no denial.
 pub fn open_to_others(policy: Option<&str>, topic_arn: &str, roles: &TopicRoles) -> Vec<String> {
     let document: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let is_open = |action: &str, roles: &[String]| {
@@ -56,8 +57,7 @@ fn denies_others(statement: &Value, action: &str, topic_arn: &str, roles: &[Stri
         && exempts_only(&statement["Condition"], roles)
 }
 
-/// Returns whether the condition exempts only these roles. Without a condition, the statement
-/// denies the action to everyone.
+/// Returns whether the condition exempts only these roles. A missing condition exempts nobody.
 fn exempts_only(condition: &Value, roles: &[String]) -> bool {
     let Some(operators) = condition.as_object() else { return condition.is_null() };
     operators.iter().all(|(operator, keys)| {
@@ -126,7 +126,7 @@ mod tests {
         !findings(Some(&policy.to_string())).iter().any(|said| said.contains("lets others publish"))
     }
 
-    /// Returns a policy with the subscribe statement, in which one member is replaced.
+    /// Returns a policy with the subscribe statement, after replacing one member of the statement.
     fn with(member: &str, value: Value) -> Value {
         let mut one = statement();
         one[member] = value;
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn denial_to_all_but_the_role_closes_topic() {
+    fn denial_for_all_other_roles_closes_topic() {
         assert!(is_closed(&json!({ "Version": "2012-10-17", "Statement": statement() })));
         let others = json!({ "Effect": "Allow", "Principal": "*", "Action": "sns:*", "Resource": TOPIC });
         assert!(is_closed(&json!({ "Statement": [others, statement()] })));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn finding_names_topic_open_to_subscribers() {
+    fn topic_open_to_subscribers_is_reported() {
         let said = &findings(None)[0];
         assert!(
             said.starts_with(&format!("{TOPIC} lets others subscribe")) && said.ends_with(ROLE),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn finding_names_topic_open_to_publishers() {
+    fn topic_open_to_publishers_is_reported() {
         let only_subscribers = json!({ "Statement": statement() }).to_string();
         let said = findings(Some(&only_subscribers));
         let wanted = format!("deny sns:Publish to everybody but {TAGGER} and {PROMOTER}");

@@ -1,5 +1,5 @@
-//! The transition: the only place where a state changes. It takes a subject, inputs and the time,
-//! and returns the subject after.
+//! The transition: the only code that changes states. It takes a subject, inputs and the time, and
+//! returns the changed subject.
 
 mod drift;
 mod environment;
@@ -32,14 +32,15 @@ pub use live_drift::{LiveSeen, ObservedService, is_known};
 pub use promotion::{Decision, Form, Opening, joined, may_decide};
 pub use rollback::RollbackRequest;
 
-/// An input of the transition. The same input may arrive twice, late, or in any order.
+/// An input of the transition. Any input may arrive twice, late, or in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A push to a repository from which the environment takes builds.
+    /// A push to a repository from which the environment gets builds, or a signed request for a
+    /// promotion.
     Opened(Box<Opening>),
     RollbackRequested(Box<RollbackRequest>),
     Decision(Decision),
-    /// A wrong code that was entered with a valid link.
+    /// A wrong code that a person entered with a valid link.
     WrongCode(Token),
     /// A CloudTrail attribution: the principal that pushed the image or moved the tag.
     Attributed(Caller),
@@ -51,46 +52,47 @@ pub enum Input {
         reason: Option<String>,
     },
     Outcome(Outcome),
-    /// A tag of ours that was found on another image, or not found.
+    /// A tag of Stablepin that is on another image, or does not exist.
     Drifted(Drifted),
-    /// An observation of what the services run, while no rollout moves them.
+    /// An observation of what the services run, while no rollout changes them.
     LiveSeen(LiveSeen),
     /// A person's environment command: freeze, thaw, release the hold, reset the watermark.
     Commanded(EnvironmentCommand),
     /// Time has passed.
     Tick,
-    /// A hint that something may have happened. The operation is looked at now, before `wake_at`.
+    /// A hint that something may have happened. The reconciler then works on the operation before
+    /// `wake_at`.
     Nudge,
 }
 
-/// The result of a transition: the subject after, and all that is written with it in one
+/// The result of a transition: the changed subject, and everything that is written with it in one
 /// transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub after: Subject,
-    /// The new pin, for the history.
+    /// The new pin, for the history of pins.
     pub pin: Option<Pin>,
-    /// The tags that we are about to put. They are recorded before the registry receives them.
+    /// The tags that Stablepin is about to put. The table records them before ECR receives them.
     pub intents: Vec<Intent>,
-    /// The push that this change answers. A second answer is refused.
+    /// The push that this change handles. The table refuses to handle the same push twice.
     pub opened: Option<Occurrence>,
-    /// The link's record after the change.
+    /// The record of the link after the change.
     pub token: Option<Token>,
     pub audit: Vec<AuditRecord>,
 }
 
-/// Our plan to put `tag` of `repository` on `digest`.
+/// The intent to put `tag` of `repository` on `digest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     pub repository: RepositoryName,
     pub tag: ImageTag,
     pub digest: ImageDigest,
-    /// Whether the transaction fails if we have given this tag to another digest.
+    /// True if the transaction fails if Stablepin has already put this tag on another digest.
     pub exclusive: bool,
 }
 
-/// Applies the inputs to the subject. The same arguments always give the same change. A refusal
-/// changes nothing.
+/// Applies the inputs to the subject. The same arguments always give the same change. If an input
+/// is refused, nothing changes.
 pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Result<Change, Refusal> {
     let mut transition = Transition::new(now, subject);
     for input in observed {
@@ -118,15 +120,15 @@ pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Resu
     Ok(transition.change)
 }
 
-/// A change that is being built.
+/// A change that the transition is building.
 struct Transition {
     now: Timestamp,
     change: Change,
-    /// The pause before the next look, after a failure or while a service still moves.
+    /// The pause before the next attempt, after a failure or while a service still moves.
     pause: Option<SignedDuration>,
-    /// Whether something failed. Several failures in one transition count as one failed attempt.
+    /// True if something failed. Several failures in one transition count as one failed attempt.
     failed: bool,
-    /// Whether an input brought news. Pending effects are then due at once.
+    /// True if an input brought news. Pending effects are then due at once.
     learned: bool,
 }
 
@@ -143,7 +145,7 @@ impl Transition {
         Self { now, change, pause: None, failed: false, learned: false }
     }
 
-    /// Cuts the texts from AWS before they are used and stored.
+    /// Shortens the texts from AWS before they are used and stored.
     fn cut(&mut self) {
         if let Some(operation) = &mut self.change.after.operation {
             for direction in [Direction::Forward, Direction::Revert] {
@@ -168,7 +170,7 @@ impl Transition {
                 if !promotion::build_tag_refused(self, reason) {
                     return self.problem(reason);
                 }
-                // The count of failures stays, because the pin's tag may be refused beside it.
+                // The count of failures is not reset, because ECR may refuse the pin's tag as well.
                 if let Some(operation) = &mut self.change.after.operation {
                     operation.problem = None;
                 }
@@ -182,12 +184,14 @@ impl Transition {
                 if !promotion::mail_refused(self, approver, reason) {
                     return self.problem(reason);
                 }
-                // A repeated refusal does not clear another failure, such as one of the notice.
+                // A repeated refusal does not clear a failure of another effect, such as a
+                // notification.
                 if known {
                     return;
                 }
             }
-            // A failed notification delays nothing else, and is not the operation's problem.
+            // A failed notification delays no other effect, and does not count as a problem of the
+            // operation.
             Outcome::NotifyFailed(_) => {
                 if let Some(operation) = &mut after.operation {
                     operation.notify_failures = operation.notify_failures.saturating_add(1);
@@ -228,7 +232,7 @@ impl Transition {
                 let taken = &taken.cut();
                 let environment = &mut after.environment;
                 if environment.pin.as_ref().is_some_and(|pin| pin.number == taken.pin) {
-                    // Only the first operation that finds a blocked tag notifies people.
+                    // Only the first operation that finds the problem notifies people.
                     let known = environment.tag_taken.as_ref();
                     if !known.is_some_and(|known| taken.says_no_more_than(known))
                         && let Some(operation) = &mut after.operation
@@ -299,7 +303,7 @@ impl Transition {
         }
     }
 
-    /// Records a failure that may pass, and the pause before the next attempt.
+    /// Records a failure that may pass by itself, and the pause before the next attempt.
     fn problem(&mut self, text: &str) {
         if let Some(operation) = &mut self.change.after.operation {
             operation.failures = operation.failures.saturating_add(u32::from(!self.failed));
@@ -315,8 +319,8 @@ impl Transition {
         }
     }
 
-    /// Attributes a push or a moved tag to its caller. The first attribution of a moved tag wins,
-    /// because a later call only repeats it.
+    /// Records the caller of a push or of a moved tag. For a moved tag, the first attribution wins,
+    /// because later calls only repeat the move.
     fn attribute(&mut self, caller: &Caller) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::attribute(self, caller),
@@ -334,7 +338,7 @@ impl Transition {
         }
     }
 
-    /// Gives the build its next name, because another digest has the one that we chose.
+    /// Gives the build its next build tag, because another digest has the current one.
     fn rename_build(&mut self, taken: &ImageTag) {
         let Some(build) = &mut self.change.after.build else { return };
         if build.tagged || build.build_tag.tag() != *taken {
@@ -350,7 +354,7 @@ impl Transition {
         );
     }
 
-    /// Ends the operation that waited for the stable tag to show the environment's pin.
+    /// Ends the operation that waited until the stable tag showed the pin.
     fn stable_tagged(&mut self) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::stable_tagged(self),
@@ -359,7 +363,7 @@ impl Transition {
         }
     }
 
-    /// Ends or advances the operation, and sets the time of the next look.
+    /// Advances or ends the operation, and sets the time at which the reconciler next works on it.
     fn settle(&mut self) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::settle(self),
@@ -380,7 +384,7 @@ impl Transition {
             Some(Work::LiveDrift(_)) => drift_notice_at(&self.change.after).filter(|at| *at > now),
             None => None,
         };
-        // After too many failures, an ended operation gives up its notifications.
+        // After too many failures, Stablepin gives up the notifications of an ended operation.
         let given_up = self
             .change
             .after
@@ -390,7 +394,7 @@ impl Transition {
         let telling = notification_due_at(&self.change.after).map(|at| at.max(now));
         let nothing = due.iter().all(Effect::is_notification);
         let later = later.or_else(|| (!nothing && !given_up).then_some(now + LONGEST_PAUSE));
-        // Families are repaired only after the rollout in the slot has ended.
+        // Families are repaired after the rollout in the slot has ended.
         let waits = self.change.after.environment.slot.is_some()
             && self.change.after.operation.as_ref().is_some_and(|operation| !operation.families.is_empty());
         let later = later.or_else(|| (waits && !given_up).then_some(now + SignedDuration::from_mins(1)));
@@ -406,14 +410,14 @@ impl Transition {
             },
         };
         operation.wake_at = match (look, telling) {
-            // Notifications do not shorten a pause either.
+            // A due notification does not shorten a pause either.
             (Some(look), Some(telling)) if operation.failures == 0 => Some(look.min(telling)),
             (look, telling) => look.or(telling),
         };
     }
 
-    /// Records each tag that a pending effect puts, before the registry receives it. A later change
-    /// records it again, because the configuration may have renamed the tag.
+    /// Records each tag that a pending effect puts, before ECR receives the tag. Every later change
+    /// records it again, because a new configuration may rename the tag.
     fn record_intents(&mut self, effect: &Effect) {
         let Some(policy) = self.change.after.policy() else { return };
         let ours = |tag: ImageTag, digest: &ImageDigest| Intent {
@@ -479,7 +483,7 @@ impl Transition {
         self.change.pin = Some(record);
     }
 
-    /// Sets a hold: automation leaves the environment alone from now on.
+    /// Sets a hold. From now on, automation does not change the environment.
     fn hold(&mut self, hold: Hold) {
         let held = self.change.after.environment.hold.is_some();
         let (by, reason) = (hold.by, hold.reason.to_string());
@@ -497,7 +501,7 @@ impl Transition {
         }
     }
 
-    /// Restores the earlier hold, because the operation that held the environment touched nothing.
+    /// Restores the earlier hold, because the operation that set this hold changed nothing.
     fn unhold(&mut self, of: OperationId, before: Option<Hold>) {
         let hold = &mut self.change.after.environment.hold;
         if hold.as_ref().is_none_or(|hold| hold.by != of) {
@@ -517,7 +521,7 @@ impl Transition {
         }
     }
 
-    /// Releases the hold after a newer approval.
+    /// Releases the hold, because an approver approved after it began.
     fn release(&mut self, actor: &Actor) {
         if let Some(hold) = self.change.after.environment.hold.take() {
             self.audit(AuditEntry {
@@ -532,9 +536,9 @@ impl Transition {
         }
     }
 
-    /// Records what an ended operation left behind. Its families are checked, so that users of the
-    /// family name do not get a failed revision. Its revisions are kept, so that they are not
-    /// reported as drift.
+    /// Records what an ended operation leaves on the services. Stablepin later checks their task
+    /// definition families, so that nobody who uses a family's name gets a failed revision. It
+    /// remembers the revisions, so that it does not report them as drift.
     fn leave_services(&mut self) {
         let after = &mut self.change.after;
         let Some(operation) = &mut after.operation else { return };
@@ -552,7 +556,7 @@ impl Transition {
                     .insert(service_rollout.service.clone(), started.task_definition.clone());
             }
         }
-        // A rollback ends before the promotion that it pre-empted.
+        // The rollback records what the pre-empted promotion left, because the rollback ends first.
         if let Work::Rollback(rollback) = &operation.work
             && let Some(digest) = &rollback.preempted
         {
@@ -624,7 +628,7 @@ fn build_intent(build: &Build) -> Intent {
     }
 }
 
-/// Returns the pause after so many failures: 1, 2, 4 … minutes, because the tick comes once a
+/// Returns the pause after a number of failures: 1, 2, 4 … minutes, because the tick comes once a
 /// minute.
 fn pause_after(failures: u32) -> SignedDuration {
     SignedDuration::from_mins(1 << failures.saturating_sub(1).min(4)).min(LONGEST_PAUSE)

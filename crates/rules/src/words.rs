@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Formats a time as date, time and zone, because a mail may arrive hours late.
+/// Formats a time with its date and zone, because a mail may arrive hours late.
 pub fn time(at: Timestamp) -> String {
-    // Parsing a format string takes three times as long, and a plan formats the time of a hundred
-    // thousand images.
+    // A format string would take three times as long to parse, and a retention plan formats the
+    // times of a hundred thousand images.
     let at = TimeZone::UTC.to_datetime(at);
     format!("{:04}-{:02}-{:02} {:02}:{:02} UTC", at.year(), at.month(), at.day(), at.hour(), at.minute())
 }

@@ -1,4 +1,4 @@
-//! The checks of an application file across several settings.
+//! The checks that compare several settings of an application file.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
     size(application, problems);
 }
 
-/// Runs the checks that only new files must pass. Stored files may be older than these checks.
+/// Runs the checks for new files only. Stored files may be older than these checks.
 pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) {
     check_signers_differ(application, problems);
     lists(application, problems);
@@ -41,15 +41,15 @@ pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) 
     }
 }
 
-/// The most patterns in one list. Each pushed tag, and each tag of a repository, is compared with
-/// all of them.
+/// The most patterns in one list. Stablepin compares each pushed tag, and each tag of a repository,
+/// with all of them.
 const MOST_PATTERNS: usize = 50;
 
-/// The most principals of an approver. Each request's signer is compared with all of them.
+/// The most principals of an approver. Stablepin compares each request's signer with all of them.
 const MOST_PRINCIPALS: usize = 20;
 
-/// The most endpoints of an environment. They are probed at the same time, up to five times each,
-/// while other work waits.
+/// The most endpoints of an environment. Stablepin probes all of them at once, up to five times
+/// each, while other work waits.
 const MOST_ENDPOINTS: usize = 20;
 
 /// The most waived accounts and services. A repository's policy has no room for more accounts.
@@ -80,7 +80,7 @@ fn lists(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-/// Checks that approvers are distinct. A person with two names would have two votes.
+/// Checks that all approvers are different persons. A person with two names would have two votes.
 fn check_approvers_differ(application: &Application, problems: &mut Problems<'_>) {
     let mut names = BTreeMap::new();
     let mut mails = BTreeMap::new();
@@ -119,7 +119,7 @@ fn principals(application: &Application) -> Vec<(String, &Principal)> {
     principals
 }
 
-/// Checks that no signer matches two principals, because such a signer could be two approvers.
+/// Checks that no signer matches two principals, because such a signer could vote as two approvers.
 fn check_signers_differ(application: &Application, problems: &mut Problems<'_>) {
     let principals = principals(application);
     for (index, (key, principal)) in principals.iter().enumerate() {
@@ -163,8 +163,8 @@ fn approval(
         }
     }
     let (required, available) = (usize::from(approval.required), approval.approvers.len());
-    // A wrong name in the list is already reported. Whether the others suffice can only be judged
-    // in a corrected file.
+    // A wrong name in the list is already reported. The number of approvers can only be checked
+    // after its correction.
     if required > available && !problems.is_reported(&format!("{key}.approvers")) {
         let message = match available {
             0 => format!(
@@ -179,8 +179,8 @@ fn approval(
     }
 }
 
-/// Checks that the four-eyes rule can work: each approver's requests must be recognizable, and an
-/// approval must be required.
+/// Checks that the four-eyes rule can work: each approver has principals, by which Stablepin
+/// recognizes the approver's requests, and at least one approval is required.
 fn four_eyes(
     application: &Application,
     environment: &EnvironmentPolicy,
@@ -301,8 +301,8 @@ fn containers(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-/// The most claims of an application. They are written in one transaction, which may have 100
-/// items.
+/// The most claims of an application. One transaction writes all of them, and a transaction has at
+/// most 100 items.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 const MOST_CLAIMS: usize = 80;
 
@@ -319,7 +319,7 @@ fn size(application: &Application, problems: &mut Problems<'_>) {
 }
 
 /// The most characters of all service names together. A rollout's record contains each name several
-/// times, and an item has limited room.
+/// times, and the size of an item is limited.
 const MOST_SERVICE_LETTERS: usize = 8_000;
 
 fn service_names(application: &Application, problems: &mut Problems<'_>) {

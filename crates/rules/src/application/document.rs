@@ -1,5 +1,5 @@
-//! The reader of TOML tables and values. It reports each mistake at its position and continues, so
-//! that one run finds all of them. The caller sees a wrong setting as absent.
+//! A reader of TOML tables and values. It reports each mistake at its position and continues, so
+//! that one run finds all mistakes. For the caller, a wrong setting is absent.
 
 use std::ops::RangeInclusive;
 
@@ -13,7 +13,7 @@ pub(super) struct Section<'a> {
     key: String,
     table: Option<&'a DeTable<'a>>,
     known: Vec<&'static str>,
-    /// The keys of the table around this one. In TOML, a key belongs to the table that was begun
+    /// The keys of the surrounding table. In TOML, a key belongs to the table whose header comes
     /// last, so people often write a key below the wrong header.
     known_around: Vec<&'static str>,
 }
@@ -23,7 +23,7 @@ impl<'a> Section<'a> {
         Self { key: String::new(), table: Some(document), known: Vec::new(), known_around: Vec::new() }
     }
 
-    /// Returns the path of one of this table's keys.
+    /// Returns the path of a key of this table.
     pub(super) fn path(&self, key: &str) -> String {
         if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) }
     }
@@ -36,8 +36,8 @@ impl<'a> Section<'a> {
         Some((path, value.get_ref()))
     }
 
-    /// Reads a text with the parser `read`. The parser's error continues a sentence that begins
-    /// with the quoted text.
+    /// Reads a text with the parser `read`. Error messages begin with the quoted text and continue
+    /// with the parser's error.
     pub(super) fn text<T>(
         &mut self,
         key: &'static str,
@@ -48,7 +48,7 @@ impl<'a> Section<'a> {
         text(&path, value, problems, read)
     }
 
-    /// Reads a text that must be present.
+    /// Reads a required text.
     pub(super) fn required_text<T>(
         &mut self,
         key: &'static str,
@@ -80,7 +80,7 @@ impl<'a> Section<'a> {
         number
     }
 
-    /// Reads a list of texts. None if it is missing or one of the texts is wrong.
+    /// Reads a list of texts. None if the list is missing, or if one of its texts is wrong.
     pub(super) fn texts<T>(
         &mut self,
         key: &'static str,
@@ -91,7 +91,7 @@ impl<'a> Section<'a> {
         texts(&path, value, problems, read)
     }
 
-    /// Reads one text or a list of texts.
+    /// Reads a text or a list of texts.
     pub(super) fn text_or_texts<T>(
         &mut self,
         key: &'static str,
@@ -105,7 +105,7 @@ impl<'a> Section<'a> {
         texts(&path, value, problems, read)
     }
 
-    /// Reads a table within this one: `approval = { … }` or `[environment.approval]`.
+    /// Reads a table inside this table: `approval = { … }` or `[environment.approval]`.
     pub(super) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Section<'a> {
         let table = self.take(key, problems).and_then(|(path, value)| {
             if value.as_table().is_none() {
@@ -121,8 +121,8 @@ impl<'a> Section<'a> {
         Section { key, table, known: Vec::new(), known_around: self.known.clone() }
     }
 
-    /// Reads the tables that begin with `[[key]]`. None if the value has another kind, or there are
-    /// too many.
+    /// Reads the tables that begin with `[[key]]`. None if the value is no list of tables, or if it
+    /// has too many tables.
     pub(super) fn tables(
         &mut self,
         key: &'static str,
@@ -150,7 +150,7 @@ impl<'a> Section<'a> {
         Some(items.iter().enumerate().map(section).collect())
     }
 
-    /// Reports every unknown key. The caller must first read all known keys.
+    /// Reports every unknown key. The caller must read all known keys first.
     pub(super) fn refuse_other_keys(self, problems: &mut Problems<'_>) {
         for written in self.table.into_iter().flat_map(DeTable::keys) {
             let name = written.get_ref().as_ref();
@@ -233,14 +233,14 @@ fn shortened(written: &DeInteger<'_>) -> String {
     if text.len() > 24 { format!("{}…", &text[..24]) } else { text }
 }
 
-/// Returns whether a known key differs by at most two letters (one, if it is short), or by its
-/// hyphens.
+/// Returns whether two keys differ only slightly: by hyphens and by at most two letters. Short keys
+/// may differ by one letter.
 fn is_similar(written: &str, known: &str) -> bool {
     let written = written.to_lowercase().replace('-', "_");
     written.len() <= 40 && distance(&written, known) <= if known.len() > 4 { 2 } else { 1 }
 }
 
-/// Returns the Levenshtein distance: the letters to insert, delete or replace.
+/// Returns the Levenshtein distance: the number of letters to insert, delete or replace.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

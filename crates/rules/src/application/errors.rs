@@ -13,9 +13,10 @@ pub const MAX_FILE_BYTES: usize = 64 * 1024;
 pub struct ConfigError {
     /// The line, from 1.
     pub line: usize,
-    /// The column in characters, from 1. A tab counts as one.
+    /// The column in characters, from 1. A tab counts as one character.
     pub column: usize,
-    /// The setting, such as `environment[0].services[1]`. Empty for the whole file.
+    /// The setting, such as `environment[0].services[1]`. Empty if the mistake concerns the whole
+    /// file.
     pub key: String,
     pub message: String,
 }
@@ -54,10 +55,10 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, 1 + before[line_start..].chars().count())
 }
 
-/// The most errors that are listed. A file with more is probably not an application file.
+/// The most errors in the list. A file with more errors is probably not an application file.
 const MOST: usize = 50;
 
-/// The mistakes that were found so far, and the positions of all keys.
+/// The mistakes so far, and the positions of all keys.
 pub(super) struct Problems<'a> {
     text: &'a str,
     places: BTreeMap<String, usize>,
@@ -80,13 +81,13 @@ impl<'a> Problems<'a> {
         self.places.contains_key(key)
     }
 
-    /// Returns whether a mistake was reported for the key or a part of it.
+    /// Returns whether a mistake is reported for the key or a part of it.
     pub(super) fn is_reported(&self, key: &str) -> bool {
         let within = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
         self.found.iter().any(|error| error.key.strip_prefix(key).is_some_and(within))
     }
 
-    /// Reports a mistake, unless the key or a part of it has one already.
+    /// Reports a mistake. Does nothing if the key or a part of it already has a mistake.
     pub(super) fn add(&mut self, key: &str, message: &str) {
         if self.is_reported(key) {
             return;
@@ -99,7 +100,8 @@ impl<'a> Problems<'a> {
         self.found.push(ConfigError { line, column, key: key.to_owned(), message: message.to_owned() });
     }
 
-    /// Returns the offset of the key, or of the nearest table around it that the file has.
+    /// Returns the offset of the key. If the file does not have the key, returns the offset of the
+    /// nearest surrounding table.
     fn nearest(&self, key: &str) -> usize {
         let mut key = key;
         loop {
@@ -113,7 +115,7 @@ impl<'a> Problems<'a> {
         }
     }
 
-    /// Returns the value if there were no mistakes.
+    /// Returns the value if the file has no mistakes.
     pub(super) fn or<T>(mut self, value: Option<T>) -> Result<T, Vec<ConfigError>> {
         self.found.sort_by_key(|error| (error.line, error.column));
         match value {
@@ -130,7 +132,7 @@ impl<'a> Problems<'a> {
     }
 }
 
-/// Quotes a text of the file in an error. Control characters are escaped, and a long text is cut.
+/// Quotes a text of the file in an error. Escapes control characters, and shortens a long text.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

@@ -29,8 +29,8 @@ const GIGABYTE: u64 = 1_000 * MEGABYTE;
 const MOST_APPROVERS: usize = 50;
 const MOST_ENVIRONMENTS: usize = 20;
 
-/// Reads the file. None only if a name or a repository is wrong, because everything depends on
-/// those. Every other wrong setting is reported, and has its default in the result.
+/// Reads the file. None if a name or a repository is wrong, because other settings depend on them.
+/// For every other wrong setting, reports a mistake and returns the default value.
 pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Application> {
     let mut file = Section::of_file(document);
     let name = file.required_text("name", problems, parsed(ApplicationName::parse));
@@ -70,7 +70,7 @@ pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Optio
     })
 }
 
-/// Reads the patterns of build tags. At least one must include tags.
+/// Reads the patterns of build tags. At least one pattern must include tags.
 fn builds(list: Option<Vec<BuildPattern>>, problems: &mut Problems<'_>) -> BuildPatterns {
     let mut builds = BuildPatterns::default();
     let list = list.unwrap_or_default();
@@ -105,7 +105,8 @@ fn builds(list: Option<Vec<BuildPattern>>, problems: &mut Problems<'_>) -> Build
     builds
 }
 
-/// Reads every table, even after a wrong one. None if any is wrong.
+/// Reads every table, even after a mistake in an earlier one. None if one of the tables has a
+/// mistake.
 fn all<'a, T>(
     sections: Option<Vec<Section<'a>>>,
     read: impl FnMut(Section<'a>) -> Option<T>,

@@ -1,4 +1,4 @@
-//! The resources that an application claims, and the check that the stack may touch them.
+//! The resources that an application claims, and the check that the stack may use them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,8 +8,8 @@ use super::values::ServiceName;
 use crate::image::{ImageTag, RepositoryName};
 use crate::pattern::Pattern;
 
-/// The resources that belong to this application alone, sorted and distinct. Two applications
-/// cannot claim the same resource.
+/// The resources that only this application may use, sorted and distinct. Another application
+/// cannot claim them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources {
     pub repositories: Vec<RepositoryName>,
@@ -17,7 +17,7 @@ pub struct Resources {
     pub stable_tags: Vec<(RepositoryName, ImageTag)>,
 }
 
-/// The resources that the stack's parameters let its functions touch, and the stack's location.
+/// The resources that the stack's parameters allow, and the stack's location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
     /// The partition: `aws`, `aws-cn`, `aws-us-gov` …
@@ -52,13 +52,13 @@ impl Allowed {
     }
 }
 
-/// A resource that an application names but the stack may not touch.
+/// A resource that an application names but the stack's parameters do not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outside {
-    /// The setting that names it, such as `environment[0].services[1]`.
+    /// The setting that names the resource, such as `environment[0].services[1]`.
     pub key: String,
     pub arn: String,
-    /// The stack's parameter that must allow it.
+    /// The stack's parameter that must allow the resource.
     pub parameter: &'static str,
 }
 
@@ -72,18 +72,19 @@ impl fmt::Display for Outside {
     }
 }
 
-/// A resource that belongs to one application alone.
+/// A resource that only one application may use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// A repository's name, `repository#tag`, or a service's ARN.
+    /// The claimed resource: a repository's name, a stable tag as `repository#tag`, or a service's
+    /// ARN.
     pub what: String,
-    /// The setting that names it, such as `environment[0].services[1]`.
+    /// The setting that names the resource, such as `environment[0].services[1]`.
     pub key: String,
 }
 
 impl Application {
-    /// Returns everything that this application claims, each once, with the first setting that
-    /// names it.
+    /// Returns every claim of this application once, with the first setting that names the
+    /// resource.
     pub fn claims(&self, allowed: &Allowed) -> Vec<Claim> {
         let mut claims = vec![Claim { what: self.repository.to_string(), key: "repository".to_owned() }];
         for (index, environment) in self.environments.iter().enumerate() {
@@ -118,8 +119,8 @@ impl Application {
         }
     }
 
-    /// Returns the resources that the stack's parameters do not allow, in the file's order, each
-    /// ARN once.
+    /// Returns the resources that the stack's parameters do not allow, in the file's order. Each
+    /// ARN appears once.
     pub fn outside(&self, allowed: &Allowed) -> Vec<Outside> {
         let mut named = vec![("repository".to_owned(), allowed.repository_arn(&self.repository), true)];
         for (index, environment) in self.environments.iter().enumerate() {

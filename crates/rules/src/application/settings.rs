@@ -1,4 +1,4 @@
-//! The settings of an application, with their defaults filled in.
+//! The settings of an application. Missing settings have their defaults.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,17 @@ use crate::image::{ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pattern::Pattern;
 
-/// An application: what one source repository builds, and how its images are promoted and kept.
+/// An application: the images of one source repository, and the rules for promoting and keeping
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Application {
     pub name: ApplicationName,
-    /// The repository that pipelines push to.
+    /// The image repository that pipelines push to.
     pub repository: RepositoryName,
     /// The patterns of build tags. At least one pattern includes tags.
     pub builds: BuildPatterns,
-    /// The environment whose name begins the build tags. The default is the first environment.
+    /// The environment whose name is the prefix of the build tags. The default is the first
+    /// environment.
     pub build_environment: EnvironmentName,
     pub latest: Latest,
     /// The approvers in the file's order. Their names, mail addresses and principals are distinct.
@@ -41,14 +43,15 @@ impl Application {
         self.approvers.iter().find(|approver| approver.name == *name)
     }
 
-    /// Returns the approvers whose principals match the signer of a request, by the ARN that API
-    /// Gateway reports. Several match only in a stored file whose principals overlap.
+    /// Returns the approvers with a principal that matches the signer of a request. `arn` is the
+    /// ARN that API Gateway reports. In a stored file, principals may overlap, so several approvers
+    /// may match.
     pub fn approvers_of(&self, arn: &str) -> impl Iterator<Item = &ApproverName> {
         let signs = move |approver: &&Approver| approver.principals.iter().any(|one| one.is(arn));
         self.approvers.iter().filter(signs).map(|approver| &approver.name)
     }
 
-    /// Returns whether this signer may be that approver.
+    /// Returns whether this signer may be this approver.
     pub fn may_be(&self, arn: &str, approver: &ApproverName) -> bool {
         self.approver(approver).is_some_and(|one| one.principals.iter().any(|one| one.may_be(arn)))
     }
@@ -57,25 +60,25 @@ impl Application {
 /// The event that moves the tag `latest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Latest {
-    /// Stablepin never moves it.
+    /// Stablepin never moves `latest`.
     Off,
-    /// Each push of a build.
+    /// Each push of a build moves `latest`.
     Push,
-    /// Each new pin of the build environment.
+    /// Each new pin of the build environment moves `latest`.
     Pin,
 }
 
-/// A person who may approve. Votes count names.
+/// A person who may approve. Each name has one vote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approver {
     pub name: ApproverName,
     pub mail: MailAddress,
-    /// The principals that may decide in this name by a signed request. Empty: the approver decides
-    /// only by mail.
+    /// The principals that may vote for this approver by a signed request. Empty: the approver
+    /// votes only by mail.
     pub principals: Vec<Principal>,
 }
 
-/// The policy of an environment, which is a place that runs the application.
+/// The policy of an environment, which runs the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentPolicy {
     pub name: EnvironmentName,
@@ -89,14 +92,15 @@ pub struct EnvironmentPolicy {
     /// The ECS services that run the application. Empty: an approved build is pinned without a
     /// deployment.
     pub services: Vec<ServiceName>,
-    /// The containers that run the application. Empty: all containers that run the repository.
+    /// The containers that run the application. Empty: all containers with an image of the
+    /// repository.
     pub containers: Vec<ContainerName>,
     pub approval: Approval,
-    /// The checks that a pipeline must have reported as passed for the digest.
+    /// The checks that must have passed for the digest, as reported by a pipeline.
     pub requires: Vec<CheckName>,
-    /// The environment in which the digest must have been verified before.
+    /// The environment that must verify the digest first.
     pub after: Option<EnvironmentName>,
-    /// The time that must pass after that verification.
+    /// The least time between the verification in the environment `after` and the promotion.
     pub soak: SignedDuration,
     pub verify: Verify,
     pub validate: Validate,
@@ -109,20 +113,20 @@ impl EnvironmentPolicy {
     }
 }
 
-/// Whether an approved build is deployed to the services.
+/// The way in which an approved build reaches the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deploy {
     OnApproval,
-    /// The team deploys by itself, and uses only the pin and rollbacks to it.
+    /// The team deploys by itself, and uses only Stablepin's pins and rollbacks.
     Never,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// The number of required approvals. 0: every build is promoted without asking.
+    /// The number of required approvals. 0: every build is promoted without approval.
     pub required: u8,
-    /// The approvers who are asked, at least as many as are required. The default is every approver
-    /// of the application.
+    /// The approvers who receive approval requests. Their number is at least `required`. The
+    /// default is every approver of the application.
     pub approvers: Vec<ApproverName>,
     /// The time after which an undecided promotion is cancelled.
     pub expires: SignedDuration,
@@ -130,7 +134,7 @@ pub struct Approval {
     pub step: Step,
 }
 
-/// Whether the requester of a promotion may approve it.
+/// The four-eyes rule, which decides if the requester of a promotion may approve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FourEyes {
     Off,
@@ -140,7 +144,7 @@ pub enum FourEyes {
     Strict,
 }
 
-/// The step on the decision page besides the button.
+/// The step before a vote on the approval page, in addition to the button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     None,
@@ -153,20 +157,20 @@ pub enum Step {
 /// The conditions under which a rollout is healthy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verify {
-    /// How long every service must stay healthy.
+    /// The time for which every service must stay healthy.
     pub bake: SignedDuration,
     /// The time after which an unfinished rollout fails.
     pub timeout: SignedDuration,
-    /// The endpoints that must answer.
+    /// The endpoints whose probes must succeed.
     pub endpoints: Vec<Endpoint>,
 }
 
-/// The properties that an image must have before its approvers are asked.
+/// The properties that an image must have before Stablepin requests approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validate {
     /// The most compressed bytes per platform, summed from the manifests.
     pub max_bytes: u64,
-    /// The platforms that an image must be built for. Empty: any platform.
+    /// The platforms that an image must support. Empty: no platform is required.
     pub platforms: Vec<Platform>,
     /// The labels that an image must have, with any value.
     pub labels: Vec<LabelName>,
@@ -182,22 +186,24 @@ pub enum Signature {
     Cosign,
 }
 
-/// The nightly run's treatment of old images.
+/// The settings of the nightly retention run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
     pub mode: RetentionMode,
-    /// Builds younger than this are kept.
+    /// The age in days below which a build is kept.
     pub days: u32,
-    /// Backups younger than this are kept.
+    /// The age in days below which a backup is kept.
     pub backup_days: u32,
-    /// The days in which an archived image can be restored. It is deleted after them.
+    /// The days for which an archived image can be restored. Retention deletes the image
+    /// afterwards.
     pub archive_days: u32,
-    /// The number of newest builds, and of newest pins, that each environment keeps whatever their
-    /// age.
+    /// The number of newest builds, and of newest pins, that retention keeps at any age in each
+    /// environment.
     pub keep: u32,
-    /// The tags that protect their image.
+    /// The patterns of tags that protect an image from deletion.
     pub protect: Vec<Pattern>,
-    /// The accounts and services that are not read. The team checks their use of the images itself.
+    /// The accounts and services that retention does not read. The team itself must check which
+    /// images they use.
     pub waive: Vec<Waived>,
 }
 

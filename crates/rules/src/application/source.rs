@@ -1,8 +1,8 @@
-//! The AWS services that start tasks and jobs by a written name.
+//! The AWS services that start tasks and jobs by a name in their configuration.
 
 use std::fmt;
 
-/// A service whose resources name task definitions, job definitions or images.
+/// A service with resources that name task definitions, job definitions or images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// Rules of EventBridge event buses.
@@ -18,7 +18,7 @@ pub enum Source {
 impl Source {
     pub const ALL: [Self; 4] = [Self::EventBridge, Self::Scheduler, Self::Pipes, Self::Batch];
 
-    /// Returns the name in `retention.waive`.
+    /// Returns the service's name in `retention.waive`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EventBridge => "eventbridge",
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn source_parses_its_own_name() {
+    fn source_parses_its_printed_name() {
         for source in Source::ALL {
             assert_eq!(Source::parse(&source.to_string()), Some(source));
         }

@@ -1,6 +1,6 @@
-//! The settings that a file may have but this version does not support. They are refused, because a
-//! safeguard that is written but not enforced is worse than none. A setting is removed from here
-//! once it is supported.
+//! The settings that a file may have but this version does not support. The parser refuses them,
+//! because a safeguard that is written but not enforced is worse than none. A setting that becomes
+//! supported is removed from this list.
 
 use super::errors::Problems;
 use super::settings::{Application, EnvironmentPolicy, Latest, Validate};

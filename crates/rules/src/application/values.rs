@@ -1,7 +1,7 @@
-//! The settings that are written as text: durations, sizes, addresses, ARNs, services.
+//! The settings with a text as value: durations, sizes, addresses, ARNs, services.
 //!
-//! An error here continues a sentence that begins with the quoted text: `"2 weeks" is not a
-//! duration: …`.
+//! Each error of these parsers continues a sentence that begins with the quoted text: `"2 weeks" is
+//! not a duration: …`.
 
 use std::ops::RangeInclusive;
 
@@ -12,12 +12,12 @@ use crate::image::{ImageTag, RepositoryName};
 use crate::name::InvalidName;
 use crate::pattern::Pattern;
 
-/// Reads a value whose type has a parser.
+/// Reads a value with its type's parser.
 pub(super) fn parsed<T>(parse: fn(&str) -> Result<T, InvalidName>) -> impl Fn(&str) -> Result<T, String> {
     move |text| parse(text).map_err(|error| format!("is not a valid {}: {}", error.what, error.expected))
 }
 
-/// Reads one of a few words.
+/// Reads a value that must be one of a few words.
 pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T, String> {
     move |text| match words.iter().find(|(word, _)| *word == text) {
         Some((_, value)) => Ok(*value),
@@ -28,7 +28,7 @@ pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T,
     }
 }
 
-/// Reads a duration in one unit, such as `72h`. The units are s, m, h, and d of 24 hours.
+/// Reads a duration in one unit, such as `72h`. The units are s, m, h, and d (24 hours).
 pub(super) fn duration(
     range: RangeInclusive<SignedDuration>,
 ) -> impl Fn(&str) -> Result<SignedDuration, String> {
@@ -58,7 +58,7 @@ pub(super) fn duration(
     }
 }
 
-/// Formats a duration in the largest unit that divides it.
+/// Formats a duration in the largest unit that gives a whole number.
 fn short(duration: SignedDuration) -> String {
     let seconds = duration.as_secs();
     let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
@@ -90,7 +90,8 @@ pub(super) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, 
     }
 }
 
-/// Reads a repository's name. This version refuses the ARN of another account's repository.
+/// Reads a repository's name. This version refuses ARNs, because it supports no repositories of
+/// other accounts.
 pub(super) fn repository(text: &str) -> Result<RepositoryName, String> {
     if text.starts_with("arn:") {
         let message = "is another repository's ARN, which is not available in this version: \
@@ -100,7 +101,8 @@ pub(super) fn repository(text: &str) -> Result<RepositoryName, String> {
     parsed(RepositoryName::parse)(text)
 }
 
-/// Reads a stable tag. It leaves 28 of a tag's 128 characters for a suffix such as a pin's number.
+/// Reads a stable tag. A tag has at most 128 characters, and 28 of them are reserved for a suffix
+/// such as a pin's number.
 pub(super) fn stable_tag(text: &str) -> Result<ImageTag, String> {
     if text.len() > 100 {
         return Err("is too long: use 100 characters at most".to_owned());
@@ -108,7 +110,7 @@ pub(super) fn stable_tag(text: &str) -> Result<ImageTag, String> {
     parsed(ImageTag::parse)(text)
 }
 
-/// An entry of `builds`: a pattern for tags. A leading `!` makes it exclude tags.
+/// An entry of `builds`: a pattern for tags. A leading `!` excludes the tags that match.
 pub(super) enum BuildPattern {
     Include(Pattern),
     Exclude(Pattern),
@@ -123,7 +125,7 @@ pub(super) fn build_pattern(text: &str) -> Result<BuildPattern, String> {
     }
 }
 
-/// Reads a pattern that some tag can match.
+/// Reads a pattern that at least one tag can match.
 pub(super) fn tag_pattern(text: &str) -> Result<Pattern, String> {
     let possible = |b: u8| b.is_ascii_alphanumeric() || b"_.-*?".contains(&b);
     if !(1..=128).contains(&text.len()) || !text.bytes().all(possible) {
@@ -135,8 +137,8 @@ pub(super) fn tag_pattern(text: &str) -> Result<Pattern, String> {
 }
 
 text_type!(
-    /// A mail address such as `lead@example.com`. It is ASCII without a display name, so it is safe
-    /// in a mail header.
+    /// A mail address such as `lead@example.com`. It is ASCII and has no display name, so a mail
+    /// header may contain it.
     MailAddress,
     "mail address",
     "write it as name@example.com",
@@ -144,7 +146,7 @@ text_type!(
 );
 
 impl MailAddress {
-    /// Returns the address in lower case, for comparisons. Mailboxes ignore case.
+    /// Returns the address in lower case, for comparisons. Mail servers ignore case.
     pub fn lower(&self) -> String {
         self.0.to_ascii_lowercase()
     }
@@ -162,26 +164,26 @@ impl MailAddress {
     }
 }
 
-/// Reads a mail address. The error names a forbidden character.
+/// Reads a mail address. If a character is forbidden, the error names it.
 pub(super) fn mail_address(text: &str) -> Result<MailAddress, String> {
     parsed(MailAddress::parse)(text).map_err(|error| shell_sign(text).unwrap_or(error))
 }
 
 /// Returns an error if the address has a character with a meaning in a shell. RFC 5322 allows some
-/// of them, but no mailbox needs them.
+/// of these characters, but no mailbox needs them.
 pub(super) fn shell_sign(mail: &str) -> Option<String> {
     let sign = mail.chars().find(|sign| "!#$&*?^`{|}~;<>()\"\\".contains(*sign))?;
     Some(format!("has a {sign}, which a shell may read as a command: write an address without it"))
 }
 
-/// The begin of the names of roles that IAM Identity Center creates. Callers cannot create such
-/// roles.
+/// The prefix of role names that IAM Identity Center creates. Other callers cannot create roles
+/// with this prefix.
 const RESERVED: &str = "AWSReservedSSO_";
 
 text_type!(
-    /// The signer of an IAM request: the ARN of a role, a user, or a session of a role whose
-    /// session names AWS assigns (`AWSReservedSSO_*`). Sessions of other roles are refused, because
-    /// the caller chooses their names and could use another person's.
+    /// A signer of IAM requests: the ARN of a role, a user, or a session of an `AWSReservedSSO_*`
+    /// role. AWS assigns the session names of such roles. Sessions of other roles are refused,
+    /// because their callers choose the session name and could use another person's name.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
     Principal,
     "principal",
@@ -201,9 +203,9 @@ impl Principal {
         }
     }
 
-    /// Returns whether a request's signer is this principal. A role signs as a session, whose ARN
-    /// has the role's name without its path. The session's name is ignored, because the caller
-    /// chooses it.
+    /// Returns whether this principal signed a request. A role signs as a session. The session's
+    /// ARN has the role's name without its path, and a session name that the caller chose. The
+    /// session name does not count.
     pub fn is(&self, signer: &str) -> bool {
         if self.as_str() == signer {
             return true;
@@ -218,21 +220,23 @@ impl Principal {
         own.is_some() && own == theirs && account(self.as_str()) == account(signer)
     }
 
-    /// Returns whether one signer can match both this principal and the given ARN. It is looser
-    /// than [`Principal::is`], because it grants no right and only keeps one person from being two.
+    /// Returns whether one signer may match both this principal and the given ARN. This check is
+    /// looser than [`Principal::is`], because it gives no permission and only prevents two votes of
+    /// one person.
     pub fn may_be(&self, arn: &str) -> bool {
         may_be_one(self.as_str(), arn)
     }
 }
 
-/// Returns whether two ARNs may be one person. AWS names a session of an `AWSReservedSSO_*` role
-/// after the person, so equal names are one person under every permission set and account.
+/// Returns whether two ARNs may belong to one person. AWS names a session of an `AWSReservedSSO_*`
+/// role after the person, so equal session names are one person, even with different permission
+/// sets or accounts.
 pub(crate) fn may_be_one(arn: &str, other: &str) -> bool {
     let (Some(one), Some(other)) = (Identity::of(arn), Identity::of(other)) else { return false };
     if let (Some(one), Some(other)) = (one.person, other.person) {
         return one.eq_ignore_ascii_case(other);
     }
-    // Only a user can request a federation token, and chooses the name in it.
+    // Only a user can request a federation token. The token's name may be any text.
     let is_token = |kind: &str| kind == FEDERATED;
     let is_user = |kind: &str| kind == "user" || is_token(kind);
     let any_name = (is_token(one.kind) || is_token(other.kind)) && is_user(one.kind) && is_user(other.kind);
@@ -240,23 +244,23 @@ pub(crate) fn may_be_one(arn: &str, other: &str) -> bool {
     one.account == other.account && (same || any_name)
 }
 
-/// Returns whether an ARN identifies its signer. The root user and federated users may be anyone.
+/// Returns whether an ARN identifies its signer. A root user or a federated user may be any person.
 pub(crate) fn is_identified(arn: &str) -> bool {
     Identity::of(arn).is_some_and(|identity| identity.kind != FEDERATED)
 }
 
-/// The kind of the ARN of a federated user.
+/// The kind part in the ARN of a federated user.
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetFederationToken.html>
 const FEDERATED: &str = "federated-user";
 
-/// The role or user that an ARN names. A name is unique in its account, whatever its path and case.
-/// The ARN of a role's session has no path.
+/// The role or user in an ARN. Two roles or users of an account never have the same name, even with
+/// different paths or case. The ARN of a role's session has no path.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 struct Identity<'a> {
     account: &'a str,
     kind: &'a str,
     name: &'a str,
-    /// The session's name, if AWS assigns it. Callers choose the names of other sessions.
+    /// The session's name, if AWS assigns it. None if the caller chose the name.
     person: Option<&'a str>,
 }
 
@@ -292,7 +296,7 @@ impl RoleArn {
     }
 }
 
-/// Returns service, kind and name of `arn:{partition}:{service}::{account}:{kind}/{name}`.
+/// Returns the service, kind and name in `arn:{partition}:{service}::{account}:{kind}/{name}`.
 fn iam_resource(text: &str) -> Option<(&str, &str, &str)> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, service, "", account, resource] = parts[..] else { return None };
@@ -308,8 +312,8 @@ fn iam_resource(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 text_type!(
-    /// A URL that is probed to see whether the application is healthy. It is http or https, with a
-    /// host name or an IPv4 address, and has no user and no fragment.
+    /// A URL that Stablepin probes to check the application's health. It is http or https, with a
+    /// host name or an IPv4 address, and without user and fragment.
     Endpoint,
     "endpoint",
     "write a URL of http:// or https://, a host name and a path, without user, password or fragment",
@@ -343,7 +347,7 @@ fn is_host(text: &str) -> bool {
 }
 
 text_type!(
-    /// The name under which a pipeline reports a check, such as `staging-tests`.
+    /// The name of a check that a pipeline reports, such as `staging-tests`.
     CheckName,
     "check name",
     "use 1 to 64 letters, digits, hyphens, underscores and periods",
@@ -372,7 +376,7 @@ impl LabelName {
 }
 
 text_type!(
-    /// The platform that an image is built for: `linux/amd64`, `linux/arm64/v8`.
+    /// A platform that an image supports: `linux/amd64`, `linux/arm64/v8`.
     /// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
     Platform,
     "platform",
@@ -405,8 +409,8 @@ impl ContainerName {
 }
 
 text_type!(
-    /// An AWS account, or `*` for all principals that a repository's policy allows without an
-    /// account.
+    /// An AWS account. `*` represents all principals that a repository's policy allows without
+    /// naming an account.
     AccountId,
     "account",
     "write the 12 digits of an AWS account, or * for everybody whom the policy lets in without naming an account",
@@ -419,12 +423,12 @@ impl AccountId {
     }
 }
 
-/// An account or service that retention does not read, because the file waives it.
+/// An account or AWS service that retention does not read, because the file waives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waived {
-    /// An account that may pull.
+    /// An account that may pull images.
     Account(AccountId),
-    /// A service that starts tasks or jobs by name.
+    /// An AWS service that starts tasks or jobs from a named definition or image.
     Source(Source),
 }
 
@@ -440,7 +444,7 @@ impl Waived {
 }
 
 text_type!(
-    /// An ECS service, as the names of its cluster and itself: `prod/web`.
+    /// An ECS service, by the names of its cluster and the service: `prod/web`.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
     ServiceName,
     "service",

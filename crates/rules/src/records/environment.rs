@@ -1,4 +1,4 @@
-//! The state of an environment, which its promotions and rollbacks share.
+//! The state that the promotions and rollbacks of an environment share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,32 +22,34 @@ pub const MOST_LEFT: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     pub pin: Option<Pin>,
-    /// The pin that the stable tag was last seen to show.
+    /// The pin that the stable tag showed when Stablepin last read or wrote the tag.
     pub applied: Option<PinNumber>,
-    /// The pin's tag that could not be put. It is tried again once it is free.
+    /// The pin's tag that ECR did not accept. Stablepin tries again when the tag is free.
     #[serde(default)]
     pub tag_taken: Option<TakenTag>,
-    /// The latest push that was ever pinned. It never falls by itself; a person may reset it.
+    /// The latest push that was ever pinned. Stablepin never replaces it by an earlier push, but a
+    /// person may reset it.
     pub watermark: Option<Occurrence>,
     pub latest: Option<Latest>,
-    /// The unanswered questions of the last minutes, oldest first. They limit how many questions
-    /// are asked at once.
+    /// The undecided approval requests of the last minutes, oldest first. They limit how many
+    /// promotions request approval at once.
     #[serde(default)]
     pub asked: Vec<Question>,
-    /// Open promotions whose approvers were not asked yet. The newest of them is asked next.
+    /// Open promotions that have not requested approval yet. The newest of them is next.
     #[serde(default)]
     pub waiting: BTreeSet<Waiting>,
     pub slot: Option<Slot>,
     pub hold: Option<Hold>,
     pub freeze: Option<Freeze>,
     pub current: Option<Current>,
-    /// Digests that a rollback left, the most recently left one last. `previous` never returns to
+    /// Digests that a rollback replaced, the most recent last. `previous` never resolves to one of
     /// them.
     pub rolled_back_from: Vec<ImageDigest>,
-    /// Services that were last seen not to run the pin, although Stablepin did not move them.
+    /// The services that did not run the pin at the last check, although Stablepin did not change
+    /// them.
     #[serde(default)]
     pub live_drift: Option<LiveDrift>,
-    /// The task definition revision that our last rollout left on each configured service.
+    /// The task definition revision of each configured service after our last rollout.
     #[serde(default)]
     pub left: BTreeMap<ServiceName, String>,
     pub version: u64,
@@ -75,8 +77,8 @@ impl Environment {
         }
     }
 
-    /// Excludes a digest from `previous`. The oldest entry is dropped when the list is full,
-    /// because `previous` looks at newer pins first.
+    /// Excludes a digest from `previous`. A full list drops its oldest entry, because `previous`
+    /// looks at newer pins first.
     pub(crate) fn exclude_from_previous(&mut self, digest: ImageDigest) {
         self.allow_as_previous(&digest);
         self.rolled_back_from.push(digest);
@@ -84,22 +86,22 @@ impl Environment {
         self.rolled_back_from.drain(..beyond);
     }
 
-    /// Makes a digest eligible for `previous` again.
+    /// Allows `previous` to resolve to this digest again.
     pub(crate) fn allow_as_previous(&mut self, digest: &ImageDigest) {
         self.rolled_back_from.retain(|left| left != digest);
     }
 }
 
-/// A stop for automation: the environment stays as it is until a person releases the hold.
+/// A stop for automation: the environment does not change until a person releases the hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub since: Timestamp,
     pub reason: HoldReason,
-    /// The rollback, or the failed promotion, that caused the hold.
+    /// The rollback or failed promotion that caused the hold.
     pub by: OperationId,
 }
 
-/// A person's stop for promotions. Rollbacks still work.
+/// A person's stop for promotions. Rollbacks are still allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freeze {
     pub since: Timestamp,
@@ -107,16 +109,15 @@ pub struct Freeze {
     pub by: Actor,
 }
 
-/// The one operation that may touch an environment's services now. Every other operation must leave
-/// them alone.
+/// The right to change an environment's services. Only the operation in the slot may change them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     pub operation: OperationId,
     pub kind: SlotKind,
     pub digest: ImageDigest,
     pub since: Timestamp,
-    /// The end of the promotion's lease while it makes a call that moves a service. The call may
-    /// arrive until then. None: no such call has begun.
+    /// The end of the promotion's lease, while the promotion makes a call that moves a service. The
+    /// call may arrive until this time. None: no such call has begun.
     #[serde(default)]
     pub moving_until: Option<Timestamp>,
 }
@@ -124,30 +125,30 @@ pub struct Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SlotKind {
-    /// A promotion, which gives way to a rollback.
+    /// A promotion. A rollback may replace it in the slot.
     Promotion,
     Rollback,
 }
 
-/// The newest push that was offered to an environment.
+/// The newest push of an environment that opened a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latest {
     pub occurrence: Occurrence,
     pub promotion: OperationId,
-    /// Whether its promotion is still Pending.
+    /// True if the promotion is still Pending.
     pub open: bool,
-    /// The end of the time in which a second tag on the same digest asks no approver again.
+    /// The time until which a second tag on the same digest does not request approval again.
     pub fresh_until: Timestamp,
 }
 
-/// A promotion whose approvers were asked.
+/// A promotion that has requested approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     pub at: Timestamp,
     pub promotion: OperationId,
 }
 
-/// A promotion whose approvers are asked later, because many pushes came at once.
+/// A promotion that requests approval later, because many pushes arrived at once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Waiting {
     pub occurrence: Occurrence,

@@ -1,4 +1,4 @@
-//! An operation: the work of a promotion, rollback, repair or drift report, and its state.
+//! An operation: a promotion, rollback, repair or drift report, with its state.
 
 use std::collections::BTreeSet;
 
@@ -19,25 +19,27 @@ use crate::operation_id::OperationId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
     pub work: Work,
-    /// The time of the next work. None after the end.
+    /// The time at which the reconciler next works on the operation. None after the operation's
+    /// end.
     pub wake_at: Option<Timestamp>,
     pub lease: Option<Lease>,
-    /// Failed notifications in a row. They have their own count and pause, so that they delay
-    /// nothing else.
+    /// The number of failed notifications in a row. Notifications have their own count and pause,
+    /// so that they delay no other effect.
     #[serde(default)]
     pub notify_failures: u32,
     #[serde(default)]
     pub notify_at: Option<Timestamp>,
-    /// Failed attempts in a row. They set the pause before the next attempt.
+    /// The number of failed attempts in a row. It determines the pause before the next attempt.
     pub failures: u32,
-    /// The last failure, for people.
+    /// The last failure, in words for people.
     pub problem: Option<String>,
-    /// The blocked pin tag, if this operation was the first to find it. People are notified once.
+    /// The pin's tag that ECR did not accept, if this operation found the problem first. Other
+    /// operations do not notify people again.
     #[serde(default)]
     pub tag_taken: Option<TakenTag>,
     /// The notifications that people have received.
     pub notified: BTreeSet<Notice>,
-    /// After the end: services whose task definition family still needs a check.
+    /// The services whose task definition family still needs a check after the operation's end.
     #[serde(default)]
     pub families: BTreeSet<ServiceName>,
     pub version: u64,
@@ -60,7 +62,7 @@ impl Operation {
         }
     }
 
-    /// Returns a tag that could not be put and that people are notified of.
+    /// Returns the tag that ECR did not accept, for the notification.
     pub fn unput_tag(&self) -> Option<TakenTag> {
         let of_build = || match &self.work {
             Work::Promotion(promotion) => promotion.untaggable(),
@@ -78,7 +80,7 @@ impl Operation {
         }
     }
 
-    /// Returns the rollout that moves services now, and its direction.
+    /// Returns the rollout that now deploys to services, and its direction.
     pub fn rollout(&self) -> Option<(Direction, &Rollout)> {
         let revert = self.rollout_to(Direction::Revert).map(|rollout| (Direction::Revert, rollout));
         revert.or_else(|| self.rollout_to(Direction::Forward).map(|rollout| (Direction::Forward, rollout)))
@@ -112,33 +114,34 @@ pub enum Work {
     LiveDrift(DriftReport),
 }
 
-/// The notification of one live drift. The environment's record holds the drift itself.
+/// The notification of one live drift. The environment's record contains the drift itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriftReport {
     pub id: OperationId,
     pub detected_at: Timestamp,
 }
 
-/// The repair of one of our tags that was moved or deleted. The table is the truth, whoever moved
-/// the tag.
+/// The repair of one of Stablepin's tags that was moved or deleted. The tag must agree with the
+/// table, even if an authorized person moved it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
     pub id: OperationId,
     pub tag: ImageTag,
-    /// The digest that the tag was found on. None: the tag was gone.
+    /// The digest that had the tag when Stablepin found the drift. None: the tag was deleted.
     pub found: Option<ImageDigest>,
     pub detected_at: Timestamp,
-    /// The time when the repair ended. None while it is in progress.
+    /// The time when the repair ended. None while the repair is in progress.
     pub repaired_at: Option<Timestamp>,
-    /// The principal that moved the tag, once CloudTrail has recorded it.
+    /// The principal that moved the tag. None until CloudTrail names it.
     #[serde(default)]
     pub moved_by: Option<Caller>,
-    /// Whether no one moved the tag: ECR refused it earlier.
+    /// True if the tag is missing because ECR refused it earlier, and not because a person moved
+    /// it.
     #[serde(default)]
     pub refused: bool,
 }
 
-/// The process that carries out an operation's pending effects, and the end of its exclusive right.
+/// The exclusive right of one process to carry out an operation's effects, until a given time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     pub holder: Uuid,
@@ -149,16 +152,16 @@ pub struct Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Notice {
-    /// A promotion failed, and its services revert.
+    /// A promotion failed, and its services roll back.
     GoingBack,
-    /// The operation ended badly.
+    /// The operation has failed or is incomplete.
     Ended,
     /// Too few approvers of the promotion receive mails.
     Unreachable,
-    /// SNS refuses the mails that ask its approvers.
+    /// SNS refuses the approval mails.
     MailRefused,
-    /// Services do not run the pin, although Stablepin did not move them.
+    /// Services do not run the pin, although Stablepin did not change them.
     LiveDrift,
-    /// A pin is set, but its tag could not be put.
+    /// A pin is set, but ECR did not accept its tag.
     TagTaken,
 }

@@ -1,4 +1,4 @@
-//! A pin, the digest that was last proven, and a tag of a pin that could not be put.
+//! Pins, the digest that last ran successfully, and tags that ECR did not accept.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::one_line::{LONGEST_TEXT, clause};
 use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
 
-/// A known-good build of an environment. The newest pin is the current service.
+/// A known-good build of an environment. The pin with the highest number is the current pin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     pub number: PinNumber,
@@ -26,21 +26,23 @@ pub struct Pin {
     #[serde(default)]
     pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
-    /// The task definition that each service was proven with. A rollback to this pin reuses it.
+    /// The task definition with which each service ran this pin successfully. A rollback to the pin
+    /// uses it again.
     pub revisions: BTreeMap<ServiceName, String>,
 }
 
-/// The digest that was last proven to run. It gets the tag `{environment}-current`.
+/// The digest that last ran successfully on the services. It gets the tag `{environment}-current`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Current {
     pub digest: ImageDigest,
     /// The operation that puts the tag.
     pub by: OperationId,
-    /// Whether the tag was tried. This is best effort: one try is enough.
+    /// True if Stablepin has tried to put the tag. One attempt is enough, because no rollback needs
+    /// the tag.
     pub tagged: bool,
 }
 
-/// A pin's tag that could not be put. The pin itself remains valid.
+/// A pin's tag that ECR did not accept. The pin itself is still valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenTag {
     pub pin: PinNumber,
@@ -48,21 +50,22 @@ pub struct TakenTag {
     pub why: NotPut,
 }
 
-/// The reason why a tag could not be put.
+/// The reason why ECR did not accept a tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum NotPut {
-    /// Another image has the tag, and the repository does not let tags move.
+    /// Another image has the tag, and the repository does not allow tags to move.
     Taken {
         on: ImageDigest,
-        /// The ARN of the principal that put the tag there, as CloudTrail recorded.
+        /// The ARN of the principal that put the tag on the other image, from CloudTrail.
         by: Option<String>,
     },
-    /// ECR refused the tag, with this reason.
+    /// ECR refused the tag for this reason.
     Refused { reason: String, at: Timestamp },
 }
 
-/// The time from a refusal to the next try of the same tag. A new pin is tried at once.
+/// The time from a refusal to the next attempt with the same tag. The tag of a new pin is tried at
+/// once.
 const REFUSED_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
 impl TakenTag {
@@ -79,7 +82,7 @@ impl TakenTag {
         format!("the tag {tag} of pin {pin} could not be put: {why}")
     }
 
-    /// Returns whether this record already explains why the tag is not on the pin.
+    /// Returns whether this problem explains the digest on which the tag was found.
     pub(crate) fn explains(&self, tag: &ImageTag, found: Option<&ImageDigest>, now: Timestamp) -> bool {
         self.tag == *tag
             && match &self.why {
@@ -88,7 +91,7 @@ impl TakenTag {
             }
     }
 
-    /// Returns a copy with ECR's reason as it is kept.
+    /// Returns a copy with a shortened reason, for the record.
     pub(crate) fn cut(&self) -> Self {
         let mut kept = self.clone();
         if let NotPut::Refused { reason, .. } = &mut kept.why {
@@ -101,7 +104,7 @@ impl TakenTag {
         matches!(self.why, NotPut::Refused { .. })
     }
 
-    /// Returns whether people who know `known` learn nothing new from this.
+    /// Returns whether a notification of this problem adds nothing to a notification of `known`.
     pub(crate) fn says_no_more_than(&self, known: &Self) -> bool {
         self == known || (self.is_refused() && known.is_refused() && self.pin == known.pin)
     }

@@ -22,26 +22,27 @@ use crate::subscription_status::SubscriptionStatus;
 pub struct Promotion {
     pub id: OperationId,
     pub digest: ImageDigest,
-    /// A copy of the build, so that one read serves the page. Until the build is tagged, its own
-    /// record is the truth.
+    /// A copy of the build, so that the page needs only one read. Until the build is tagged, the
+    /// build's own record may be newer.
     pub build: Build,
     pub occurrence: Occurrence,
     pub state: PromotionState,
-    /// The reason of the end. None before it.
+    /// The reason why the promotion ended. None before its end.
     pub reason: Option<PromotionReason>,
     pub opened_at: Timestamp,
-    /// The signer of the request for this promotion. None: a push opened it, and the registry does
-    /// not say whose.
+    /// The signer who requested this promotion. None if a push opened it, because ECR's event does
+    /// not name the pusher.
     #[serde(default)]
     pub asked_by: Option<Actor>,
-    /// The ARNs of all principals that put a build's tag on this digest, as CloudTrail recorded.
+    /// The ARNs of all principals that pushed a build tag on this digest, from CloudTrail.
     #[serde(default)]
     pub pushers: BTreeSet<String>,
-    /// The pushed tag. None: a signed request opened the promotion.
+    /// The pushed tag. None if a signed request opened the promotion.
     #[serde(default)]
     pub pushed_tag: Option<ImageTag>,
     pub expires_at: Timestamp,
-    /// When approvers are asked, if this is the newest build by then. None: they are asked at once.
+    /// The time at which the promotion requests approval, if no newer build waits then. None: at
+    /// once.
     #[serde(default)]
     pub ask_at: Option<Timestamp>,
     pub asked: BTreeMap<ApproverName, ApprovalRequest>,
@@ -49,28 +50,30 @@ pub struct Promotion {
     /// The approvers who received a vote confirmation.
     #[serde(default)]
     pub vote_confirmations: BTreeSet<ApproverName>,
-    /// The approvers whom no mail reached when they were asked. None: nobody has checked yet.
+    /// The approvers without a confirmed subscription when approval was requested. None before
+    /// Stablepin has checked.
     #[serde(default)]
     pub unreachable: Option<BTreeMap<ApproverName, SubscriptionStatus>>,
-    /// SNS refuses mails that ask for a decision.
+    /// SNS's refusal of approval mails.
     #[serde(default)]
     pub mail_refused: Option<RefusedMail>,
-    /// ECR refuses the build tag.
+    /// ECR's refusal of the build tag.
     #[serde(default)]
     pub build_tag_refused: Option<RefusedBuildTag>,
-    /// The rollout to the services. None before it begins, and where Stablepin deploys nothing.
+    /// The rollout to the services. None before it begins, and in environments to which Stablepin
+    /// does not deploy.
     pub rollout: Option<Rollout>,
-    /// Why the rollout failed. None if the services are not reverted.
+    /// The reason why the rollout failed. None if no revert has begun.
     pub failure: Option<RolloutFailure>,
-    /// The rollout that reverts the services after the failure.
+    /// The rollout that returns the services to their earlier image after the failure.
     pub revert: Option<Rollout>,
     /// The number of the pin that this promotion set.
     pub pin: Option<PinNumber>,
 }
 
 impl Promotion {
-    /// Returns the pinned build's own tag if ECR refuses it for good. The promotion does not wait
-    /// for that tag.
+    /// Returns the build tag of a pinned build if ECR refuses the tag permanently. The promotion
+    /// does not wait for this tag.
     pub fn untaggable(&self) -> Option<TakenTag> {
         let refused = self.build_tag_refused.as_ref().filter(|refused| refused.is_lasting())?;
         let why = NotPut::Refused { reason: refused.reason.clone(), at: refused.at };
@@ -78,7 +81,7 @@ impl Promotion {
         Some(TakenTag { pin, tag: self.build.build_tag.tag(), why })
     }
 
-    /// Returns whether the promotion certainly moved no service.
+    /// Returns whether the promotion certainly changed no service.
     pub fn is_untouched(&self) -> bool {
         let refused = |service: &ServiceRollout| {
             matches!(service.progress, Progress::Failed { .. })
@@ -144,59 +147,60 @@ pub struct Vote {
     pub facts: Option<String>,
 }
 
-/// The last link that was mailed to an approver. A newer link replaces it.
+/// The last link that an approver received. A newer link replaces it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalRequest {
     pub token: TokenHash,
     pub at: Timestamp,
-    /// Whether too many wrong codes were tried with the link.
+    /// True if a person tried too many wrong codes with the link.
     #[serde(default)]
     pub burnt: bool,
-    /// The number of links that were mailed to this approver before.
+    /// The number of earlier links to this approver for the same promotion.
     #[serde(default)]
     pub before: u8,
-    /// The address that the link was mailed to, in lower case. If the approver's address changes,
-    /// the new address gets a new link.
+    /// The address that received the link, in lower case. If the approver's address changes,
+    /// Stablepin mails a new link to the new address.
     #[serde(default)]
     pub mail: Option<String>,
 }
 
-/// SNS refuses to mail approvers.
+/// SNS's refusal to send approval mails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedMail {
     pub approvers: BTreeSet<ApproverName>,
-    /// The newest refusal, in AWS's words.
+    /// The newest refusal, in SNS's words.
     pub reason: String,
     pub at: Timestamp,
 }
 
-/// ECR refuses a build tag.
+/// ECR's refusal of a build tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedBuildTag {
-    /// The number of refusals. A first refusal may mean that a new permission is not effective yet.
+    /// The number of refusals. The first refusal may mean that a new permission is not effective
+    /// yet.
     pub times: u32,
-    /// The newest refusal, in AWS's words.
+    /// The newest refusal, in ECR's words.
     pub reason: String,
     pub at: Timestamp,
 }
 
 impl RefusedBuildTag {
-    /// Returns whether the refusals are believed.
+    /// Returns whether the refusal counts as permanent.
     pub(crate) fn is_lasting(&self) -> bool {
         self.times > 1
     }
 }
 
-/// The time from a refusal to the next attempt to mail those approvers.
+/// The time from a refusal to the next mail to the same approvers.
 const REFUSED_MAIL_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 impl RefusedMail {
-    /// When those approvers are mailed again.
+    /// Returns when these approvers are mailed again.
     pub(crate) fn again_at(&self) -> Timestamp {
         self.at + REFUSED_MAIL_AGAIN
     }
 
-    /// The approvers, for people.
+    /// Returns the names of these approvers, for people.
     pub fn names(&self) -> String {
         self.approvers.iter().map(ApproverName::as_str).collect::<Vec<_>>().join(", ")
     }

@@ -1,5 +1,5 @@
-//! Why a promotion or a rollback ended, and why an environment is held. `Display` writes each
-//! reason for people, without a full stop at its end.
+//! The reasons why a promotion or rollback ended, and why an environment is held. `Display` writes
+//! each reason for people, without a full stop at its end.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -14,13 +14,13 @@ use crate::name::ApproverName;
 use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
 
-/// The reason of a promotion's end.
+/// The reason why a promotion ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PromotionReason {
     Pinned {
         pin: PinNumber,
-        /// The tags of the pin that could not be put.
+        /// The tags of the pin and its build that ECR did not accept.
         without: Vec<TakenTag>,
     },
     Rejected {
@@ -33,16 +33,16 @@ pub enum PromotionReason {
     },
     /// A later build became this pin.
     Superseded(PinNumber),
-    /// The promotion waited for this, in vain.
+    /// The promotion expired while it waited for this.
     Expired(Blocker),
     PartOfIndex(ContainingIndex),
-    /// The environment left the configuration, and no service was on its way.
+    /// The environment was removed from the configuration before the promotion moved any service.
     EnvironmentRemoved,
-    /// A rollback took the slot.
+    /// A rollback replaced the promotion in the slot.
     Preempted {
-        /// The rollback, while it runs.
+        /// The id of the rollback, while the rollback runs.
         rollback: Option<OperationId>,
-        /// The hold of the environment at that time.
+        /// The hold of the environment when the promotion ended.
         hold: Option<HoldReason>,
     },
     Failed {
@@ -56,26 +56,26 @@ pub enum PromotionReason {
 #[serde(rename_all = "kebab-case")]
 pub enum Blocker {
     Decision,
-    /// The end of a freeze, for which a person gave this reason.
+    /// The end of a freeze. The text is the reason of the person who froze the environment.
     Freeze(String),
     /// The release of a hold.
     Hold(HoldReason),
 }
 
-/// Why a rollout did not succeed.
+/// The reason why a rollout failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RolloutFailure {
-    /// AWS, or an endpoint, reported the failure in these words.
+    /// AWS or an endpoint reported the failure in these words.
     Reported(String),
     /// Another deployment replaced ours.
     Superseded(String),
-    /// The desired count is 0 everywhere.
+    /// The desired count of every service is 0, so no task can prove the build.
     NothingProven,
-    /// The services could not be read, or another deployment did not end. It has the last problem,
-    /// if known.
+    /// The services could not be read, or another deployment did not end. The text is the last
+    /// known problem.
     NotBegun(Option<String>),
-    /// The environment left the configuration.
+    /// The environment was removed from the configuration.
     EnvironmentRemoved,
 }
 
@@ -84,21 +84,21 @@ pub enum RolloutFailure {
 #[serde(rename_all = "kebab-case")]
 pub enum Aftermath {
     Untouched,
-    /// The services stay as the failure left them.
+    /// The services are still as the failure left them.
     Unchanged,
-    /// No revert began, and no service was moved. Or a revert found that none was moved.
+    /// No service was moved: no revert was needed, or the revert found that nothing had moved.
     NotMoved,
-    /// No other image is known to revert to.
+    /// No earlier image is known, so a revert is impossible.
     NoWayBack,
-    /// ECS reverted every service by itself, to this pin. None: to what ran before.
+    /// ECS reverted every service by itself to this pin. None: to the image that ran before.
     RevertedByEcs(Option<PinNumber>),
     Reverted,
-    /// The services are reverted, but nothing runs that could prove it.
+    /// The services are reverted, but no task runs that can prove it.
     RevertedUnproven,
     RevertFailed(RolloutFailure),
 }
 
-/// The reason of a rollback's state.
+/// The reason why a rollback ended, or why it will fail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RollbackReason {
@@ -106,41 +106,43 @@ pub enum RollbackReason {
         /// The number of proven services.
         services: usize,
         digest: ImageDigest,
-        /// The new pin. None: the pin stays.
+        /// The number of the new pin. None if the pin did not change.
         pin: Option<PinNumber>,
-        /// Whether some services were not named, so that the pin stays.
+        /// True if the rollback named only some services. The pin then does not change.
         is_partial: bool,
-        /// The pin's tag that could not be put.
+        /// The pin's tag that ECR did not accept.
         without: Option<TakenTag>,
     },
     Failed(RolloutFailure),
     NothingTouched {
         failure: RolloutFailure,
-        /// The traces of the pre-empted promotion, if it may have moved services.
+        /// The changes that the pre-empted promotion left on the services. None if it moved no
+        /// service.
         left: Option<LeftBehind>,
     },
 }
 
-/// The traces of a pre-empted promotion on the services.
+/// The changes that a pre-empted promotion left on the services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftBehind {
     /// The promotion's digest.
     pub digest: ImageDigest,
-    /// The services that were found at the digest.
+    /// The services with the promotion's digest in their task definition.
     pub moved: Vec<ServiceName>,
-    /// Whether the rollback names every service.
+    /// True if the rollback named every service.
     pub is_whole: bool,
-    /// Whether a call of the promotion may have arrived after the last observation.
+    /// True if a call of the promotion may have reached ECS after the last observation.
     pub is_late: bool,
 }
 
-/// The reason of a hold.
+/// The reason why an environment is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HoldReason {
     /// A rollback to this pin.
     Rollback(PinNumber),
-    /// A rollback touched nothing, but the promotion that it pre-empted may have moved services.
+    /// A rollback that changed nothing, after it pre-empted a promotion that may have moved
+    /// services.
     RollbackRefused {
         pin: PinNumber,
         left: LeftBehind,
@@ -200,7 +202,7 @@ fn failed(f: &mut Formatter<'_>, failure: &RolloutFailure, aftermath: &Aftermath
     }
 }
 
-/// Names what a failed promotion reverts to: a pin, or what ran before.
+/// Describes where a failed promotion reverts to: a pin, or the image that ran before.
 pub(crate) fn revert_goal(pin: Option<PinNumber>) -> String {
     pin.map_or("what ran before".to_owned(), |pin| format!("pin {pin}"))
 }

@@ -20,30 +20,31 @@ use crate::pin_number::PinNumber;
 pub struct Rollback {
     pub id: OperationId,
     pub target: Target,
-    /// The target as the caller wrote it: `stable`, `previous`, `7`, …
+    /// The target in the caller's words: `stable`, `previous`, `7`, …
     pub to: String,
     pub asked_by: Actor,
     pub ask_reason: Option<String>,
     pub requested_at: Timestamp,
     pub state: RollbackState,
-    /// The reason of the end. Before it: the failure of a service, while others are on their way.
+    /// The reason why the rollback ended. While it runs: the reason why it will fail, if a service
+    /// has failed.
     pub reason: Option<RollbackReason>,
     pub rollout: Rollout,
-    /// The hold that existed before the rollback. It returns if the rollback touches nothing.
+    /// The hold before the rollback. It is restored if the rollback changes nothing.
     #[serde(default)]
     pub held_before: Option<Hold>,
     /// The digest of the promotion that this rollback pre-empted. A late call of that promotion may
-    /// still arrive.
+    /// still reach ECS.
     pub preempted: Option<ImageDigest>,
-    /// The earliest end of the rollback after a pre-emption. Every service is observed once more
-    /// after this time.
+    /// The earliest end of the rollback after a pre-emption. The rollback observes every service
+    /// once more after this time.
     #[serde(default)]
     pub preempted_until: Option<Timestamp>,
-    /// The tag for the digest that was live. It is best effort. None if zero or several digests
-    /// were live.
+    /// The tag for the digest that was live. None if no digest or several digests were live. A
+    /// failure to put the tag has no consequence.
     pub backup: Option<Backup>,
-    /// The number of the new pin that this rollback set. None until it is proven, or if the target
-    /// is already the pin.
+    /// The number of the new pin that this rollback set. None before the services are proven, or if
+    /// the target is already the pin.
     pub pin: Option<PinNumber>,
 }
 
@@ -52,7 +53,7 @@ pub enum RollbackState {
     Requested,
     InProgress,
     Completed,
-    /// Applied, but not proven healthy.
+    /// ECS accepted the deployments, but the services are not proven healthy.
     Incomplete,
     Failed,
 }
@@ -76,7 +77,7 @@ impl RollbackState {
     }
 }
 
-/// The pin that a rollback goes back to. It is always a pin of the same environment.
+/// The target of a rollback: always a pin of the same environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub pin: PinNumber,
@@ -86,7 +87,7 @@ pub struct Target {
     #[serde(default)]
     pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
-    /// The task definition that each service was proven with.
+    /// The task definition with which each service ran this pin successfully.
     pub revisions: BTreeMap<ServiceName, String>,
 }
 

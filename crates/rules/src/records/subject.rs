@@ -1,4 +1,4 @@
-//! The data that one decision reads.
+//! The input of a transition: all records that one decision reads.
 
 use super::build::Build;
 use super::environment::Environment;
@@ -8,18 +8,19 @@ use super::rollback::Rollback;
 use crate::application::{Application, EnvironmentPolicy};
 use crate::name::{ApplicationName, EnvironmentName};
 
-/// The data that one decision reads, each part with its version.
+/// The records that one decision reads, each with its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     pub configuration: Configuration,
     pub name: EnvironmentName,
     pub environment: Environment,
     pub build: Option<Build>,
-    /// The operation. None before it is opened.
+    /// The operation. None before a transition opens it.
     pub operation: Option<Operation>,
 }
 
-/// The current configuration. A promotion never keeps a copy of its policy.
+/// The current configuration. Records never contain a copy, so that a changed policy applies at
+/// once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configuration {
     pub application: Application,
@@ -27,7 +28,7 @@ pub struct Configuration {
 }
 
 impl Subject {
-    /// Returns the environment's policy. None after the environment left the configuration.
+    /// Returns the environment's policy. None if the environment is not in the configuration.
     pub fn policy(&self) -> Option<&EnvironmentPolicy> {
         self.configuration.application.environment(&self.name)
     }

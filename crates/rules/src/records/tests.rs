@@ -1,6 +1,6 @@
 //! Tests that later versions can read stored records. Each record has a committed sample, which
-//! must equal today's output and parse back. A new field needs a default and a new sample. A
-//! renamed or removed field would break every existing table.
+//! must equal today's output and parse to the same record. A new field needs a default and a new
+//! sample. A renamed or removed field would make existing tables unreadable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -383,7 +383,7 @@ fn records_match_their_samples() {
 }
 
 #[test]
-fn left_digests_are_kept_up_to_their_limit() {
+fn full_list_of_rolled_back_digests_drops_its_oldest() {
     let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
     let mut environment = Environment::untouched();
     (0..MOST_LEFT).for_each(|n| environment.exclude_from_previous(of(n)));
@@ -399,7 +399,7 @@ fn left_digests_are_kept_up_to_their_limit() {
 }
 
 #[test]
-fn untouched_environment_round_trips() {
+fn new_environment_round_trips() {
     let untouched = Environment::untouched();
     let written = serde_json::to_string(&untouched).unwrap();
     assert_eq!(serde_json::from_str::<Environment>(&written).unwrap(), untouched);
@@ -410,7 +410,7 @@ fn written<T: Serialize>(value: &T) -> String {
 }
 
 #[test]
-fn states_serialize_by_the_names_people_see() {
+fn states_serialize_as_their_printed_names() {
     for state in [
         PromotionState::Pending,
         PromotionState::InProgress,
@@ -449,7 +449,7 @@ fn states_serialize_by_the_names_people_see() {
 }
 
 #[test]
-fn id_has_one_spelling() {
+fn operation_id_has_one_spelling() {
     let text = "0198184a-0100-7000-8000-00000000000f";
     assert_eq!(OperationId::parse(text).unwrap().to_string(), text);
     for other in [

@@ -1,4 +1,4 @@
-//! The links that are mailed or minted, each stored by the hash of its token.
+//! Links to pages. The table stores each link by the hash of its token.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,18 +8,19 @@ use crate::image::ImageDigest;
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::operation_id::OperationId;
 
-/// The SHA-256 of a link's token, in lower-case hexadecimal. No record contains the token itself.
+/// The SHA-256 of a link's token, in lower-case hexadecimal. The table never contains the token
+/// itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenHash(pub String);
 
-/// The SHA-256 of a link's token and its mailed code, in lower-case hexadecimal. The token is part
-/// of it, so a reader of the table cannot guess codes.
+/// The SHA-256 of a link's token and its mailed code, in lower-case hexadecimal. A reader of the
+/// table does not know the token, and so cannot test guessed codes against the hash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CodeHash(pub String);
 
-/// A mailed link. It opens one promotion's page for one approver, and decides once.
+/// A mailed link. It opens one promotion's page for one approver, and allows one vote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     pub hash: TokenHash,
@@ -32,24 +33,24 @@ pub struct Token {
     pub used_at: Option<Timestamp>,
     #[serde(default)]
     pub code: CodeHash,
-    /// The number of wrong codes that were tried with this link.
+    /// The number of wrong codes that people tried with this link.
     #[serde(default)]
     pub wrong_codes: u8,
 }
 
-/// A link to the console's pages that a principal minted. It is valid until it expires, and changes
-/// nothing.
+/// A link to the console's pages, made by a principal. It works until it expires, and only shows
+/// pages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleLink {
     pub hash: TokenHash,
-    /// The principal that minted the link.
+    /// The ARN of the principal that made the link.
     pub by: String,
     pub expires_at: Timestamp,
 }
 
 impl Token {
-    /// Returns whether too many wrong codes were tried. A burnt link still opens the page, but
-    /// cannot decide.
+    /// Returns whether a person tried too many wrong codes. A burnt link still opens the page, but
+    /// does not accept a vote.
     pub fn is_burnt(&self) -> bool {
         self.wrong_codes >= MOST_WRONG_CODES
     }

@@ -54,7 +54,7 @@ fn to(environment: &Environment, pins: &[Pin], live: &[u8], to: &str) -> Result<
 }
 
 #[test]
-fn target_has_many_names() {
+fn rollback_target_has_several_notations() {
     let (environment, pins) = history(&[0xa1, 0xb2, 0xc3]);
     let resolved = |text: &str| to(&environment, &pins, &[0xc3], text);
     let second = Ok((2, digest(0xb2)));
@@ -71,7 +71,7 @@ fn target_has_many_names() {
 }
 
 #[test]
-fn never_pinned_build_is_no_target() {
+fn never_pinned_build_is_refused_as_target() {
     let (environment, pins) = history(&[0xa1, 0xb2]);
     for never in [
         digest(0xc3).to_string(),
@@ -93,7 +93,7 @@ fn never_pinned_build_is_no_target() {
 }
 
 #[test]
-fn previous_skips_live_and_left_digests() {
+fn previous_skips_live_and_rolled_back_digests() {
     let (mut environment, pins) = history(&[1, 2, 3]);
     assert_eq!(
         to(&environment, &pins, &[9], "previous"),
@@ -107,14 +107,14 @@ fn previous_skips_live_and_left_digests() {
 }
 
 #[test]
-fn older_pin_of_current_digest_is_current_pin() {
+fn older_pin_of_current_digest_means_current_pin() {
     let (environment, pins) = history(&[1, 2, 1]);
     assert_eq!(to(&environment, &pins, &[], "1"), Ok((3, digest(1))));
     assert_eq!(to(&environment, &pins, &[], "prod-stable-000001"), Ok((3, digest(1))));
 }
 
 #[test]
-fn pin_newer_than_environment_is_ignored() {
+fn pin_newer_than_current_pin_is_ignored() {
     let (environment, mut pins) = history(&[1, 2]);
     pins.push(pin(3, 3));
     assert_eq!(to(&environment, &pins, &[2], "previous"), Ok((1, digest(1))));
@@ -133,10 +133,10 @@ fn rollout(running: &[u8], described: Option<u8>) -> ServiceRollout {
     ServiceRollout::waiting(ServiceName::parse("prod/web").unwrap(), before)
 }
 
-/// The deployment from pin 2 to pin 3 is half finished and crashes. The tasks of pin 2 still run,
-/// and pin 2 is the target.
+/// Simulates a deployment from pin 2 to pin 3 that crashes halfway. Some tasks of pin 2 still run,
+/// and `previous` must be pin 2.
 #[test]
-fn previous_is_what_runs_in_unfinished_deployment() {
+fn previous_is_the_old_pin_in_an_unfinished_deployment() {
     let (environment, pins) = history(&[1, 2, 3]);
     let intended = intended(&[rollout(&[2], Some(3)), rollout(&[2, 3], Some(3))], Some(&digest(3)));
     let target = resolve(&To::Previous, &environment, &pins, &intended, &stable()).unwrap();
@@ -144,7 +144,7 @@ fn previous_is_what_runs_in_unfinished_deployment() {
 }
 
 #[test]
-fn running_digests_stand_in_for_undescribed_ones() {
+fn running_digests_replace_missing_described_digests() {
     let pinned = digest(1);
     let intended = |services: &[ServiceRollout]| intended(services, Some(&pinned));
     assert_eq!(intended(&[rollout(&[2], None), rollout(&[4], Some(3))]), [2, 3].map(digest).into());
@@ -163,7 +163,7 @@ fn seven_digits_may_be_a_pin_or_a_commit() {
 }
 
 #[test]
-fn either_commit_may_be_short() {
+fn short_commit_matches_full_commit() {
     let (environment, mut pins) = history(&[0xa1, 0xb2]);
     pins[0].commit = Some("a1a1a1a".to_owned());
     assert_eq!(
@@ -184,7 +184,7 @@ fn commit_of_two_builds_is_ambiguous() {
 }
 
 #[test]
-fn running_rollback_refuses_every_target() {
+fn target_is_refused_while_a_rollback_runs() {
     let (mut environment, pins) = history(&[1]);
     let id = OperationId::new(Uuid::from_u128(9));
     environment.slot = Some(Slot {
@@ -200,7 +200,7 @@ fn running_rollback_refuses_every_target() {
 }
 
 #[test]
-fn live_digests_are_running_or_described_or_pinned() {
+fn live_uses_the_pinned_digest_if_nothing_else_is_known() {
     let pinned = digest(1);
     let live = |services: &[ServiceRollout]| live(services, Some(&pinned));
     assert_eq!(live(&[rollout(&[2], Some(3)), rollout(&[4], None)]), [2, 3, 4].map(digest).into());
@@ -257,7 +257,7 @@ proptest! {
             Err(Refusal::UnknownPin { number, newest }) => {
                 prop_assert!(number > newest);
             }
-            // `0` is not a pin number, so it is read as a name.
+            // `0` is not a pin number, so the parser treats it as a name.
             Err(Refusal::NeverPinned { .. }) => prop_assert!(named == 0 || usize::from(named) >= builds.len()),
             Err(other) => prop_assert!(false, "{other}"),
         }

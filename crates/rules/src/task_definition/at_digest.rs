@@ -1,4 +1,5 @@
-//! A task definition at another digest: a copy in which only the application's containers change.
+//! A copy of a task definition with another digest. Only the images of the application's containers
+//! change.
 
 use serde_json::Value;
 
@@ -8,19 +9,19 @@ use super::own::OwnContainers;
 use crate::application::ContainerName;
 use crate::image::{ImageDigest, ImageReference};
 
-/// A copy of a task definition at another digest, ready to be registered.
+/// A copy of a task definition with another digest, ready for registration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clone {
-    /// The body of `RegisterTaskDefinition`.
+    /// The request body of `RegisterTaskDefinition`.
     pub request: Value,
-    /// The containers that run the repository, in their order.
+    /// The names of the containers that run the repository, in their order.
     pub containers: Vec<String>,
-    /// Whether all of them already have the digest, so that nothing must be registered.
+    /// True if all these containers already have the digest, so that no registration is necessary.
     pub already: bool,
 }
 
-/// Returns the digest that all containers of the application have in the task definition. None if
-/// they differ, or if one has only a tag.
+/// Returns the digest of all the application's containers in the task definition. None if their
+/// digests differ, or if a container has only a tag.
 pub fn described_digest(
     described: &Value,
     own: &OwnContainers<'_>,
@@ -37,12 +38,12 @@ pub fn described_digest(
     Ok(clone.already.then_some(digest))
 }
 
-/// Returns the task definition with the application's containers at the given digest. `described`
-/// is the `taskDefinition` of `DescribeTaskDefinition`. `tags` is the `tags` beside it, or null.
+/// Returns a copy of the task definition in which the application's containers have the given
+/// digest. `described` and `tags` are the members `taskDefinition` and `tags` of the response of
+/// `DescribeTaskDefinition`. `tags` may be null.
 ///
-/// Every container of the application moves, whatever host name and tag its image has. Other
-/// containers never move. Tags with the prefix `aws:` belong to AWS and are dropped, because they
-/// cannot be set.
+/// The copy changes every container of the application, with any host name and tag, and no other
+/// container. It has no tags with the prefix `aws:`, because only AWS can set them.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 pub fn at_digest(
     described: &Value,

@@ -1,25 +1,25 @@
 //! The comparison of two task definitions by the meaning of their members. The order of a set has
-//! no meaning, and a written default means the same as an absent member.
+//! no meaning, and an explicit default means the same as an absent member.
 //!
-//! An unknown member is compared literally.
+//! Unknown members are compared literally.
 
 use serde_json::{Map, Value};
 
 use super::copy::OUTPUT_ONLY;
 use super::platform::is_for_fargate_alone;
 
-/// The meaning of a member's value beyond its JSON. A list without a rule is compared in order, and
-/// any other value literally.
+/// The rule for comparing a member's value. Without a rule, lists are compared in order, and other
+/// values literally.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
-    /// A list whose entries are matched by this member. Order counts only among entries with the
+    /// A list whose entries have a name in this member. Order counts only among entries with the
     /// same name.
     By(&'static str),
-    /// A set, with its default.
+    /// A set, with the value that an absent member means.
     Set(&'static [&'static str]),
-    /// The meaning of an absent member.
+    /// A value with a default, which an absent member means.
     Default(Plain),
-    /// The meaning of an absent member in a definition that is only for Fargate. Elsewhere the
+    /// A value with a default that applies only to definitions for Fargate alone. Elsewhere, the
     /// instance or its agent decides.
     OnFargate(Plain),
 }
@@ -42,10 +42,10 @@ const fn text(text: &'static str) -> Rule {
     Rule::Default(Plain::Text(text))
 }
 
-/// The rules of ECS for the members of a task definition, by path.
+/// ECS's rules for the members of a task definition, by path.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
 ///
-/// Lists that are missing here have an order: `entryPoint` and `command` are command lines, and
+/// Lists without a rule are ordered: `entryPoint` and `command` are command lines, and
 /// `environmentFiles` are "processed from the top down". Name servers and search domains are tried
 /// in order, and a later mount option overrides an earlier one.
 const RULES: [(&str, Rule); 60] = [
@@ -115,12 +115,12 @@ const RULES: [(&str, Rule); 60] = [
     ("volumes.s3filesVolumeConfiguration.rootDirectory", text("/")),
 ];
 
-/// Checks that two described task definitions differ only in the image of these containers and in
-/// ECS's own members. Returns the paths that differ, without values, because a value may be a
-/// secret.
+/// Checks that two described task definitions differ only in the images of these containers and in
+/// members that only ECS sets. Returns the paths of other differences. Values are left out, because
+/// a value may be a secret.
 ///
-/// An absent member equals null, an empty list or object, and its written default. ECS answers more
-/// members over the years, and an old revision must stay comparable with its copy.
+/// An absent member equals null, an empty list or object, and its explicit default. Newer versions
+/// of ECS return more members, and an old revision must stay comparable with its copy.
 pub fn same_but_image(before: &Value, after: &Value, containers: &[String]) -> Result<(), Vec<String>> {
     let mode = before.get("networkMode").and_then(Value::as_str);
     let mut comparison = Comparison {
@@ -136,8 +136,8 @@ pub fn same_but_image(before: &Value, after: &Value, containers: &[String]) -> R
     if comparison.differences.is_empty() { Ok(()) } else { Err(comparison.differences) }
 }
 
-/// The place of a value: the text for people has the names or numbers of entries, and the rule's
-/// path does not.
+/// The place of a value. `shown` is the text for people, with the names or numbers of list entries.
+/// `path` is the rule's path, without names and numbers.
 #[derive(Debug, Clone, Default)]
 struct Place {
     shown: String,
@@ -160,10 +160,10 @@ impl Place {
 }
 
 struct Comparison<'a> {
-    /// The containers whose image may differ.
+    /// The containers whose images may differ.
     containers: &'a [String],
-    /// Whether a missing host port means the container's port, which depends on the network mode.
-    /// In other modes, a missing port or 0 means any free port.
+    /// True if a missing host port means the container's port. This depends on the network mode. In
+    /// other modes, a missing port or 0 means any free port.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html>
     host_port_is_container_port: bool,
     on_fargate: bool,
@@ -254,7 +254,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Returns the value of a member. None if it means the same as an absent member.
+    /// Returns the value of a member. None if the value means the same as an absent member.
     fn said<'v>(&self, of: &'v Map<String, Value>, member: &str, at: &Place) -> Option<&'v Value> {
         let value = of.get(member)?;
         let is_default = match (value, at.rule()) {
@@ -291,7 +291,7 @@ fn is(value: &Value, plain: Plain) -> bool {
     }
 }
 
-/// Returns an entry's name, or its number if entries have no names.
+/// Returns an entry's name. If entries have no names, returns the entry's number.
 fn label(entry: &Value, name: Option<&str>, index: usize) -> String {
     let name = name.and_then(|name| entry.get(name)).and_then(Value::as_str);
     name.map_or_else(|| index.to_string(), str::to_owned)

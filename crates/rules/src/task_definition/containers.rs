@@ -1,4 +1,4 @@
-//! The roles of a task definition's containers, which decide the health of its tasks.
+//! The roles of containers in a task definition. The roles decide how ECS reports a task's health.
 
 use serde_json::Value;
 
@@ -6,11 +6,11 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerRole {
     pub name: String,
-    /// Whether the task ends when this container ends.
+    /// True if the task stops when this container stops.
     pub essential: bool,
-    /// Whether ECS reports the container's health.
+    /// True if ECS reports this container's health.
     pub health_check: bool,
-    /// Whether the agent restarts the container after it has ended by itself.
+    /// True if ECS's agent restarts this container after it stops by itself.
     pub restarts: bool,
 }
 
@@ -41,7 +41,7 @@ fn containers(definition: &Value) -> impl Iterator<Item = &Value> {
     definition.get("containerDefinitions").and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Returns whether the container has a health check. The command `NONE` turns it off, as in Docker.
+/// Returns whether the container has a health check. As in Docker, the command `NONE` turns it off.
 /// <https://docs.docker.com/reference/dockerfile/#healthcheck>
 fn has_health_check(container: &Value) -> bool {
     let command = container.pointer("/healthCheck/command").and_then(Value::as_array);
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn essential_containers_decide_health_checks() {
+    fn only_essential_containers_decide_health_check() {
         let checked = |container: Value| {
             let definition = json!({ "containerDefinitions": [{ "name": "web" }, container] });
             let role = container_roles(&definition).pop().expect("there are two");

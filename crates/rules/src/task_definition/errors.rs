@@ -1,4 +1,4 @@
-//! The reasons why a task definition cannot be brought to a digest.
+//! The reasons why Stablepin cannot deploy a digest with a task definition.
 
 use crate::image::RepositoryName;
 
@@ -9,7 +9,7 @@ pub enum TaskDefinitionError {
         list(found)
     )]
     NotRun {
-        /// The family, and the containers that the application's file names.
+        /// The family, and the container names in the application's file.
         wanted: String,
         repository: RepositoryName,
         account: String,

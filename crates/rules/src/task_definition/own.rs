@@ -9,13 +9,13 @@ use crate::application::ContainerName;
 use crate::image::{ImageDigest, ImageReference, RepositoryName};
 
 /// The rule that selects an application's containers: by their image's repository, and by name if
-/// the application's file has names.
+/// the application's file lists names.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnContainers<'a> {
     pub account: &'a str,
     pub region: &'a str,
     pub repository: &'a RepositoryName,
-    /// The container names. Empty: every container that runs the repository.
+    /// The names of the containers. Empty: every container that runs the repository.
     pub named: &'a [ContainerName],
 }
 
@@ -38,12 +38,13 @@ impl OwnContainers<'_> {
         })
     }
 
-    /// Checks that the selected containers run the same image, because one digest for all would
-    /// replace the others. `running` holds the digests that tasks run, by container name.
+    /// Checks that the selected containers run the same image. Otherwise a rollout of one digest
+    /// would replace different images. `running` has the digests of running tasks, by container
+    /// name.
     ///
-    /// Every pair is compared: two digests differ, even if both may be the image of a third tag.
-    /// Equal tags are one image, and so are equal running digests. Different tags are different
-    /// images. A digest and a tag that runs nowhere may be the same image, so they pass.
+    /// Compares every pair. Equal tags, or equal running digests, count as one image. Other pairs
+    /// of tags, and different digests, count as different images. A digest and a tag without
+    /// running tasks pass, because both may be the same image.
     pub fn agree(
         &self,
         definition: &Value,
@@ -70,7 +71,7 @@ impl OwnContainers<'_> {
             return Ok(());
         }
         let shown = |(name, image): &(&str, ImageReference)| {
-            // The digits that people compare are enough.
+            // People need only the first digits to compare digests.
             let digest = image.digest.as_ref().map(|digest| digest.chars().take(19).collect::<String>());
             let said = digest.or_else(|| image.tag.clone());
             ((*name).to_owned(), said.unwrap_or_else(|| "latest".to_owned()))
@@ -108,9 +109,9 @@ mod tests {
         look(&OwnContainers { account: "111122223333", region: "eu-west-1", repository, named: &named })
     }
 
-    /// The same problem in another tool: <https://github.com/fabfuel/ecs-deploy/issues/30>
+    /// Another tool had the same problem: <https://github.com/fabfuel/ecs-deploy/issues/30>
     #[test]
-    fn only_named_container_moves() {
+    fn only_named_container_gets_the_new_digest() {
         let before = definition(":main", &format!("@{}", digest("cd")));
         let moved = |named: &[&str]| {
             with(named, |own| at_digest(&before, &Value::Null, own, &digest("ab")))
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_that_run_different_images_are_refused() {
+    fn containers_with_different_images_are_refused() {
         let at = |byte: &str| format!("@{}", digest(byte));
         let agree = |definition: &Value, named: &[&str], running: &[(&str, &[&str])]| {
             let digests = |all: &[&str]| all.iter().map(|byte| digest(byte)).collect();
@@ -156,8 +157,7 @@ mod tests {
         agree(&differ, &["app", "nginx"], &[]).unwrap_err();
         agree(&definition(&at("ab"), &format!(":v1{}", at("ab"))), &[], &[]).unwrap();
 
-        // Containers with tags: equal tags are one image. For different tags, the running digests
-        // decide.
+        // Equal tags count as one image. For different tags, the digests of running tasks decide.
         agree(&definition(":main", ":main"), &[], &[]).unwrap();
         agree(&definition("", ""), &[], &[("app", &["ab"]), ("nginx", &["cd"])]).unwrap();
         let tags = definition(":app", ":nginx");
@@ -174,7 +174,8 @@ mod tests {
         agree(&json!({}), &[], &[]).unwrap();
     }
 
-    /// The first container is alike with each of the others, but they are not with each other.
+    /// The first container may run the image of either of the others, but those two run different
+    /// images.
     #[test]
     fn agree_compares_every_pair_of_containers() {
         let at = |byte: &str| format!("@{}", digest(byte));
@@ -193,9 +194,10 @@ mod tests {
         assert!(error.contains("b runs") && error.contains("c runs"), "{error}");
         agree(&[ab.clone(), main.clone(), cd.clone()], &[]).unwrap_err();
         agree(&[main.clone(), ab.clone(), ab.clone(), cd.clone()], &[]).unwrap_err();
-        // The same tag twice: one container's tasks run another digest than the named one.
+        // Two containers have the same tag, but the tasks of one run another digest than the digest
+        // in the middle.
         agree(&[main.clone(), ab.clone(), main.clone()], &[("c", "cd")]).unwrap_err();
-        // A digest between two tags that run nowhere.
+        // A digest agrees with two tags without running tasks, but the two tags differ.
         agree(&[ab.clone(), main.clone(), ":v1".to_owned()], &[]).unwrap_err();
         agree(&[main.clone(), ab.clone(), ab.clone()], &[]).unwrap();
         agree(&[main.clone(), ab, main], &[("a", "ab"), ("c", "ab")]).unwrap();

@@ -1,16 +1,16 @@
-//! The check that an image is built for the machine that a service runs on.
+//! The check that an image supports the platform on which a service runs.
 
 use serde_json::Value;
 
-/// Returns why an image for these platforms cannot run with a task definition. None if it can run,
-/// or if that is unknown.
+/// Returns why an image for these platforms cannot run with a task definition. None if the image
+/// can run, or if that is unknown.
 ///
-/// `on_fargate` is whether the service runs on Fargate. If ECS does not say, a definition that is
-/// only for Fargate counts as such. Fargate's default is Linux on x86-64. Elsewhere the instance
-/// decides, so only the task definition's own settings are known.
+/// `on_fargate` is true if the service runs on Fargate. If ECS does not report it, a task
+/// definition counts as running there if it allows only Fargate. Fargate's default is Linux on
+/// x86-64. Elsewhere the instance decides, so only the task definition's own settings count.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RuntimePlatform.html>
 ///
-/// An empty or unknown text refuses no image.
+/// An empty or unknown platform text never refuses an image.
 pub fn wrong_platform(definition: &Value, on_fargate: Option<bool>, platforms: &[String]) -> Option<String> {
     let on_fargate = on_fargate.unwrap_or_else(|| is_for_fargate_alone(definition));
     let said = |member: &str, default| match definition.get("runtimePlatform").and_then(|all| all.get(member))
@@ -52,7 +52,7 @@ fn system(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns the OCI name of an architecture, in any of its spellings.
+/// Returns the OCI name of an architecture. Accepts every common spelling.
 /// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
 fn architecture(text: &str) -> Option<&'static str> {
     Some(match text.to_ascii_lowercase().as_str() {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn image_for_another_machine_is_refused() {
+    fn image_for_another_platform_is_refused() {
         let arm = runtime("LINUX", "ARM64");
         for on_fargate in [Some(true), Some(false), None] {
             let said = "it runs on linux/arm64, and the image is built for linux/amd64";
@@ -97,9 +97,9 @@ mod tests {
         assert!(why(&arm, None, &["linux/arm/v7", "linux/s390x"]).is_some());
     }
 
-    /// The same problem in another tool: <https://github.com/fabfuel/ecs-deploy/issues/214>
+    /// Another tool had the same problem: <https://github.com/fabfuel/ecs-deploy/issues/214>
     #[test]
-    fn service_location_decides_platform() {
+    fn fargate_decides_default_platform() {
         let both = json!({ "requiresCompatibilities": ["EC2", "FARGATE"] });
         let arm = ["linux/arm64"];
         assert_eq!(why(&both, Some(false), &arm), None, "the instance decides");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn platform_text_matches_in_any_spelling() {
+    fn platform_names_match_in_any_spelling() {
         for (system, architecture) in [("linux", "arm64"), ("Linux", "aarch64"), ("LINUX", "Arm64")] {
             let arm = runtime(system, architecture);
             for other in ["linux/amd64", "Linux/x86_64", "LINUX/AMD64", "linux/x86-64"] {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_platform_text_refuses_nothing() {
+    fn unknown_platform_name_refuses_no_image() {
         for (system, architecture) in [("", ""), ("LINUX", ""), ("LINUX", "ARM128"), ("BEOS", "")] {
             for on_fargate in [Some(true), Some(false), None] {
                 let definition = runtime(system, architecture);

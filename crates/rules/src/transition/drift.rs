@@ -1,5 +1,5 @@
-//! Tag drift: one of our tags that a person moved or deleted by hand. People are notified and the
-//! tag is put back, because the table is the truth.
+//! Tag drift: a person moved or deleted one of Stablepin's tags. Stablepin notifies people and puts
+//! the tag back, because the table decides where the tag belongs.
 
 use super::{AuditEntry, Transition};
 use crate::audit::{Actor, Kind};
@@ -9,23 +9,23 @@ use crate::image::{ImageDigest, ImageTag};
 use crate::operation_id::OperationId;
 use crate::records::{Operation, Repair, TakenTag, Work};
 
-/// The final state of a repair that was given up.
+/// The final state of a repair that Stablepin gave up.
 const NOT_PUT: &str = "Not Put";
 
-/// A tag of ours, as the registry shows it now.
+/// A tag of Stablepin, as ECR shows it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drifted {
-    /// A fresh id, which a new repair gets.
+    /// A fresh id for a new repair.
     pub id: OperationId,
     pub tag: ImageTag,
-    /// The digest that the tag is on. None: the tag does not exist.
+    /// The digest that has the tag. None: the tag does not exist.
     pub found: Option<ImageDigest>,
     /// The principal that moved the tag, if known.
     pub by: Option<Caller>,
 }
 
-/// Opens a repair, on a subject without an operation. A tag that has not been put yet has not
-/// drifted.
+/// Opens a repair. The subject must have no operation. A tag that Stablepin has not put yet cannot
+/// drift.
 pub(super) fn open(transition: &mut Transition, drifted: &Drifted) {
     let now = transition.now;
     let Some(policy) = transition.change.after.policy() else { return };
@@ -42,7 +42,7 @@ pub(super) fn open(transition: &mut Transition, drifted: &Drifted) {
         refused = taken.is_some_and(TakenTag::is_refused);
         let ours = |number| environment.applied == Some(number) || taken.is_some();
         let pin = environment.pin.as_ref().filter(|pin| ours(pin.number));
-        // The blocking tag was removed, and our tag was put on the right image.
+        // The tag now shows the pin, so the earlier problem is solved.
         if let Some(pin) = pin.filter(|pin| drifted.found.as_ref() == Some(&pin.digest)) {
             (environment.applied, environment.tag_taken) = (Some(pin.number), None);
             return;
@@ -89,7 +89,7 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// Adds the attribution, which may arrive after the repair.
+/// Adds the caller who moved the tag. CloudTrail may report the caller after the repair.
 pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     let Some(repair) = repair(transition).filter(|repair| repair.moved_by.is_none()) else { return };
     repair.moved_by = Some(caller.clone());
@@ -105,7 +105,7 @@ fn end(transition: &mut Transition, to: &str) {
     audit_drift(transition, digest, to);
 }
 
-/// Writes an audit record with the digest that was found and the digest that belongs there.
+/// Writes an audit record with the digest that had the tag and the digest that should have it.
 fn audit_drift(transition: &mut Transition, digest: Option<ImageDigest>, to: &str) {
     let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let why = problem.filter(|_| to == NOT_PUT).map(|why| format!(": {why}")).unwrap_or_default();

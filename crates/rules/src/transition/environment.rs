@@ -1,4 +1,4 @@
-//! Environment commands of a person: freeze, thaw, release the hold, reset the watermark.
+//! Environment commands of people: freeze, thaw, release the hold, reset the watermark.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,8 @@ use crate::one_line::reason;
 use crate::records::{Environment, Freeze};
 use crate::refusal::Refusal;
 
-/// A person's command. Rollbacks work in every state of the environment.
+/// A person's command for an environment. Rollbacks are allowed even if an environment is frozen or
+/// held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentCommand {
     pub action: EnvironmentAction,
@@ -21,9 +22,9 @@ pub enum EnvironmentAction {
     /// Stops new promotions.
     Freeze,
     Thaw,
-    /// Lets automation continue after a rollback or a failure.
+    /// Allows automation again after a rollback or a failure.
     ReleaseHold,
-    /// Moves a watermark that lies in the future back to now, so that new pushes are later than it.
+    /// Sets a watermark in the future back to now, so that new pushes count as later.
     ResetWatermark,
 }
 
@@ -66,15 +67,15 @@ pub(super) fn carry_out(transition: &mut Transition, order: &EnvironmentCommand)
     Ok(())
 }
 
-/// Sets the watermark to now. It is never set to an earlier time, because then an earlier push
-/// could become the pin after a later one.
+/// Sets a watermark in the future to now. An earlier time is never allowed, because an earlier push
+/// could then become the pin after a later one.
 fn reset(environment: &mut Environment, now: Timestamp) -> Result<(String, String), Refusal> {
     let Environment { watermark, latest, .. } = environment;
     let at = watermark.as_ref().map(|mark| mark.at);
     let marks = watermark.iter_mut().chain(latest.iter_mut().map(|latest| &mut latest.occurrence));
     let mut ahead: Vec<_> = marks.filter(|mark| mark.at > now).collect();
     let from = ahead.iter().map(|mark| mark.at).max().ok_or(Refusal::WatermarkNotAhead { at })?;
-    // Event times have whole seconds.
+    // Event times have no fractions of a second.
     let to = Timestamp::from_second(now.as_second()).unwrap_or(now);
     for mark in &mut ahead {
         mark.at = to;

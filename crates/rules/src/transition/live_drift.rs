@@ -1,5 +1,5 @@
-//! Live drift: services do not run the pin. It is detected, notified once, and ends when every
-//! service runs the pin again.
+//! Live drift: services do not run the pin. Stablepin notifies people once. The drift ends when
+//! every service runs the pin again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,14 @@ use crate::records::{DriftReport, Environment, Operation, Work};
 /// An observation of what some services run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveSeen {
-    /// A fresh id, used when a drift begins.
+    /// A fresh id for a new drift.
     pub id: OperationId,
-    /// The version of the environment's record when ECS was asked. A later change may explain the
-    /// observation.
+    /// The version of the environment's record when Stablepin read the services from ECS. A later
+    /// change may explain the observation.
     pub environment_version: u64,
-    /// The deviation of each service. None: the service runs the pin, or nothing is known about it.
+    /// The deviation of each service. None: the service runs the pin, or its state is unknown.
     pub services: BTreeMap<ServiceName, Option<Deviation>>,
-    /// The services that no longer have the task definition that an operation left there.
+    /// The services that no longer have the task definition from the last operation.
     pub moved_on: BTreeSet<ServiceName>,
 }
 
@@ -28,13 +28,13 @@ pub struct LiveSeen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedService {
     pub task_definition: Option<String>,
-    /// The deviation from the pin. None if the service runs the pin, or nothing is known about it.
+    /// The deviation from the pin. None: the service runs the pin, or its state is unknown.
     pub deviation: Option<Deviation>,
 }
 
 impl LiveSeen {
-    /// Returns the observation of these services. What an operation left is no deviation, because
-    /// the operation's own notice reported it.
+    /// Returns the observation of these services. A task definition from the last operation is no
+    /// deviation, because that operation has already notified people.
     pub fn new(
         id: OperationId,
         environment: &Environment,
@@ -57,13 +57,14 @@ impl LiveSeen {
 /// The most services that an audit record's reason names.
 const MOST_IN_A_REASON: usize = 10;
 
-/// Returns the services that differ after this observation.
+/// Returns the services that differ from the pin, according to earlier observations and this one.
 fn differing(
     environment: &Environment,
     policy: Option<&EnvironmentPolicy>,
     seen: &LiveSeen,
 ) -> BTreeMap<ServiceName, Deviation> {
-    // An environment that the team deploys by itself may run ahead of its pin. That is no drift.
+    // A team that deploys the environment by itself may run a newer build than the pin, which is no
+    // drift.
     let Some(policy) = policy.filter(|policy| policy.is_deployed()) else { return BTreeMap::new() };
     let mut services = open(environment).map(|drift| drift.services.clone()).unwrap_or_default();
     for (service, deviation) in &seen.services {
@@ -80,7 +81,7 @@ fn open(environment: &Environment) -> Option<&LiveDrift> {
     environment.live_drift.as_ref().filter(|drift| drift.is_open())
 }
 
-/// Returns whether the observation brings no news.
+/// Returns whether the observation changes nothing in the record.
 pub fn is_known(environment: &Environment, policy: Option<&EnvironmentPolicy>, seen: &LiveSeen) -> bool {
     let forgets = environment.left.keys().any(|service| seen.moved_on.contains(service));
     !forgets && is_known_drift(environment, policy, seen)
@@ -91,7 +92,7 @@ fn is_known_drift(environment: &Environment, policy: Option<&EnvironmentPolicy>,
     differing(environment, policy, seen) == known
 }
 
-/// Records an observation, on a subject without an operation. Observations are ignored while a
+/// Records an observation. The subject must have no operation. Observations are ignored while a
 /// rollout has the slot.
 pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
     let now = transition.now;
@@ -99,7 +100,7 @@ pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
     if environment.slot.is_some() || environment.version != seen.environment_version {
         return;
     }
-    // If the task definition comes back, another caller has deployed it.
+    // If the task definition returns later, another caller has deployed it.
     environment.left.retain(|service, _| !seen.moved_on.contains(service));
     let after = &transition.change.after;
     let environment = &after.environment;
@@ -113,7 +114,7 @@ pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
         return end(transition, &again);
     }
     let before = open(environment).cloned();
-    // People need a new notification if the drift has grown since the last one.
+    // A drift that has grown since its notification needs a new notification.
     let was_notified = |drift: &LiveDrift| drift.notified_at.is_some_and(|at| at >= drift.since);
     let is_more = |drift: &LiveDrift| {
         services.iter().any(|(service, deviation)| drift.services.get(service) != Some(deviation))
@@ -136,7 +137,7 @@ pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
     audit(transition, from, "Detected", None);
 }
 
-/// Ends the drift: every service runs the pin.
+/// Ends the drift.
 pub(super) fn end(transition: &mut Transition, why: &str) {
     let now = transition.now;
     let drift = transition.change.after.environment.live_drift.as_mut().filter(|drift| drift.is_open());

@@ -1,4 +1,5 @@
-//! Promotions: a push opens them, people decide them, a pin ends them.
+//! Promotions. A push or a signed request opens a promotion, approvers vote on it, and success sets
+//! a pin.
 
 mod decide;
 pub(super) mod deploy;
@@ -32,10 +33,10 @@ use crate::refusal::Refusal;
 pub use decide::{Decision, Form, may_decide};
 pub(super) use decide::{decide, withdraw, wrong_code};
 
-/// A push, as the tagger read it.
+/// A push that the tagger has read, or a signed request for a promotion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
-    /// A fresh id, which a new promotion gets.
+    /// A fresh id for a new promotion.
     pub id: OperationId,
     pub occurrence: Occurrence,
     pub repository: RepositoryName,
@@ -44,18 +45,18 @@ pub struct Opening {
     pub media_type: String,
     pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
-    /// The number of build tags that another digest already had.
+    /// The number of build tags that Stablepin tried but another digest already had.
     pub names_taken: u32,
-    /// The signer of the request. None: a push.
+    /// The signer who requested the promotion. None for a push.
     pub asked_by: Option<Actor>,
-    /// The principals that pushed the digest, as CloudTrail recorded.
+    /// The principals that pushed the digest, from CloudTrail.
     pub pushers: BTreeSet<String>,
     /// The requester's reason.
     pub reason: Option<String>,
 }
 
-/// Returns the build's name. The first choice has the commit's digits, the second has the digest's
-/// digits. Later choices add seconds until a name is free.
+/// Returns the build's tag. The first choice contains the commit's digits, the second the digest's
+/// digits. Later choices add a second to the time until a tag is free.
 pub(super) fn build_tag(
     environment: &EnvironmentName,
     pushed_at: Timestamp,
@@ -72,26 +73,26 @@ pub(super) fn build_tag(
     BuildTag::new(environment.clone(), pushed_at + later, commit8)
 }
 
-/// How long another push of the same image asks no approver again. A later push does, because a
-/// mail may have been lost.
+/// The time in which a second push of the same image requests no new approval. A later push does,
+/// because the first mail may be lost.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
-/// Returns the open promotion that another push of this digest joins. The caller reads it before
-/// the transition.
+/// Returns the open promotion that another push of this digest joins. The caller reads that
+/// promotion before the transition.
 pub fn joined(now: Timestamp, environment: &Environment, digest: &ImageDigest) -> Option<OperationId> {
     let latest = environment.latest.as_ref()?;
     let same = latest.open && latest.occurrence.digest == *digest;
     (same && now < latest.fresh_until).then_some(latest.promotion)
 }
 
-/// Opens a promotion for a push. The subject has no operation, or the one that the push
-/// [joins](joined).
+/// Opens a promotion for a push. The subject must contain no operation, or the promotion that the
+/// push [joins](joined).
 pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(), Refusal> {
     let now = transition.now;
     let policy = transition.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
     let after = &mut transition.change.after;
-    // The event's time identifies a push, also when the event is repeated. Only the place in the
-    // order is adjusted to our clock.
+    // The event's reported time identifies the push, so that a repeated event is recognized. Only
+    // the time for the order of pushes is adjusted to our clock.
     transition.change.opened = Some(opening.occurrence.clone());
     let occurrence = opening.occurrence.placed(now);
 
@@ -124,8 +125,8 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         build
     };
 
-    // A second tag of the same image arrived just after its approvers were asked. One question is
-    // enough. The promotion takes the later push's place in the order.
+    // A second tag of the same image joins the promotion, because one approval request is enough.
+    // The promotion gets the later position of the two pushes.
     if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
         asked.occurrence = asked.occurrence.clone().max(occurrence);
         asked.asked_by = asked.asked_by.take().or_else(|| opening.asked_by.clone());
@@ -192,18 +193,18 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
     Ok(())
 }
 
-/// The most unanswered approval requests of an environment within `AT_ONCE`. Approvers ignore more,
-/// and SNS disables an address that gets more than 10 mails in a second.
+/// The most undecided approval requests of an environment within `AT_ONCE`. Approvers ignore more
+/// mails, and SNS disables an address that gets more than 10 mails in a second.
 /// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
 const MOST_AT_ONCE: usize = 5;
 const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The most promotions that wait until their approvers are asked. A waiting promotion gets its turn
-/// if all newer ones end first.
+/// The most promotions that wait to request approval. An older one requests approval only after all
+/// newer ones have ended.
 const MOST_WAITING: usize = 20;
 
-/// Returns when to ask the approvers of a new promotion, if many came at once. At least half of its
-/// time is left then. None: ask at once.
+/// Returns when a new promotion requests approval, if many promotions opened in a short time. At
+/// least half of its time is left then. None: at once.
 fn ask_later_at(
     now: Timestamp,
     expires: SignedDuration,
@@ -222,9 +223,9 @@ fn ask_later_at(
     }
 }
 
-/// Records that ECR refuses the build tag, and returns whether the refusal is believed: the second
-/// one is. A promotion that waits for approval then fails, because a mail names the build tag. A
-/// pinned promotion completes without the tag.
+/// Records that ECR refuses the build tag. Returns whether the refusal counts as permanent, which
+/// begins with the second refusal. A promotion that waits for approval then fails, because the mail
+/// names the build tag. A pinned promotion completes without the tag.
 pub(super) fn build_tag_refused(transition: &mut Transition, reason: &str) -> bool {
     let at = transition.now;
     let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return false };
@@ -248,7 +249,7 @@ pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token:
     if let Some((promotion, occurrence)) = first.map(|promotion| (promotion.id, promotion.occurrence.clone()))
     {
         after.environment.asked.push(Question { at, promotion });
-        // Older promotions no longer wait for their turn.
+        // Older promotions give up their turn.
         after.environment.waiting.retain(|waiting| waiting.occurrence > occurrence);
     }
     if let Some(promotion) = promotion(transition) {
@@ -269,10 +270,11 @@ pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token:
     }
 }
 
-/// Believes SNS's refusal of a mail when an earlier attempt failed too. Returns whether it does.
+/// Records SNS's refusal of a mail if an earlier attempt failed too. Returns whether the refusal is
+/// handled.
 pub(super) fn mail_refused(transition: &mut Transition, approver: &ApproverName, reason: &str) -> bool {
     let at = transition.now;
-    // Several mails of one attempt may be refused.
+    // Several refusals in one attempt count as one failure.
     let this = u32::from(transition.failed);
     let again = transition.change.after.operation.as_ref().is_some_and(|operation| operation.failures > this);
     let pending = |one: &&mut Promotion| one.state == PromotionState::Pending;
@@ -288,7 +290,7 @@ pub(super) fn mail_refused(transition: &mut Transition, approver: &ApproverName,
     true
 }
 
-/// Forgets the refused mails of approvers who need none any more: they have voted, left the
+/// Removes the refused mails of approvers who need no mail any more: they have voted, left the
 /// environment, or pushed the build.
 fn forget_refused_mails(transition: &mut Transition) {
     let after = &transition.change.after;
@@ -304,8 +306,8 @@ fn forget_refused_mails(transition: &mut Transition) {
     }
 }
 
-/// Adds a pusher that CloudTrail recorded after the promotion was opened. The pusher's own approval
-/// does not count any more.
+/// Adds a pusher that CloudTrail recorded after the promotion was opened. An approval by this
+/// pusher does not count any more.
 pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     let open = |promotion: &&mut Promotion| !promotion.state.is_terminal();
     let Some(promotion) = promotion(transition).filter(open) else { return };
@@ -325,8 +327,9 @@ pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     transition.audit(entry);
 }
 
-/// Cancels a promotion whose image is part of an index that was pushed with it. A promotion with a
-/// vote or a signed request stays, because a pusher must not be able to undo those.
+/// Cancels a promotion if its image belongs to an index of the same release. A promotion with a
+/// vote or a signed request continues, because a pusher must not be able to cancel votes or
+/// requests.
 pub(super) fn contained(transition: &mut Transition, index: &ContainingIndex) {
     let Some(promotion) = transition.change.after.promotion() else { return };
     let unanswered = promotion.state == PromotionState::Pending
@@ -379,7 +382,7 @@ fn expire(transition: &mut Transition) {
                 let reason = hold.reason.clone();
                 PromotionReason::Expired(Blocker::Hold(reason))
             } else {
-                // An approved promotion only waits for another rollout, which has its own deadline.
+                // An approved promotion waits for another operation, which has its own deadline.
                 return;
             }
         }
@@ -409,11 +412,11 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// The time until a waiting promotion checks again whether it is the next.
+/// The time after which a waiting promotion checks again whether its turn has come.
 const CHECK_TURN_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// Begins an approved promotion that nothing blocks. It deploys to the services, or sets the pin at
-/// once if there is no deployment.
+/// Begins an approved promotion that nothing blocks. Reserves the slot for a deployment, or sets
+/// the pin at once if Stablepin does not deploy to the environment.
 fn begin(transition: &mut Transition) {
     let Some(policy) = transition.change.after.policy().cloned() else { return };
     let Some(promotion) = transition.change.after.promotion().cloned() else { return };
@@ -446,14 +449,14 @@ fn begin(transition: &mut Transition) {
     }
 }
 
-/// Returns the hold that blocks this promotion: no approval was given after the hold began.
+/// Returns the hold that blocks this promotion. None if an approver approved after the hold began.
 fn held<'a>(subject: &'a Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> Option<&'a Hold> {
     let hold = subject.environment.hold.as_ref()?;
     let released = approvals(subject, policy, promotion).any(|(_, vote)| vote.at > hold.since);
     (!released).then_some(hold)
 }
 
-/// Sets the pin for a promotion that is approved, and proven if it was deployed.
+/// Sets the pin for an approved promotion. A deployed promotion is also proven.
 pub(super) fn set_pin(
     transition: &mut Transition,
     policy: &EnvironmentPolicy,
@@ -474,7 +477,7 @@ pub(super) fn set_pin(
         revisions,
     });
     transition.free_slot(promotion.id);
-    // Old records may contain an occurrence that was never placed.
+    // Records of older versions may contain an uncorrected event time.
     let occurrence = promotion.occurrence.placed(transition.now);
     let environment = &mut transition.change.after.environment;
     environment.watermark =
@@ -504,14 +507,14 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
         PromotionState::Pending => {
             let waiting = subject.policy().is_some_and(|policy| approved(subject, policy, promotion));
             let soon = now + SignedDuration::from_mins(1);
-            // The approvers of this promotion are asked if all newer ones end first.
+            // The promotion requests approval when all newer ones have ended.
             let waits = subject.environment.waiting.iter().any(|waiting| waiting.promotion == promotion.id);
             let again = |at| if at > now { at } else { now + CHECK_TURN_EVERY };
             let asking = promotion.ask_at.filter(|_| waits).map(again);
             let mailing = promotion.mail_refused.as_ref().map(RefusedMail::again_at).filter(|at| *at > now);
             let expiry = asking.into_iter().chain(mailing).fold(promotion.expires_at, Timestamp::min);
             let reminder = reminder(subject, promotion).filter(|at| *at > now);
-            // An approved promotion may wait for a rollback beyond its expiry.
+            // An approved promotion may wait for a rollback, even after its expiry.
             Some(if let Some(reminder) = reminder.filter(|_| !waiting) {
                 reminder.min(expiry)
             } else if waiting && expiry > now {
@@ -522,7 +525,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
                 expiry
             })
         }
-        // The pin is set and only its tags are pending. They are tried with growing pauses.
+        // The pin is set and only its tags are pending. Failed attempts have growing pauses.
         PromotionState::InProgress if promotion.pin.is_some() => Some(now + LONGEST_PAUSE),
         PromotionState::InProgress => {
             let soon = now + SignedDuration::from_mins(1);
@@ -540,7 +543,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
     }
 }
 
-/// Returns the current pin if a later push was pinned.
+/// Returns the current pin if a later push was pinned before.
 fn superseded(environment: &Environment, promotion: &Promotion) -> Option<PinNumber> {
     let mark = environment.watermark.as_ref()?;
     let pin = environment.pin.as_ref()?;
@@ -584,7 +587,7 @@ pub(super) fn move_to(
         transition.change.after.environment.waiting.retain(|waiting| waiting.promotion != id);
     }
     transition.change.after.environment.asked.retain(|question| question.promotion != id);
-    // The new state has no failures yet.
+    // Failures of the earlier state do not count in the new state.
     if let Some(operation) = &mut transition.change.after.operation {
         operation.failures = 0;
     }

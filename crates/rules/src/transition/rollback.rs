@@ -1,4 +1,5 @@
-//! Rollbacks: a person requests them, services are moved, and proof ends them.
+//! Rollbacks. A person requests a rollback, Stablepin deploys to the services, and proof ends the
+//! rollback.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,18 +19,18 @@ use crate::records::{
 use crate::refusal::Refusal;
 use crate::target::{intended, live, ready};
 
-/// The longest time that one observation takes. If an observation ends this long after a call, it
-/// also began after that call.
+/// The longest time that one observation takes. An observation that ends this long after a call
+/// began after the call.
 const LONGEST_OBSERVATION: SignedDuration = SignedDuration::from_secs(20);
 
-/// A rollback request, resolved and checked. Nothing was touched yet.
+/// A rollback request with a resolved and checked target. No service has changed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackRequest {
     pub id: OperationId,
     pub to: String,
     pub target: Target,
-    /// The current pin when the target was resolved. If the pin changes, `to` may mean something
-    /// else.
+    /// The current pin when the target was resolved. If the pin has changed since, `to` may mean
+    /// another pin.
     pub resolved_at: PinNumber,
     pub reason: Option<String>,
     pub actor: Actor,
@@ -38,8 +39,8 @@ pub struct RollbackRequest {
 }
 
 impl RollbackRequest {
-    /// Returns whether every service's task definition and running tasks have the target. An
-    /// environment without services runs its pin.
+    /// Returns whether every service already has the target, in its task definition and its running
+    /// tasks. An environment without services runs its pin.
     fn already_live(&self, pinned: &ImageDigest) -> bool {
         let target = &self.target.digest;
         if self.services.is_empty() {
@@ -61,7 +62,7 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
     if pin.number != request.resolved_at {
         return Err(Refusal::PinMoved { from: request.resolved_at, to: pin.number });
     }
-    // A promotion in the slot is about to change what is live. The caller wants it stopped.
+    // A promotion in the slot is about to change what is live, and the rollback must stop it.
     if environment.slot.is_none() && request.already_live(&pin.digest) {
         return Err(Refusal::AlreadyLive { pin: request.target.pin, digest: request.target.digest.clone() });
     }
@@ -72,7 +73,7 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
         }
         _ => None,
     };
-    // A promotion gives way, but the calls that it has begun may still arrive.
+    // The rollback replaces the promotion, but calls that the promotion began may still arrive.
     let slot = environment.slot.take();
     let moving_until = slot.as_ref().and_then(|slot| slot.moving_until).filter(|until| *until > now);
     let preempted = slot.map(|slot| slot.digest);
@@ -120,7 +121,7 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
     Ok(())
 }
 
-/// Returns whether the rollback moves services. Only then do observations of services count.
+/// Returns whether the rollback deploys now. Other rollbacks ignore observations of services.
 pub(super) fn moves(subject: &Subject) -> bool {
     subject.rollback().is_some_and(|rollback| !rollback.state.is_terminal() && rollback.pin.is_none())
 }
@@ -161,9 +162,9 @@ pub(super) fn settle(transition: &mut Transition) {
     if rollback.state.is_terminal() || rollback.pin.is_some() {
         return;
     }
-    // A service that cannot roll back does not keep the other services from it.
+    // If one service cannot roll back, the other services still do.
     if !rollback.rollout.is_over() || may_be_overtaken(now, rollback) {
-        // What is known of a service is shown while the others are on their way.
+        // Shows an early failure of one service while other services are still in progress.
         rollback.reason = match rollback.rollout.verdict() {
             RolloutVerdict::Failed(failure) => Some(RollbackReason::Failed(failure)),
             RolloutVerdict::Going | RolloutVerdict::Arrived => None,
@@ -185,8 +186,8 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// Ends a rollback that touched nothing, and restores the earlier hold. The hold stays if a
-/// pre-empted promotion may have touched something.
+/// Ends a rollback that changed nothing, and restores the earlier hold. The rollback's own hold
+/// continues if a pre-empted promotion may have changed a service.
 fn end_untouched(transition: &mut Transition, failure: RolloutFailure) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
@@ -202,8 +203,8 @@ fn end_untouched(transition: &mut Transition, failure: RolloutFailure) {
     }
 }
 
-/// Returns what the pre-empted promotion left on the services. None: there was no such promotion,
-/// or it certainly moved no service.
+/// Returns what the pre-empted promotion left on the services. None if no promotion was pre-empted,
+/// or if the promotion certainly moved no service.
 fn left_behind(rollback: &Rollback, is_whole: bool) -> Option<LeftBehind> {
     let digest = rollback.preempted.as_ref()?;
     let services = &rollback.rollout.services;
@@ -221,15 +222,15 @@ fn names_all(services: &[ServiceName], rollback: &Rollback) -> bool {
     services.iter().all(named)
 }
 
-/// Returns whether the pre-empted promotion may still move a service, or may have moved one since
-/// the last observation. The slot stays taken meanwhile.
+/// Returns whether the pre-empted promotion may still move a service, or may have moved one after
+/// the last observation. The rollback keeps the slot until both are impossible.
 fn may_be_overtaken(now: Timestamp, rollback: &Rollback) -> bool {
     rollback
         .preempted_until
         .is_some_and(|until| now < until || rollback.rollout.seen_since().is_some_and(|seen| seen < until))
 }
 
-/// Excludes the digests that the rollback leaves from `previous`.
+/// Excludes from `previous` the digests that the rollback replaces.
 fn exclude_left_digests(transition: &mut Transition) {
     let Some(rollback) = rollback(transition) else { return };
     let (services, target) = (rollback.rollout.services.clone(), rollback.target.digest.clone());
@@ -240,11 +241,11 @@ fn exclude_left_digests(transition: &mut Transition) {
     environment.allow_as_previous(&target);
 }
 
-/// Completes a rollback whose services are all proven.
+/// Completes a rollback after every service is proven.
 fn complete(transition: &mut Transition) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
-    // A rollback of some services does not change what the whole environment runs.
+    // A rollback of some services does not change the pin of the environment.
     let whole = names_all(&services, rollback);
     let proven = rollback.rollout.services.len();
     let new_pin = NewPin {
@@ -275,7 +276,8 @@ fn complete(transition: &mut Transition) {
     }
     transition.pin(new_pin);
     let environment = &mut transition.change.after.environment;
-    // The services are done, so the slot is free. The stable tag follows by itself.
+    // The services need no more work, so another operation may have the slot. Only the stable tag
+    // is pending.
     environment.slot = None;
     let number = environment.pin.as_ref().map(|pin| pin.number);
     if let Some(rollback) = self::rollback(transition) {
@@ -307,7 +309,7 @@ pub(super) fn next_look(now: Timestamp, rollback: &Rollback) -> Option<Timestamp
     if rollback.pin.is_some() {
         return Some(now + LONGEST_PAUSE);
     }
-    // A rollback never pauses for long, because production waits.
+    // A rollback never pauses for long, because production is waiting.
     let soon = now + SignedDuration::from_mins(1);
     let times = rollback.rollout.next_time_out(now).into_iter().chain(rollback.preempted_until);
     Some(times.filter(|at| *at > now).fold(soon, Timestamp::min))

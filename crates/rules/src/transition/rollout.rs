@@ -1,5 +1,5 @@
 //! The transitions of a rollout: observations of each service, the verdict, and the timeout.
-//! Promotions, their reverts and rollbacks share them.
+//! Promotions, reverts and rollbacks use them.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,36 +10,37 @@ use crate::image::ImageDigest;
 use crate::one_line::bounded;
 use crate::records::{Current, Direction, Pause, Progress, Rollout, RolloutFailure, ServiceRollout};
 
-/// The time from an accepted deployment to the first look, because containers need time to start.
+/// The time from an accepted deployment to its first observation, because containers need time to
+/// start.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
-/// The time between later looks.
+/// The time between later observations.
 const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(5);
-/// How long ECS may take to roll back by itself before we do it.
+/// The time in which ECS may roll back by itself before Stablepin rolls back.
 const RETURNS_WITHIN: SignedDuration = SignedDuration::from_mins(15);
-/// How long an observed pause counts without a newer observation.
+/// The time for which an observed pause counts without a newer observation.
 const PAUSE_COUNTS: SignedDuration = SignedDuration::from_mins(15);
-/// How often a bake may begin anew with a new deadline. A task that ECS replaces is no failure, nor
-/// is a service that scales. But a service that does not stay proven for one bake in six tries is
-/// unhealthy, and the next promotion waits for the slot.
+/// The number of times that a bake may restart with a new deadline, because ECS may replace a task
+/// or scale a service. A service that is not proven for a whole bake in six tries counts as
+/// unhealthy. The next promotion waits for the slot meanwhile.
 const REBAKES: u32 = 5;
 
-/// The verdict on a rollout.
+/// The state of a whole rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RolloutVerdict {
     Going,
-    /// Every service has arrived, and at least one is proven.
+    /// Every service has reached the goal, and at least one service is proven.
     Arrived,
-    /// The rollout cannot succeed by itself.
+    /// The rollout cannot succeed any more.
     Failed(RolloutFailure),
 }
 
-/// How often AWS must refuse to move a service before the refusal counts. A new permission may need
-/// a moment, and some AWS errors only look like a refusal. A rollback counts the first one, because
-/// its caller waits for the answer.
+/// The number of refusals after which AWS's refusal to move a service counts as a failure. The
+/// first refusal may come from a new permission or from a temporary AWS error. In a rollback, one
+/// refusal is enough, because the caller is waiting.
 const REFUSALS: u32 = 2;
 
-/// Records an observation of one service. The caller makes sure that the operation may move
-/// services. Returns a problem that is tried again.
+/// Records an observation of one service. The caller must check that the operation may move
+/// services. Returns a problem if the reconciler must try again.
 pub(super) fn seen(
     transition: &mut Transition,
     direction: Direction,
@@ -70,7 +71,8 @@ pub(super) fn seen(
             if matches!(service_rollout.progress, Progress::Proven { .. } | Progress::Unproven { .. }) {
                 service_rollout.progress = Progress::Deployed;
                 rollout.restart_bake(now + timeout);
-                // The bake restarts even if it gets no new deadline.
+                // The bake restarts in any case. `restart_bake` limits only the number of new
+                // deadlines.
                 rollout.bake = None;
             }
         }
@@ -135,7 +137,7 @@ pub(super) fn seen(
     None
 }
 
-/// Returns whether this is an answer to the call that moves a service.
+/// Returns whether this observation is the result of the call that moves a service.
 fn is_call_answer(seen: &Observation) -> bool {
     match seen {
         Observation::Deployed(_)
@@ -153,7 +155,7 @@ fn is_call_answer(seen: &Observation) -> bool {
     }
 }
 
-/// Records the ARN of our service deployment, which ECS may not report when it accepts the
+/// Records the ARN of our service deployment. ECS may not report the ARN yet when it accepts the
 /// deployment.
 pub(super) fn record_deployment_arn(
     transition: &mut Transition,
@@ -171,7 +173,7 @@ pub(super) fn record_deployment_arn(
     }
 }
 
-/// Returns whether a service can end this way before our deployment is accepted.
+/// Returns whether this observation can end a service's rollout before ECS accepts our deployment.
 fn is_end(seen: &Observation) -> bool {
     matches!(seen, Observation::Returned { .. } | Observation::Failed { .. })
 }
@@ -184,14 +186,14 @@ pub(super) fn probed(transition: &mut Transition, failed: Option<&String>) {
     }
 }
 
-/// Returns the rollout that moves services now, if it has this direction.
+/// Returns the rollout that now moves services. None if it has another direction.
 fn current(transition: &mut Transition, direction: Direction) -> Option<&mut Rollout> {
     let operation = transition.change.after.operation.as_mut()?;
     operation.rollout().filter(|(now, _)| *now == direction)?;
     operation.rollout_to_mut(direction)
 }
 
-/// Returns whether our deployment was accepted and may still change.
+/// Returns whether ECS has accepted our deployment, and its state may still change.
 fn moves(service: &ServiceRollout) -> bool {
     match service.progress {
         Progress::Deployed
@@ -216,7 +218,7 @@ impl ServiceRollout {
 }
 
 impl Rollout {
-    /// Restarts a bake that has begun: every service must be proven again, with a new deadline.
+    /// Restarts a bake that has begun, with a new deadline. Every service must be proven again.
     fn restart_bake(&mut self, deadline: Timestamp) {
         if self.bake.is_some() && self.rebaked < REBAKES {
             self.bake = None;
@@ -225,8 +227,8 @@ impl Rollout {
         }
     }
 
-    /// Returns the deadline of one service. A service's wait at a lifecycle hook extends only its
-    /// own deadline.
+    /// Returns the deadline of one service. A service's wait at a lifecycle hook extends only the
+    /// deadline of that service.
     fn deadline_of(&self, service: &ServiceRollout) -> Timestamp {
         let later = |at: Timestamp, by: SignedDuration| at.saturating_add(by).unwrap_or(at);
         let deadline = later(self.deadline, service.paused_for);
@@ -238,8 +240,8 @@ impl Rollout {
         }
     }
 
-    /// Fails the services that take too long. A proven service must stay proven until `until`, and
-    /// must be observed after it.
+    /// Fails the services that exceed their deadline. A proven service must stay proven until
+    /// `until`, and Stablepin must observe it once after `until`.
     pub(super) fn time_out(
         &mut self,
         now: Timestamp,
@@ -247,13 +249,13 @@ impl Rollout {
         until: Option<Timestamp>,
         problem: Option<&str>,
     ) {
-        // The observation after `until` may take as long as the rollout itself.
+        // The observation after `until` may take as long as the rollout.
         let unseen = until.filter(|until| *until + verify.timeout <= now);
         let late: Vec<bool> = self.services.iter().map(|service| self.deadline_of(service) <= now).collect();
         for (service, late) in self.services.iter_mut().zip(late) {
             let reason = match &service.progress {
                 Progress::Waiting if late => {
-                    // The call may have arrived even though its answer was lost.
+                    // The call may have reached ECS even if its response was lost.
                     service.if_moved = true;
                     let problem = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
                     format!("not known to be applied in time{problem}")
@@ -289,7 +291,7 @@ impl Rollout {
         }
     }
 
-    /// Returns the next time at which a service times out.
+    /// Returns the next time at which a service exceeds its deadline.
     pub(super) fn next_time_out(&self, now: Timestamp) -> Option<Timestamp> {
         let times = self.services.iter().filter_map(|service| match &service.progress {
             Progress::Waiting | Progress::Deployed => Some(self.deadline_of(service)),
@@ -311,8 +313,8 @@ impl Rollout {
                 .filter_map(|service_rollout| Some((&service_rollout.service, wanted(service_rollout)?)));
             each.map(|(service, reason)| format!("{service}: {reason}")).collect()
         };
-        // We never move a service while ECS rolls back by itself. We wait for its end or for the
-        // timeout.
+        // Stablepin never moves a service while ECS rolls back by itself. It waits until ECS has
+        // finished, or until the timeout.
         if self.services.iter().any(|service| matches!(service.progress, Progress::Returning { .. })) {
             return RolloutVerdict::Going;
         }
@@ -322,7 +324,7 @@ impl Rollout {
         });
         let broken = said(&|service| match &service.progress {
             Progress::Failed { reason } => Some(reason),
-            // ECS rolled back where it wanted to, but the result is not proven.
+            // ECS rolled back by itself, and the result is not proven.
             Progress::Returned { reason, .. } => (!service.if_moved).then_some(reason),
             Progress::Waiting
             | Progress::Deployed
@@ -358,7 +360,7 @@ impl Rollout {
         }
     }
 
-    /// Returns whether no service is in progress any more.
+    /// Returns whether every service has a final result.
     pub(super) fn is_over(&self) -> bool {
         self.services.iter().all(|service| match service.progress {
             Progress::Waiting | Progress::Deployed | Progress::Returning { .. } => false,
@@ -370,7 +372,8 @@ impl Rollout {
         })
     }
 
-    /// Returns the oldest of the last observations that found each service where it should be.
+    /// Returns the oldest time among the services' last observations in the goal state. None if no
+    /// service has reached the goal.
     pub(super) fn seen_since(&self) -> Option<Timestamp> {
         let at = |service: &ServiceRollout| match service.progress {
             Progress::Proven { at, .. } | Progress::Unproven { at } => Some(at),
@@ -384,7 +387,7 @@ impl Rollout {
         self.services.iter().filter_map(at).min()
     }
 
-    /// Returns the task definition that each service was proven with.
+    /// Returns the task definition with which each service was proven.
     pub(super) fn revisions(&self) -> std::collections::BTreeMap<ServiceName, String> {
         let proven =
             self.services.iter().filter(|service| matches!(service.progress, Progress::Proven { .. }));
@@ -399,7 +402,7 @@ impl Rollout {
     }
 }
 
-/// Records that the environment provably runs this digest.
+/// Records that the environment is proven to run this digest.
 pub(super) fn arrived(transition: &mut Transition, digest: ImageDigest) {
     let Some(by) = transition.change.after.operation.as_ref().map(|operation| operation.id()) else { return };
     let current = &mut transition.change.after.environment.current;

@@ -1,4 +1,4 @@
-//! Tests with generated files.
+//! Tests with random files.
 
 use proptest::prelude::*;
 
@@ -7,13 +7,14 @@ use crate::application::{Application, difference};
 
 proptest! {
     #[test]
-    fn parser_accepts_any_text(text in "\\PC{0,200}|[a-z\\[\\]{}=\"'.,#\n\t 0-9]{0,200}") {
+    fn file_parser_never_panics(text in "\\PC{0,200}|[a-z\\[\\]{}=\"'.,#\n\t 0-9]{0,200}") {
         let _ = Application::parse(&text, None);
         let _ = difference(Some(EXAMPLE), &text);
         let _ = difference(Some(&text), EXAMPLE);
     }
 
-    /// A file with a few changes is refused at a valid position, or it is consistent.
+    /// Makes a few random changes to a valid file. The result is refused at a valid position, or is
+    /// consistent.
     #[test]
     fn changed_file_is_refused_or_consistent(
         base in proptest::sample::select(vec![EXAMPLE, EVERYTHING, SMALLEST]),

@@ -4,7 +4,7 @@ use super::fixtures::{SMALLEST, changed, extended, new_errors};
 use crate::application::Application;
 
 #[test]
-fn one_person_has_one_vote() {
+fn duplicate_approvers_are_refused() {
     insta::assert_snapshot!(
         changed("[[environment]]", "[[approver]]\nname = \"lead\"\nmail = \"Lead@Example.com\"\n[[environment]]"),
         @r#"
@@ -34,7 +34,7 @@ fn one_person_has_one_vote() {
     insta::assert_snapshot!(extended("approval = { approvers = [] }"), @"line 12, column 12: environment[0].approval.required: 1 must approve, and there is no approver: describe them, each begun by [[approver]], or write required = 0 to promote every build without approval");
 }
 
-/// Returns a file with two approvers that have these principals.
+/// Returns a file with two approvers. `lead` and `second` are their principals.
 fn principals(lead: &[&str], second: &[&str]) -> String {
     let list = |arns: &[&str]| format!("{arns:?}");
     SMALLEST.replace(
@@ -97,7 +97,8 @@ fn one_signer_cannot_be_two_approvers() {
         (user("anna"), format!("{other_account}:user/anna")),
         (role("", SSO), format!("arn:aws:sts::444455556666:assumed-role/{SSO}/anna")),
         (session("anna"), reserved("111122223333", "Admin_fedcba9876543210", "bob")),
-        // Signers of two roles are compared when they sign.
+        // The file may have roles of two permission sets. Their sessions are compared at each
+        // request.
         (role(path, SSO), role(path, "AWSReservedSSO_Admin_fedcba9876543210")),
         (role(path, SSO), reserved("111122223333", "Admin_fedcba9876543210", "anna")),
     ];
@@ -106,9 +107,10 @@ fn one_signer_cannot_be_two_approvers() {
     }
 }
 
-/// The root user, a federated user or a group is not one person.
+/// Checks that principals are single persons or roles, and not the root user, a federated user or a
+/// group.
 #[test]
-fn account_root_is_no_principal() {
+fn root_users_and_groups_are_refused_as_principals() {
     for arn in [
         "arn:aws:iam::111122223333:root",
         "111122223333",
@@ -124,7 +126,7 @@ fn account_root_is_no_principal() {
 }
 
 #[test]
-fn four_eyes_rule_needs_known_approvers() {
+fn four_eyes_needs_principals_and_a_required_approval() {
     insta::assert_snapshot!(extended("approval = { four_eyes = \"on\" }"), @r#"line 12, column 26: environment[0].approval.four_eyes: wants to know who asked, and nobody knows which requests are those of lead: write their principals, or four_eyes = "off""#);
     insta::assert_snapshot!(
         changed(

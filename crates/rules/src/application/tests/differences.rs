@@ -8,7 +8,7 @@ fn difference_lines(differences: &[Difference]) -> String {
 }
 
 #[test]
-fn differences_name_their_tables() {
+fn difference_key_contains_table_name() {
     let after = EXAMPLE
         .replace("expires = \"72h\"", "expires = \"24h\"")
         .replace("days = 90\n", "")

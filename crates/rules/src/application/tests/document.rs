@@ -1,4 +1,4 @@
-//! Tests of the text itself: its syntax, keys and types, its size, and the positions of errors.
+//! Tests of the file's text: syntax, keys, types, size, and positions of errors.
 
 use super::fixtures::{SMALLEST, changed, errors, extended};
 use crate::application::difference;
@@ -88,10 +88,10 @@ fn oversized_files_are_refused() {
     insta::assert_snapshot!(extended(&many).lines().last().unwrap(), @"line 113, column 1: 50 more errors are not listed");
 }
 
-/// Tables nested as deep as TOML allows fit a small stack, when they are compared and when they are
-/// dropped.
+/// Checks that tables with the deepest nesting in TOML need only a small stack, when they are
+/// compared and when they are dropped.
 #[test]
-fn deep_nesting_fits_the_stack() {
+fn deeply_nested_tables_fit_a_small_stack() {
     let path = ["a"; 78].join(".");
     let deep = format!("[{path}]\n{path} = {}1{}", format!("{{ {path} = ").repeat(70), "}".repeat(70));
     let parse = move || (errors(&deep), difference(None, &deep).len());
@@ -102,7 +102,7 @@ fn deep_nesting_fits_the_stack() {
 }
 
 #[test]
-fn error_positions_match_an_editor() {
+fn error_positions_match_editor_positions() {
     insta::assert_snapshot!(errors(&SMALLEST.replace('\n', "\r\n").replace("\"lead\"", "\"Lead\"")), @r#"line 7, column 8: approver[0].name: "Lead" is not a valid approver name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
     insta::assert_snapshot!(errors(&format!("\u{feff}{}", &SMALLEST[1..]).replace("name = \"web\"", "name = \"Web\"")), @r#"line 1, column 8: name: "Web" is not a valid application name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
     insta::assert_snapshot!(extended("\tdeploy\t=\t\"no\""), @r#"line 12, column 11: environment[0].deploy: "no" is not known here: write "on_approval" or "never""#);

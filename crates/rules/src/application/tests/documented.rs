@@ -1,4 +1,5 @@
-//! The page docs/application.md names the keys that the parser knows, and those that it refuses.
+//! Tests that docs/application.md lists the keys that the parser knows and marks the keys that it
+//! refuses.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +7,14 @@ use super::fixtures::{EVERYTHING, SMALLEST, errors};
 
 const PAGE: &str = include_str!("../../../../../docs/application.md");
 
-/// A key, and the title of its section on the page.
+/// A key, with the title of its section on the page.
 type Key = (String, String);
 
 fn key(section: &str, name: &str) -> Key {
     (section.to_owned(), name.to_owned())
 }
 
-/// Returns the keys of the page's tables whose last cell begins like this.
+/// Returns the keys in the page's tables for which the last cell begins with `carried_out`.
 fn documented(carried_out: &str) -> BTreeSet<Key> {
     let keys = PAGE.split_once("\n## Keys\n").unwrap().1.split_once("\n### Units\n").unwrap().0;
     let mut section = "";
@@ -33,7 +34,7 @@ fn documented(carried_out: &str) -> BTreeSet<Key> {
     found
 }
 
-/// Returns the keys that the parser knows beside the unknown key `zz` of this file.
+/// Returns the known keys that the parser lists in its error about the unknown key `zz`.
 fn known(section: &str, file: &str) -> BTreeSet<Key> {
     let errors = errors(file);
     let known = errors.split_once("zz: is not known here (known: ").map(|(_, rest)| rest);
@@ -43,7 +44,7 @@ fn known(section: &str, file: &str) -> BTreeSet<Key> {
 }
 
 #[test]
-fn page_names_every_key_that_the_parser_knows() {
+fn documentation_lists_every_known_key() {
     let mail = "mail = \"lead@example.com\"\n";
     let mut parsed = known("The application", &format!("zz = 1\n{SMALLEST}"));
     parsed.extend(known("approver", &SMALLEST.replace(mail, &format!("{mail}zz = 1\n"))));
@@ -56,7 +57,7 @@ fn page_names_every_key_that_the_parser_knows() {
 }
 
 #[test]
-fn page_says_which_keys_are_refused() {
+fn documentation_marks_every_refused_key() {
     let errors = errors(EVERYTHING);
     let refused = errors.lines().filter(|line| line.contains("is not available in this version"));
     let refused = refused.map(|line| {

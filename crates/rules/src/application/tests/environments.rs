@@ -1,4 +1,4 @@
-//! Tests that the environments do not conflict.
+//! Tests that the environments of a file do not conflict.
 
 use super::fixtures::{changed, extended};
 

@@ -1,9 +1,9 @@
-//! Application files, and the errors that they give.
+//! Application files for the tests, and the errors of the parser for them.
 
 use crate::application::{Allowed, Application, ConfigError};
 use crate::pattern::Pattern;
 
-/// The example of the documentation. This version supports all of it.
+/// The example of the documentation. This version supports all of its settings.
 pub(super) const EXAMPLE: &str = include_str!("../example.toml");
 
 /// A file with every possible setting.
@@ -63,13 +63,13 @@ pub(super) fn errors(text: &str) -> String {
     errors.iter().map(ConfigError::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the errors of the smallest file with one line replaced.
+/// Returns the errors of the smallest file after replacing one line.
 pub(super) fn changed(line: &str, by: &str) -> String {
     assert!(SMALLEST.contains(line), "{line}");
     errors(&SMALLEST.replace(line, by))
 }
 
-/// Returns the errors of the smallest file with text added to its environment's table.
+/// Returns the errors of the smallest file after adding text to the environment's table.
 pub(super) fn extended(by: &str) -> String {
     errors(&format!("{SMALLEST}{by}\n"))
 }
@@ -85,7 +85,7 @@ pub(super) fn everything_allowed() -> Allowed {
     }
 }
 
-/// Returns the errors of a new file.
+/// Returns the errors of a file that counts as new.
 pub(super) fn new_errors(text: &str) -> String {
     let Err(errors) = Application::parse(text, Some(&everything_allowed())) else {
         return "no error".to_owned();

@@ -1,11 +1,11 @@
-//! Tests of the limits that only a new file has.
+//! Tests of the limits that apply only to new files.
 
 use super::fixtures::{SMALLEST, errors, new_errors};
 use crate::application::Application;
 
 #[test]
-fn new_file_has_limited_service_names() {
-    // 50 services with 160 characters each reach the limit.
+fn new_file_with_too_long_service_names_is_refused() {
+    // 50 services with names of 160 characters reach the limit.
     let with = |last: usize| {
         let name = |n: usize| {
             let letters = if n == 49 { last } else { 58 };
@@ -21,7 +21,7 @@ fn new_file_has_limited_service_names() {
 }
 
 #[test]
-fn new_file_has_limited_lists() {
+fn new_file_with_too_long_lists_is_refused() {
     let list =
         |count: usize, item: fn(usize) -> String| format!("{:?}", (0..count).map(item).collect::<Vec<_>>());
     let principal = |n| format!("arn:aws:iam::111122223333:role/r{n}");

@@ -1,4 +1,4 @@
-//! Tests of the resources that an application claims and that its stack may touch.
+//! Tests of the resources that an application claims, and of the resources that its stack may use.
 
 use super::fixtures::{EXAMPLE, SMALLEST};
 use crate::application::{Allowed, Application, ConfigError, Resources, ServiceName};

@@ -1,4 +1,4 @@
-//! Tests that a file has the settings and defaults that it should have.
+//! Tests of the settings of a file and their defaults.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +64,7 @@ fn missing_settings_have_defaults() {
 }
 
 #[test]
-fn container_is_one_name_or_a_list() {
+fn container_setting_accepts_one_name_or_a_list() {
     let read = |written: &str| {
         let text = format!("{SMALLEST}\ncontainer = {written}\n");
         let application = Application::parse(&text, None).map_err(|errors| errors[0].to_string())?;
@@ -96,7 +96,7 @@ fn builds_may_exclude_tags() {
     let tags = ["main", "main-1a2b3c4", "main-amd64", "main-arm64"];
     let builds = tags.map(|tag| application.builds.matches(&ImageTag::parse(tag).unwrap()));
     assert_eq!(builds, [true, true, false, false]);
-    // The stable tag would be a build, but the second pattern excludes it.
+    // The first pattern would match the stable tag, but the second pattern excludes it.
     assert_eq!(changed("[\"main-*\"]", "[\"*\", \"!*-stable*\"]"), "no error");
 
     insta::assert_snapshot!(changed("[\"main-*\"]", "[\"!main-amd64\", \"!*-arm64\"]"), @r#"line 4, column 10: builds: only leaves tags out: say which pushed tags are builds as well, such as builds = ["main-*", "!main-amd64"]"#);
@@ -110,12 +110,12 @@ fn builds_may_exclude_tags() {
     line 4, column 25: builds[2]: names no build, because "!main*" leaves out every tag that it names: delete one of the two
     "#);
     insta::assert_snapshot!(changed("[\"main-*\"]", "[\"*\", \"!main-amd64\"]"), @r#"line 10, column 1: environment[0].stable_tag: "production-stable" (the default) would be taken for a build, because builds has "*": write another tag, or narrower builds"#);
-    // `protect` has no exclusions.
+    // `protect` does not support exclusions.
     insta::assert_snapshot!(extended("[retention]\nprotect = [\"!main\"]"), @r#"line 13, column 12: retention.protect[0]: "!main" is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one"#);
 }
 
 #[test]
-fn waive_names_accounts_and_sources() {
+fn waive_accepts_accounts_and_services() {
     let waive = |list: &str| Application::parse(&format!("{SMALLEST}\n[retention]\nwaive = {list}"), None);
     let retention = waive(r#"["111122223333", "*", "batch", "pipes", "batch"]"#).unwrap().retention;
     assert_eq!(retention.waived_sources(), BTreeSet::from([Source::Pipes, Source::Batch]));

@@ -67,7 +67,7 @@ fn invalid_names_and_addresses_are_refused() {
 }
 
 #[test]
-fn numbers_durations_and_sizes_have_ranges() {
+fn values_outside_their_range_are_refused() {
     insta::assert_snapshot!(
         extended("approval.required = -1\n[retention]\ndays = 0\nbackup_days = 99999\nkeep = 4"),
         @"

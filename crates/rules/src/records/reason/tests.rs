@@ -43,7 +43,7 @@ fn reported() -> RolloutFailure {
     failures().swap_remove(0)
 }
 
-/// Returns the reasons' texts, after each was stored and read again.
+/// Returns the reasons' texts. Each reason is first stored as JSON and read again.
 fn words<T: Serialize + DeserializeOwned + PartialEq + Display + fmt::Debug>(reasons: Vec<T>) -> String {
     let text = |reason: T| {
         let stored = serde_json::to_string(&reason).unwrap();
@@ -54,7 +54,7 @@ fn words<T: Serialize + DeserializeOwned + PartialEq + Display + fmt::Debug>(rea
 }
 
 #[test]
-fn promotion_reasons_have_words() {
+fn promotion_reasons_print_as_expected() {
     let said = || Some("breaks the login".to_owned());
     let hold = HoldReason::Rollback(pin());
     let expired = |waited_for| PromotionReason::Expired(waited_for);
@@ -95,7 +95,7 @@ fn promotion_reasons_have_words() {
 }
 
 #[test]
-fn failed_promotions_say_what_became_of_the_services() {
+fn failed_promotion_reason_describes_its_services() {
     let aftermaths = [
         Aftermath::Untouched,
         Aftermath::Unchanged,
@@ -128,7 +128,7 @@ fn failed_promotions_say_what_became_of_the_services() {
 }
 
 #[test]
-fn rollback_and_hold_reasons_have_words() {
+fn rollback_and_hold_reasons_print_as_expected() {
     assert_snapshot!(words(failures()), @"
     prod/web: tasks failed to start
     prod/web: ecs-svc/2 took the place of ours. What runs there now is not ours: it was not touched

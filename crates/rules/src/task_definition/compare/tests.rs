@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Every member of a described task definition, and how it is compared. `tests/src/ecs_model.rs`
+/// Every member of a described task definition, with its comparison rule. `tests/src/ecs_model.rs`
 /// checks the list against AWS's own model.
 const MEMBERS: &str = include_str!("members.txt");
 
@@ -53,7 +53,7 @@ fn differences(before: &Value, after: &Value) -> Vec<String> {
     forward
 }
 
-/// Returns a task definition with this value at a path.
+/// Returns a task definition with this value at this path.
 fn with(path: &str, value: Value) -> Value {
     let value = path.rsplit('.').fold(value, |value, member| match member {
         "containerDefinitions" => json!({ member: [{ "name": "web" }, value] }),
@@ -71,7 +71,7 @@ fn with(path: &str, value: Value) -> Value {
 }
 
 #[test]
-fn written_default_equals_absent_member() {
+fn explicit_default_equals_absent_member() {
     for (path, rule) in RULES {
         let json = |plain| match plain {
             Plain::Bool(truth) => (json!(truth), json!(!truth)),
@@ -85,7 +85,7 @@ fn written_default_equals_absent_member() {
             Rule::OnFargate(plain) => (json(plain).0, json(plain).1, true),
         };
         if matches!(path, "containerDefinitions" | "requiresCompatibilities") {
-            continue; // These two are in every definition.
+            continue; // Every definition has these two members.
         }
         let absent = with(path, Value::Null);
         assert_eq!(differences(&absent, &with(path, default.clone())), [""; 0], "{path}");
@@ -100,7 +100,7 @@ fn written_default_equals_absent_member() {
 }
 
 #[test]
-fn order_counts_only_where_it_matters() {
+fn order_counts_only_in_ordered_lists() {
     let check = |path: &str, one: Value, other: Value, same: bool| {
         let mut turned = vec![other.clone(), one.clone()];
         let forward = differences(&with(path, json!([one, other])), &with(path, json!(turned)));
@@ -125,9 +125,9 @@ fn order_counts_only_where_it_matters() {
     }
 }
 
-/// The last value of a repeated variable counts, so a repeated entry differs from a single one.
+/// Checks that a repeated variable differs from a single one, because ECS uses its last value.
 #[test]
-fn repeated_entries_count() {
+fn repeated_entry_differs_from_a_single_one() {
     let environment = |all: &[(&str, &str)]| {
         let all: Vec<_> = all.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         with("containerDefinitions.environment", json!(all))
@@ -143,7 +143,7 @@ fn repeated_entries_count() {
 }
 
 #[test]
-fn host_port_default_follows_network_mode() {
+fn network_mode_decides_default_host_port() {
     let mapped = |mode: &str, host: Value| {
         let port = json!({ "containerPort": 8080, "hostPort": host });
         let mut definition = with("containerDefinitions.portMappings", json!([port]));
@@ -170,10 +170,10 @@ fn host_port_default_follows_network_mode() {
     assert_eq!(differences(&both, &turned), [""; 0]);
 }
 
-/// ECS may answer containers in another order than they were registered:
+/// ECS may return containers in another order than the request had:
 /// <https://github.com/hashicorp/terraform-provider-aws/issues/3035>
 #[test]
-fn containers_are_matched_by_name() {
+fn comparison_matches_containers_by_name() {
     let container = |name: &str, memory: u32| json!({ "name": name, "memory": memory, "image": "one" });
     let before = json!({ "containerDefinitions": [container("web", 64), container("side", 128)] });
     let mut after = json!({ "containerDefinitions": [container("side", 128), container("web", 64)] });
@@ -183,7 +183,7 @@ fn containers_are_matched_by_name() {
     assert_eq!(differences(&before, &after), ["containerDefinitions[side].image"]);
 }
 
-/// A member that is newer than this program is compared literally: in order, and without a default.
+/// Checks a member that is newer than this program. It is compared in order and has no default.
 #[test]
 fn unknown_member_is_compared_literally() {
     let of = |value: Value| with("containerDefinitions.memberOfTomorrow", value);
@@ -237,8 +237,8 @@ fn definition_in_full() -> Value {
     })
 }
 
-/// Changes a value as another version of ECS might answer it: sets are reversed and defaults are
-/// written.
+/// Changes a value as another version of ECS may return it: reverses sets and adds explicit
+/// defaults.
 fn as_of_another_version(value: &mut Value, path: &str, on: &mut impl FnMut() -> bool) {
     let rule = |path: &str| RULES.iter().find(|(of, _)| *of == path).map(|(_, rule)| *rule);
     match value {
@@ -278,7 +278,7 @@ fn as_of_another_version(value: &mut Value, path: &str, on: &mut impl FnMut() ->
 
 proptest! {
     #[test]
-    fn answer_of_another_version_is_equal(choices in prop::collection::vec(any::<bool>(), 400)) {
+    fn definition_from_another_ecs_version_is_equal(choices in prop::collection::vec(any::<bool>(), 400)) {
         let mut choices = choices.into_iter().cycle();
         let mut answered = definition_in_full();
         as_of_another_version(&mut answered, "", &mut || choices.next().unwrap_or_default());

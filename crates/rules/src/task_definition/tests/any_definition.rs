@@ -1,4 +1,4 @@
-//! Tests with generated task definitions.
+//! Tests with random task definitions.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -41,8 +41,8 @@ fn any_image() -> impl Strategy<Value = String> {
 }
 
 prop_compose! {
-    /// Generates any members at the top and in the containers, including those that only ECS
-    /// writes.
+    /// Generates a definition with random members at the top and in its containers. Some are
+    /// members that only ECS sets.
     fn any_described()(
         members in prop::collection::hash_map(
             prop_oneof!["[a-zA-Z]{1,10}", prop::sample::select(&OUTPUT_ONLY[..]).prop_map(str::to_owned)],
@@ -63,7 +63,7 @@ prop_compose! {
     }
 }
 
-/// Returns ECS's description of a definition that was registered with this request.
+/// Returns ECS's description of a task definition after its registration with this request.
 fn as_registered(request: &Value) -> Value {
     let mut described = request.clone();
     let members = described.as_object_mut().unwrap();
@@ -76,11 +76,11 @@ fn as_registered(request: &Value) -> Value {
 
 proptest! {
     #[test]
-    fn clone_differs_only_in_the_image(described in any_described()) {
+    fn clone_differs_only_in_its_images(described in any_described()) {
         let Ok(clone) = clone(&described, &Value::Null) else { return Ok(()) };
         prop_assert!(!clone.containers.is_empty());
         let registered = as_registered(&clone.request);
-        // `tags` is a member of the request, but not of a described definition.
+        // The request has the member `tags`, but a described task definition does not.
         let mut before = described.clone();
         before.as_object_mut().unwrap().remove("tags");
         prop_assert_eq!(same_but_image(&before, &registered, &clone.containers), Ok(()));
@@ -112,9 +112,9 @@ proptest! {
     }
 
     #[test]
-    fn any_other_change_is_a_difference(
+    fn comparison_finds_any_other_change(
         described in any_described(),
-        // Members with a known meaning are left out.
+        // Members with a known meaning are excluded.
         member in prop_oneof!["x[a-z]{0,7}", Just("image".to_owned()), Just("revision".to_owned())],
         value in any_json(),
         inside in any::<bool>(),
@@ -141,13 +141,13 @@ proptest! {
     }
 
     #[test]
-    fn clone_accepts_any_json(described in any_json(), tags in any_json(), other in any_json()) {
+    fn clone_never_panics(described in any_json(), tags in any_json(), other in any_json()) {
         clone(&described, &tags).ok();
         same_but_image(&described, &other, &[]).ok();
     }
 }
 
-/// Removes empty members at every depth.
+/// Removes empty members at every level.
 fn without_empty(value: Value) -> Value {
     let says = |value: &Value| match value {
         Value::Null => false,

@@ -1,4 +1,4 @@
-//! Tests that a copy at a digest changes only the image of the application's containers.
+//! Tests that a copy with another digest changes only the images of the application's containers.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::fixtures::{WEB, clone, described, digest};
 use crate::task_definition::{OUTPUT_ONLY, TaskDefinitionError};
 
 #[test]
-fn only_containers_of_the_repository_move() {
+fn clone_changes_only_containers_of_the_repository() {
     let clone = clone(&described(), &Value::Null).unwrap();
     assert_eq!(clone.containers, ["web", "migrate"]);
     assert!(!clone.already);
@@ -22,7 +22,7 @@ fn only_containers_of_the_repository_move() {
 }
 
 #[test]
-fn image_with_tag_and_digest_has_the_digest() {
+fn image_with_tag_and_digest_counts_by_digest() {
     let mut all = described();
     all["containerDefinitions"][0]["image"] = format!("{WEB}:main@{}", digest("ab")).into();
     assert!(!clone(&all, &Value::Null).unwrap().already, "migrate runs another digest");
@@ -31,7 +31,7 @@ fn image_with_tag_and_digest_has_the_digest() {
 }
 
 #[test]
-fn clone_keeps_own_tags_without_aws_tags() {
+fn clone_drops_only_aws_tags() {
     let tags = json!([
         {"key": "team", "value": "web"},
         {"key": "aws:cloudformation:stack-name", "value": "web"},

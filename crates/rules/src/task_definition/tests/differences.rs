@@ -12,7 +12,7 @@ fn differences(change: impl Fn(&mut Value)) -> Vec<String> {
 }
 
 #[test]
-fn differences_are_paths_without_values() {
+fn differences_list_paths_without_values() {
     for (pointer, path) in [
         ("/memory", "memory"),
         ("/memberOfTomorrow/deep/1", "memberOfTomorrow.deep[1]"),
@@ -57,7 +57,7 @@ fn image_and_output_members_may_differ() {
 }
 
 #[test]
-fn absent_null_and_empty_are_equal() {
+fn absent_null_and_empty_members_are_equal() {
     assert_eq!(
         differences(|after| {
             after.as_object_mut().unwrap().remove("volumes");

@@ -1,5 +1,5 @@
-//! Decisions of people. Every decision passes the same check, whether it comes from a page or from
-//! a signed request.
+//! Votes and withdrawals. Every vote passes the same checks, whether a page or a signed request
+//! sends it.
 
 use jiff::Timestamp;
 
@@ -18,14 +18,14 @@ use crate::records::{
 use crate::refusal::Refusal;
 use crate::transition::{AuditEntry, Transition};
 
-/// The decision of one approver.
+/// The vote of one approver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     pub approver: ApproverName,
     pub verdict: Verdict,
     pub reason: Option<String>,
     pub actor: Actor,
-    /// The page form that was sent. None: a signed request, whose signer is the approver.
+    /// The page's form. None for a signed request, because its signer is the approver.
     pub form: Option<Form>,
 }
 
@@ -34,16 +34,16 @@ pub struct Decision {
 pub struct Form {
     /// The link that opened the page.
     pub token: Token,
-    /// The typed code, if it has the shape of a code.
+    /// The hash of the typed code. None if the text cannot be a code.
     pub code: Option<CodeHash>,
     /// The typed environment name.
     pub typed: String,
-    /// The hash of the facts on the page. None: the sender has seen no page.
+    /// The hash of the facts on the page. None if the sender has not seen the page.
     pub facts: Option<String>,
 }
 
-/// Checks whether this approver may decide now, with this link. The page uses it before it offers
-/// the buttons.
+/// Checks whether this approver may vote now with this link. The page uses this check before it
+/// shows the buttons.
 pub fn may_decide(
     now: Timestamp,
     subject: &Subject,
@@ -53,7 +53,7 @@ pub fn may_decide(
     may_vote(now, subject, approver, None, token)
 }
 
-/// Checks a vote, with the signer of a signed request.
+/// Checks whether an approver may vote. `signer` is the actor of the vote, if known.
 fn may_vote(
     now: Timestamp,
     subject: &Subject,
@@ -142,8 +142,8 @@ fn four_eyes(
     }
 }
 
-/// Checks the page's extra step, so that a robot that follows links and presses buttons decides
-/// nothing.
+/// Checks the step that proves a human voter. A robot that follows links and presses buttons fails
+/// this check.
 fn check_human_step(policy: &EnvironmentPolicy, subject: &Subject, form: &Form) -> Result<(), Refusal> {
     match policy.approval.step {
         Step::None => Ok(()),
@@ -168,7 +168,7 @@ pub(in crate::transition) fn decide(transition: &mut Transition, decision: &Deci
         }
         transition.change.token = Some(Token { used_at: Some(now), ..form.token.clone() });
     }
-    // A voter who has seen no page has approved none of its facts.
+    // A voter who has not seen the page has approved no facts.
     let facts = decision.form.as_ref().and_then(|form| form.facts.clone());
     let Some(promotion) = promotion(transition) else { return Ok(()) };
     let why = decision.reason.as_deref().and_then(reason);
@@ -197,8 +197,8 @@ pub(in crate::transition) fn decide(transition: &mut Transition, decision: &Deci
     Ok(())
 }
 
-/// Counts a wrong code before the next try. The last one burns the link, and the approver gets a
-/// new one.
+/// Counts a wrong code. Too many wrong codes burn the link, and Stablepin mails a new link to the
+/// approver.
 pub(in crate::transition) fn wrong_code(transition: &mut Transition, token: &Token) -> Result<(), Refusal> {
     may_decide(transition.now, &transition.change.after, &token.approver, Some(token))?;
     let token = Token { wrong_codes: token.wrong_codes.saturating_add(1), ..token.clone() };
@@ -216,8 +216,8 @@ pub(in crate::transition) fn wrong_code(transition: &mut Transition, token: &Tok
     Ok(())
 }
 
-/// Withdraws an open promotion, whose mailed links stop working. The API has already checked the
-/// caller's rights.
+/// Withdraws an open promotion. Its mailed links stop working. The API has already checked the
+/// caller's permission.
 pub(in crate::transition) fn withdraw(
     transition: &mut Transition,
     actor: &Actor,
@@ -232,7 +232,7 @@ pub(in crate::transition) fn withdraw(
     Ok(())
 }
 
-/// Writes an audit record about a promotion that stays Pending.
+/// Writes an audit record about a promotion that is still Pending.
 fn audit(transition: &mut Transition, reason: String, actor: Actor) {
     let Some(promotion) = promotion(transition) else { return };
     let entry = AuditEntry {

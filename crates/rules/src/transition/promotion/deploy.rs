@@ -1,4 +1,4 @@
-//! The deployment of a promotion: prepared, deployed, proven and baked, or reverted.
+//! The deployment of a promotion, from the first read of the services to the pin or the revert.
 
 use super::{end, fail, promotion, set_pin};
 use crate::application::ServiceName;
@@ -11,8 +11,8 @@ use crate::records::{
 use crate::transition::rollout::{RolloutVerdict, arrived};
 use crate::transition::{AuditEntry, Transition};
 
-/// Returns whether the promotion moves services: it has the slot and no pin yet. Only then do
-/// observations of services count.
+/// Returns whether the promotion deploys now: it has the slot and has set no pin. Other promotions
+/// ignore observations of services.
 pub(in crate::transition) fn moves(subject: &Subject) -> bool {
     subject.promotion().is_some_and(|promotion| {
         promotion.state == PromotionState::InProgress
@@ -25,7 +25,8 @@ fn has_slot(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.slot.as_ref().is_some_and(|slot| slot.operation == promotion.id)
 }
 
-/// Begins the rollout: every service can move. What the services run now is kept for a revert.
+/// Begins the rollout, because Stablepin can deploy to every service. Stores what the services run
+/// now, for a revert.
 pub(in crate::transition) fn prepared(transition: &mut Transition, live: &[(ServiceName, Live)]) {
     let now = transition.now;
     let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
@@ -48,8 +49,8 @@ pub(in crate::transition) fn unfit(transition: &mut Transition, reason: &str) {
     }
 }
 
-/// Fails a promotion that could not begin within the rollout's timeout. Either the services could
-/// not be read, or another deployment did not end.
+/// Fails a promotion that did not begin within the rollout's timeout. The reason is that Stablepin
+/// could not read the services, or that another deployment did not end.
 pub(super) fn fail_if_never_begun(transition: &mut Transition) {
     let after = &transition.change.after;
     let waits =
@@ -63,7 +64,7 @@ pub(super) fn fail_if_never_begun(transition: &mut Transition) {
     fail(transition, PromotionState::Failed, RolloutFailure::NotBegun(problem), Aftermath::Untouched);
 }
 
-/// Fails the services that take too long, in either direction.
+/// Fails the services that exceed their deadline, in the rollout or the revert.
 pub(super) fn time_out(transition: &mut Transition) {
     let now = transition.now;
     let Some(verify) = transition.change.after.policy().map(|policy| policy.verify.clone()) else { return };
@@ -75,8 +76,8 @@ pub(super) fn time_out(transition: &mut Transition) {
     }
 }
 
-/// Ends the promotion because its environment left the configuration. Its services and tags must
-/// not be touched any more.
+/// Ends the promotion because its environment was removed from the configuration. From now on,
+/// Stablepin must not change the environment's services and tags.
 pub(super) fn environment_removed(transition: &mut Transition) {
     let pinned = transition.change.after.promotion().is_some_and(|promotion| promotion.pin.is_some());
     if pinned {
@@ -94,7 +95,7 @@ pub(super) fn settle(transition: &mut Transition) {
         return;
     };
     if !has_slot(after, &promotion) {
-        // The rollback may have ended, and the next promotion begun.
+        // The rollback may have ended already, and the next promotion may have begun.
         let rollback = after.environment.slot.as_ref().filter(|slot| slot.kind == SlotKind::Rollback);
         let reason = PromotionReason::Preempted {
             rollback: rollback.map(|slot| slot.operation),
@@ -121,8 +122,8 @@ fn forward(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
     }
 }
 
-/// Bakes: every service must stay proven for the configured time, and the endpoints must answer.
-/// Then the pin is set.
+/// Observes the bake: every service must stay proven for the configured time, and every endpoint
+/// must pass its probes. Sets the pin at the end.
 fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     let now = transition.now;
     let Some(policy) = transition.change.after.policy().cloned() else { return };
@@ -143,8 +144,8 @@ fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     }
 }
 
-/// Reverts the services, at most once. They go to the pin, or without a pin each to what it ran
-/// before.
+/// Begins the revert. Services return to the pin, or to their earlier task definitions if no pin
+/// exists. A promotion reverts at most once.
 fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout, failure: RolloutFailure) {
     let now = transition.now;
     let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
@@ -158,10 +159,10 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         Progress::Returned { digest, .. } => {
             pin.as_ref().is_some_and(|pin| digest.as_ref() != Some(&pin.digest))
         }
-        // The service already ran this digest before, so there is nothing else to revert to.
+        // The service ran this digest before, so no other image is known.
         _ if pin.is_none() && service.before.described.as_ref() == Some(&promotion.digest) => false,
         Progress::Failed { .. } => service.started.is_some() || service.if_moved,
-        // Another deployment owns this service now.
+        // Another deployment controls this service now.
         Progress::Superseded { .. } => false,
         Progress::Waiting
         | Progress::Deployed
@@ -264,7 +265,7 @@ fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
     }
 }
 
-/// Sets a hold: automation leaves the environment alone from now on.
+/// Sets a hold. From now on, automation does not change the environment.
 fn hold(transition: &mut Transition, failure: RolloutFailure) {
     let since = transition.now;
     let Some(by) = transition.change.after.promotion().map(|promotion| promotion.id) else { return };
