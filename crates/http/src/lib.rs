@@ -1,5 +1,5 @@
-//! The parts that all HTTP functions share: requests from an API Gateway HTTP API, responses, and
-//! problem documents (RFC 9457).
+//! Code that all Lambda functions with HTTP routes share: requests from an API Gateway HTTP API,
+//! responses, and problem documents (RFC 9457).
 
 pub mod page;
 mod problem;
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use aws_lambda_events::apigw::{ApiGatewayV2httpRequest as Event, ApiGatewayV2httpResponse as Response};
 
-/// Builds a response with these headers and the headers that every response has.
+/// Builds a response. Adds the headers that every response has to the given headers.
 pub fn response(status: u16, content_type: &str, headers: &[(&str, &str)], body: String) -> Response {
     let always = [
         ("content-type", content_type),
@@ -37,8 +37,8 @@ pub fn response(status: u16, content_type: &str, headers: &[(&str, &str)], body:
     answer
 }
 
-/// Redirects (303) to one of our pages. The browser requests that page with `GET`, whatever the
-/// method of the current request was.
+/// Redirects (303) to a page of Stablepin, and sets a cookie. The browser requests the page with
+/// `GET`, even after a `POST`.
 pub fn see_other(path: &str, cookie: String) -> Response {
     let mut answer = response(303, "text/plain; charset=utf-8", &[("location", path)], String::new());
     answer.cookies = vec![cookie];

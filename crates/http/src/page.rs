@@ -1,5 +1,5 @@
-//! The frame of every HTML page. The server renders the whole page: it works without a script and
-//! loads nothing from other hosts. Every value is escaped, whatever its source.
+//! The frame of every HTML page. The server renders the whole page, so a page works without
+//! scripts. A page loads nothing from other hosts. The frame escapes every value, from any source.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,18 +15,18 @@ pub const STYLE: &str = include_str!("page/style.css");
 #[derive(Debug)]
 pub struct Page<'a> {
     pub title: &'a str,
-    /// Text above the title that names the owner of the page.
+    /// The text above the title, such as the product's name.
     pub above: Markup,
     pub content: &'a Markup,
-    /// Style rules that only these pages need.
+    /// The style rules that this kind of page adds to [`STYLE`].
     pub style: &'a str,
-    /// The script that these pages may run, even if this page does not include it.
+    /// The script that this kind of page may run. A single page may omit the script.
     pub script: Option<&'a str>,
 }
 
 impl Page<'_> {
-    /// Renders the page with a Content-Security-Policy header. The policy lets the browser use this
-    /// style and this script, and load nothing else.
+    /// Renders the page with a Content-Security-Policy header. The policy allows the browser only
+    /// the style and the script of the page.
     pub fn response(&self, status: u16) -> Response {
         let style = format!("{STYLE}{}", self.style);
         let body = html! {
@@ -36,7 +36,7 @@ impl Page<'_> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     title { (self.title) " · Stablepin" }
-                    // An empty icon, so that no browser requests `/favicon.ico`.
+                    // The empty icon stops browsers from requesting `/favicon.ico`.
                     link rel="icon" href="data:,";
                     style { (PreEscaped(&style)) }
                 }
@@ -61,18 +61,18 @@ impl Page<'_> {
     }
 }
 
-/// Returns the hash of a style or a script, in the form that a Content-Security-Policy takes.
+/// Returns the hash of a style or a script, in the format of a Content-Security-Policy.
 /// <https://www.w3.org/TR/CSP3/#grammardef-hash-source>
 pub fn source(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
 }
 
-/// Cleans free text for display: one line, in reading order, not too long.
+/// Cleans free text for display. The result is one line of limited length, in reading order.
 pub fn line(text: &str) -> String {
     one_line(text, LONGEST_REASON)
 }
 
-/// Turns the text of a refusal into a sentence: a capital letter first, a full stop last.
+/// Turns the text of a refusal into a sentence with a capital letter and a full stop.
 pub fn sentence(text: &str) -> String {
     let text = line(text);
     let mut letters = text.chars();

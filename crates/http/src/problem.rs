@@ -1,20 +1,20 @@
-//! Errors for people and programs: a stable type, what happened, and what to do.
+//! Problem documents: errors for people and programs.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{Response, response};
 
-/// A problem document: `application/problem+json`. <https://www.rfc-editor.org/rfc/rfc9457>
+/// A problem document (`application/problem+json`). <https://www.rfc-editor.org/rfc/rfc9457>
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Problem {
-    /// A URN that stays the same across releases, because programs compare it.
+    /// The type: a URN that later releases must not change, because programs compare it.
     #[serde(rename = "type")]
     pub kind: String,
-    /// A title that is the same for every problem of this type.
+    /// The title. Every problem of the same type has the same title.
     pub title: String,
     pub status: u16,
-    /// A sentence that says what happened in this case, and what to do.
+    /// The explanation of this case: what happened, and what the caller can do.
     pub detail: String,
     /// Further members of the JSON object, by name.
     #[serde(flatten)]
@@ -41,8 +41,8 @@ impl Problem {
         Self::new(400, "bad-request", "The request is not understood", detail)
     }
 
-    /// Creates a problem that Stablepin's operators must fix. They find it in the logs by the
-    /// request's id. `what` says what happened and what the consequence is.
+    /// Creates a problem that Stablepin's operators must fix. The operators find the cause in the
+    /// logs by the request's id. `what` says what happened, and the consequence.
     pub fn internal(request_id: &str, what: &str) -> Self {
         let detail = format!("{what}: try again, and quote request {request_id} if it stays");
         Self::new(500, "internal", "Something went wrong here", detail)

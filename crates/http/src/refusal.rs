@@ -1,4 +1,4 @@
-//! Refusals as problem documents.
+//! The problem document of each refusal.
 
 use stablepin_rules::refusal::Refusal;
 

@@ -1,4 +1,4 @@
-//! A request that reached an API Gateway HTTP API (payload format 2.0), decoded.
+//! A decoded request from an API Gateway HTTP API (payload format 2.0).
 
 use std::collections::HashMap;
 
@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use crate::{Event, Problem};
 
 /// The parts of a request that a handler needs. The type has no `Debug`, because a body, a query or
-/// a cookie may hold a link's secret.
+/// a cookie may contain the secret of an approval link.
 pub struct Request {
-    /// The route as the template names it, without values: `GET /v1/applications/{application}`.
+    /// The route in `template.yaml`, without values: `GET /v1/applications/{application}`.
     pub route: String,
     pub method: String,
     pub id: String,
@@ -19,13 +19,13 @@ pub struct Request {
     query: HashMap<String, String>,
     cookies: HashMap<String, String>,
     pub body: String,
-    /// The IAM principal's ARN, on a route that requires a signature.
+    /// The ARN of the IAM principal that signed the request, if the route requires a signature.
     pub principal: Option<String>,
     pub account: Option<String>,
 }
 
-/// The most bytes that a body may have as API Gateway delivers it. An application file is the
-/// largest body of any route; this is twice its limit.
+/// The most bytes of a body in the form in which API Gateway delivers the body. The largest body is
+/// an application file. This limit is twice the limit of an application file.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
 
 impl Request {
@@ -48,7 +48,7 @@ impl Request {
         };
         let iam = context.authorizer.and_then(|authorizer| authorizer.iam);
         let query = event.raw_query_string.unwrap_or_default();
-        // API Gateway lists the cookies separately. An emulator may still send them in the header.
+        // API Gateway lists the cookies separately. An emulator may send the cookies in the header.
         let header = event.headers.get_all("cookie").iter().filter_map(|value| value.to_str().ok());
         let pairs = event.cookies.iter().flatten().map(String::as_str).chain(header);
         let pairs = pairs.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
@@ -67,12 +67,13 @@ impl Request {
         })
     }
 
-    /// The requested path without the query. The page's own form posts to the same path.
+    /// Returns the requested path without the query. The form of a page posts to the path of the
+    /// page.
     pub fn raw_path(&self) -> &str {
         &self.raw_path
     }
 
-    /// Returns a part of the path by its name in the route.
+    /// Returns the value of a path parameter. `name` is the parameter's name in the route.
     pub fn path(&self, name: &str) -> &str {
         self.path.get(name).map_or("", String::as_str)
     }
@@ -85,7 +86,7 @@ impl Request {
         self.cookies.get(name).map(String::as_str)
     }
 
-    /// Parses a part of the path. On failure, the problem names that part.
+    /// Parses a path parameter. On failure, the problem names the parameter.
     pub fn parsed<T, E: std::fmt::Display>(
         &self,
         name: &str,
@@ -94,8 +95,8 @@ impl Request {
         parse(self.path(name)).map_err(|error| Problem::bad_request(error.to_string()).with("in", name))
     }
 
-    /// Returns which page of a list the caller wants: `?limit=` (1 to 100, 50 if absent), and
-    /// `?after=`, which is the `next` of the page before.
+    /// Returns the requested page of a list: `?limit=` (1 to 100, 50 if absent), and `?after=`. The
+    /// value of `after` is the `next` of the previous page.
     pub fn page(&self) -> Result<(i32, Option<String>), Problem> {
         let limit = match self.query("limit") {
             None => 50,
@@ -108,15 +109,15 @@ impl Request {
         Ok((limit, self.query("after").map(str::to_owned)))
     }
 
-    /// Returns the signer's ARN. IAM routes always have one; this function refuses a request
-    /// without.
+    /// Returns the ARN of the signer. Refuses a request without a signature, although API Gateway
+    /// lets no such request through on a route with IAM authorization.
     pub fn signed_by(&self) -> Result<&str, Problem> {
         self.principal.as_deref().ok_or_else(|| {
             Problem::new(403, "not-signed", "Not signed", "sign the request with AWS credentials (SigV4)")
         })
     }
 
-    /// The fields of a posted form.
+    /// Returns the fields of a posted form.
     pub fn form(&self) -> HashMap<String, String> {
         form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
     }
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn body_size_is_limited() {
+    fn body_over_the_limit_is_refused() {
         let event = |bytes: usize| {
             let mut event = Event::default();
             event.body = Some("a".repeat(bytes));

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The part of an image's configuration that is used here.
+/// The part of an image's configuration that Stablepin uses.
 /// <https://github.com/opencontainers/image-spec/blob/main/config.md>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageConfig {
-    /// The labels. The image's author sets them, so they are hints and no proof.
+    /// The labels. The image's author sets the labels, so a label proves nothing.
     pub labels: BTreeMap<String, String>,
     pub architecture: String,
     pub os: String,

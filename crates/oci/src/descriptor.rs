@@ -13,7 +13,7 @@ use stablepin_rules::image::ImageDigest;
 pub struct Descriptor {
     pub media_type: String,
     pub digest: ImageDigest,
-    /// The stored size in bytes. Layers are compressed.
+    /// The stored size in bytes. For a layer, the compressed size.
     pub size: u64,
     pub platform: Option<Platform>,
     pub artifact_type: Option<String>,
@@ -21,7 +21,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Returns whether it describes an image index.
+    /// Returns true if the descriptor describes an image index.
     pub fn is_index(&self) -> bool {
         [DOCKER_LIST, OCI_INDEX].contains(&self.media_type.as_str())
     }

@@ -1,6 +1,6 @@
-//! The kind of a manifest: an image that can run, or an artifact that describes one.
+//! The kind of a manifest: an image that can run, or an artifact.
 
-/// The kind of a manifest: an image that can run, or an artifact that describes one.
+/// The kind of a manifest: an image that can run, or an artifact such as a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Image,
@@ -8,12 +8,12 @@ pub enum Kind {
     Attestation,
     Sbom,
     HelmChart,
-    /// Anything else, with the type that it declares.
+    /// Another artifact, with the type that its manifest declares.
     Other(String),
 }
 
 impl Kind {
-    /// Returns whether it is an image. Only images can be promoted.
+    /// Returns true if the manifest is an image. Only images can be promoted.
     pub fn is_image(&self) -> bool {
         *self == Self::Image
     }

@@ -1,11 +1,11 @@
-//! Image manifests, image indexes and image configurations, as far as Stablepin needs them.
+//! The parts of image manifests, image indexes and image configurations that Stablepin needs.
 //!
-//! The parser is strict: a manifest with two meanings could be approved as one image and run as
-//! another
-//! (<https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh>). Any
-//! text gives a manifest or an error.
+//! The parser refuses a manifest with two meanings: approvers could approve one image, and ECS
+//! could run another one
+//! (<https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh>). The
+//! parser returns a manifest or an error for any text, and never panics.
 
-// A new variant makes the compiler ask everywhere.
+// A match without `_` makes the compiler report every place that must handle a new variant.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod config;
@@ -28,7 +28,7 @@ use self::kind::artifact;
 use self::media_type::{CONFIGS, is_layer};
 use stablepin_rules::image::ImageDigest;
 
-/// ECR's limit for a manifest, in bytes.
+/// The most bytes of a manifest that ECR accepts.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
 pub const MAX_BYTES: usize = 4_194_304;
 
@@ -58,20 +58,20 @@ pub enum Manifest {
     Index(ImageIndex),
 }
 
-/// The image of one platform, or an artifact that is stored in the same form.
+/// The manifest of an image for one platform, or of an artifact in the same format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageManifest {
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
-    /// The manifest that this one describes.
+    /// The manifest that this manifest describes.
     pub subject: Option<Descriptor>,
     pub artifact_type: Option<String>,
 }
 
-/// An image for several platforms, each with its own manifest.
+/// An image for several platforms. Each platform has its own manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageIndex {
-    /// The children, including attestations. ECR keeps each one as long as the index exists.
+    /// The children, including attestations. ECR deletes no child while the index exists.
     pub children: Vec<Descriptor>,
     pub subject: Option<Descriptor>,
     pub artifact_type: Option<String>,
@@ -87,13 +87,13 @@ struct Raw {
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
-    /// The layers of a schema 1 manifest.
+    /// The layers of a schema 1 manifest, which the parser refuses.
     fs_layers: Option<serde::de::IgnoredAny>,
 }
 
 impl Manifest {
-    /// Parses a manifest. `media_type` is the type from the registry's answer, or empty if it gave
-    /// none.
+    /// Parses a manifest. `media_type` is the media type in the registry's response, or empty if
+    /// the response has none.
     pub fn parse(media_type: &str, bytes: &str) -> Result<Self, ManifestError> {
         if bytes.len() > MAX_BYTES {
             return Err(ManifestError::TooLarge { bytes: bytes.len() });
@@ -161,8 +161,9 @@ impl Manifest {
 }
 
 impl ImageManifest {
-    /// Returns the kind. An image has the configuration and layers of an image, and no subject.
-    /// Signatures and attestations use the same configuration type, but other layer types.
+    /// Returns the kind of the manifest. An image has the configuration type and the layer types of
+    /// an image, and no subject. A signature may have the configuration type of an image, but has
+    /// other layer types.
     pub fn kind(&self) -> Kind {
         let layers = self.layers.iter().map(|layer| layer.media_type.as_str());
         let runs = CONFIGS.contains(&self.config.media_type.as_str()) && layers.clone().all(is_layer);
@@ -177,8 +178,8 @@ impl ImageManifest {
         artifact(types)
     }
 
-    /// Returns the total bytes of the configuration and all layers, each counted once. This is the
-    /// stored size, and about the pulled size.
+    /// Returns the bytes of the configuration and all layers. A repeated blob counts once. ECR
+    /// stores this many bytes, and a pull transfers about as many.
     pub fn size_bytes(&self) -> Result<u64, ManifestError> {
         let mut seen = BTreeSet::new();
         std::iter::once(&self.config)
@@ -196,7 +197,7 @@ impl ImageIndex {
         (digests.len() <= MOST_CHILDREN).then(|| digests.into_iter().cloned().collect())
     }
 
-    /// Returns the children that can run. They exclude attestations, which BuildKit adds with the
+    /// Returns the children that can run. Excludes the attestations that BuildKit adds with the
     /// platform `unknown/unknown`.
     /// <https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md>
     pub fn images(&self) -> impl Iterator<Item = &Descriptor> {

@@ -1,7 +1,7 @@
 //! The media types of manifests, configurations and layers.
 
-/// The media types that are requested, so that a registry neither converts a manifest nor selects a
-/// platform.
+/// The media types that Stablepin requests. With this list, the registry returns every manifest
+/// unchanged: the registry converts no manifest and selects no platform.
 pub const ACCEPTED: [&str; 4] = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX];
 
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -12,8 +12,8 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(super) const CONFIGS: [&str; 2] =
     ["application/vnd.docker.container.image.v1+json", "application/vnd.oci.image.config.v1+json"];
 
-/// Returns whether the type is a file system layer, in any compression, including layers that are
-/// not distributed.
+/// Returns true if the type is a file system layer, in any compression. Layers that registries must
+/// not distribute are included.
 pub(super) fn is_layer(media_type: &str) -> bool {
     ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."]
         .iter()

@@ -1,15 +1,15 @@
-//! The digests that occur in a manifest that is not understood.
+//! The digests in the text of a manifest that cannot be parsed.
 
 use std::collections::BTreeSet;
 
 use stablepin_rules::image::ImageDigest;
 
-/// The most children of an index that are followed. An image for twelve platforms with attestations
-/// has 24.
+/// The most children of an index that Stablepin reads. An image for twelve platforms with
+/// attestations has 24 children.
 pub const MOST_CHILDREN: usize = 1000;
 
-/// Returns every digest that occurs in a text. A manifest that is not understood can refer only to
-/// these. None if there are more than [`MOST_CHILDREN`], or if the text has escapes.
+/// Returns every digest in the text. A manifest that cannot be parsed can refer only to these
+/// digests. None if there are more than [`MOST_CHILDREN`], or if a `\u` escape may hide a digest.
 pub fn mentioned(bytes: &str) -> Option<BTreeSet<ImageDigest>> {
     const BEGINS: &str = "sha256:";
     if bytes.contains("\\u") {
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mentioned_digests_are_distinct() {
+    fn each_mentioned_digest_is_returned_once() {
         let digest = |n: usize| format!("sha256:{n:064x}");
         let of = |text: &str| {
             mentioned(text).map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())

@@ -34,7 +34,7 @@ fn kind(value: &Value) -> Kind {
 }
 
 #[test]
-fn image_has_image_configuration_and_layers() {
+fn manifest_with_image_layers_is_an_image() {
     assert_eq!(kind(&image(CONFIG, &[LAYER, LAYER])), Kind::Image);
     assert_eq!(kind(&image(CONFIG, &[])), Kind::Image);
     assert_eq!(kind(&image(CONFIG, &["application/vnd.oci.image.layer.v1.tar+zstd"])), Kind::Image);
@@ -50,7 +50,7 @@ fn image_has_image_configuration_and_layers() {
 }
 
 #[test]
-fn accessories_are_no_images() {
+fn accessory_manifest_is_no_image() {
     let with = |mut value: Value, member: &str, what: Value| {
         value[member] = what;
         value
@@ -101,7 +101,7 @@ fn accessories_are_no_images() {
 }
 
 #[test]
-fn index_images_exclude_attestations() {
+fn images_of_an_index_exclude_attestations() {
     let linux = json!({"os": "linux", "architecture": "arm64", "variant": "v8"});
     let mut annotated = child(OCI_MANIFEST, linux.clone());
     annotated["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
@@ -122,7 +122,7 @@ fn index_images_exclude_attestations() {
 }
 
 #[test]
-fn index_children_count_once_up_to_a_limit() {
+fn index_returns_distinct_children_up_to_the_limit() {
     let digest = |n: usize| format!("sha256:{n:064x}");
     let children = |count: usize| {
         let child = |n| json!({"mediaType": OCI_MANIFEST, "digest": digest(n % count), "size": 1});
@@ -201,7 +201,7 @@ fn invalid_manifests_are_refused() {
 
 proptest! {
     #[test]
-    fn any_text_gives_a_manifest_or_an_error(
+    fn parser_never_panics_for_any_text(
         media_type in prop::sample::select(vec!["", OCI_MANIFEST, OCI_INDEX, DOCKER_LIST]),
         text in prop_oneof![
             any::<String>(),

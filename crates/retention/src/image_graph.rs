@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::inventory::{Image, Images};
 use stablepin_rules::image::ImageDigest;
 
-/// The relations between the images of a repository, by their places in the list. Most images have
-/// no relations, and take one word of memory.
+/// The relations between the images of a repository. Each image has the same position here as in
+/// [`Images`]. Most images have no relations, and need one word of memory.
 pub(super) struct ImageGraph(Vec<Option<Box<Relations>>>);
 
 #[derive(Default)]
@@ -42,16 +42,16 @@ impl ImageGraph {
         self.0[place].get_or_insert_default()
     }
 
-    /// Returns the images that are useless without this one: the children of an index, and all
-    /// accessories.
+    /// Returns the images that are useless without this image: the children of this index, and the
+    /// accessories of this image.
     pub(super) fn below(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
         self.0[place]
             .iter()
             .flat_map(|relations| relations.children.iter().chain(&relations.accessories).copied())
     }
 
-    /// Returns the images that keep this one: indexes that refer to it, and images that it
-    /// describes.
+    /// Returns the images that keep this image: the indexes that refer to this image, and the
+    /// images that this accessory describes.
     pub(super) fn above(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
         self.parents(place).iter().chain(self.subjects(place)).copied()
     }
@@ -64,13 +64,13 @@ impl ImageGraph {
         self.0[place].as_ref().map_or(&[], |relations| &relations.subjects)
     }
 
-    /// Marks the given images and, repeatedly, the indexes that refer to a marked one. A task runs
-    /// the image of one platform, but the service names the index.
+    /// Marks the given images, and then every index that refers to a marked image. A task runs the
+    /// image of one platform, but the service names the index.
     pub(super) fn with_indexes(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
         self.closure(from, |place| self.parents(place).iter().copied())
     }
 
-    /// Marks the given images and, repeatedly, all images below a marked one.
+    /// Marks the given images, and then every image below a marked image.
     pub(super) fn with_all_below(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
         self.closure(from, |place| self.below(place))
     }
@@ -92,8 +92,8 @@ impl ImageGraph {
     }
 }
 
-/// Returns the digests that an accessory describes, from its manifest, or from its tag if the
-/// registry does not know referrers.
+/// Returns the digests that an accessory describes. They are in the accessory's manifest, or in its
+/// tags if the registry does not support referrers.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
 pub(super) fn subjects(image: &Image) -> BTreeSet<ImageDigest> {
     let by_tag = image.tags.iter().filter_map(|tag| tag.tag.subject());

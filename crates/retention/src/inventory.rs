@@ -7,35 +7,34 @@ use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::pin_number::PinNumber;
 
-/// The inventory of one repository. It is complete: if a part cannot be read, there is no inventory
-/// at all.
+/// The complete inventory of one repository. If any part cannot be read, no inventory is created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
     pub repository: RepositoryName,
     pub images: Images,
-    /// Every pin that any environment ever had, including environments that have left the
-    /// application's file.
+    /// Every pin of every environment, including environments that the application's file no longer
+    /// contains.
     pub pins: Vec<Pinned>,
     pub needs: Vec<Need>,
-    /// The digests that were live when a rollback began. A backup tag says the same, if it could be
-    /// put.
+    /// The digests that were live when a rollback began. A backup tag records the same, but ECR may
+    /// have refused the tag.
     pub was_live: Vec<WasLive>,
-    /// Descriptions of possible indexes whose parts are unknown. Any image without a tag may be one
-    /// of those parts.
+    /// Descriptions of possible indexes with unknown children. Any untagged image may be such a
+    /// child.
     pub unread: Vec<String>,
 }
 
-/// The images of a repository, sorted by digest. Each image occurs once, even if the registry
-/// listed it twice during a push.
+/// The images of a repository, sorted by digest. Each image occurs once, even if a push made the
+/// registry list the image twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images(Vec<Image>);
 
 impl Images {
-    /// Sorts images that come in any order, and merges duplicates.
+    /// Sorts the images, and merges duplicates.
     pub fn new(mut images: Vec<Image>) -> Self {
-        // Comparing texts is slow for a hundred thousand images, and so is moving an image. The
-        // first sort compares numbers and moves each image once. The second sort then finds them
-        // almost in order.
+        // For a hundred thousand images, comparing texts is slow, and moving images is slow. The
+        // first sort compares numbers and moves each image once. After it, the images are almost
+        // sorted, so the second sort is fast.
         images.sort_by_cached_key(|image| image.digest.beginning());
         images
             .sort_by(|one, other| one.digest.cmp(&other.digest).then_with(|| one.rank().cmp(&other.rank())));
@@ -52,12 +51,12 @@ impl Images {
             image.children.sort_unstable();
             image.children.dedup();
         }
-        // The copy places the texts of neighbours side by side in memory, because a plan reads all
-        // images many times in this order.
+        // A plan reads all images many times in this order. The copy makes these reads faster,
+        // because it puts the texts of neighbouring images next to each other in memory.
         Self(images.to_vec())
     }
 
-    /// Returns the position of a digest in the list.
+    /// Returns the index of a digest in the list.
     pub(super) fn place(&self, digest: &ImageDigest) -> Option<usize> {
         self.0.binary_search_by(|image| image.digest.cmp(digest)).ok()
     }
@@ -76,29 +75,29 @@ impl std::ops::Deref for Images {
 pub struct Image {
     pub digest: ImageDigest,
     pub tags: Vec<Tag>,
-    /// The time of the first push, which a later tag does not renew. None if the registry gives no
-    /// valid time.
+    /// The time of the first push. A later tag does not change this time. None if the registry
+    /// gives no valid time.
     pub pushed_at: Option<Timestamp>,
-    /// The last restoration from the archive.
+    /// The time of the last restore from the archive.
     pub activated_at: Option<Timestamp>,
     pub status: StorageState,
     /// The compressed size. For an index, the size of its largest manifest.
     pub size_bytes: Option<u64>,
     /// The digests that an index refers to, in this repository or elsewhere.
     pub children: Vec<ImageDigest>,
-    /// The digest that a referrer describes.
+    /// The digest that this image describes, if the image is an accessory.
     pub subject: Option<ImageDigest>,
-    /// Why the image is always kept: a part of it is not understood.
+    /// The reason to always keep the image, if Stablepin does not understand a part of the image.
     pub odd: Option<Box<str>>,
 }
 
 impl Image {
-    /// The sort key of two descriptions of one image, which makes their order unique.
+    /// Returns a sort key, so that two descriptions of one image always have the same order.
     fn rank(&self) -> (StorageState, Option<u64>, Option<&ImageDigest>, Option<&str>) {
         (self.status, self.size_bytes, self.subject.as_ref(), self.odd.as_deref())
     }
 
-    /// Merges another description of the same image. The later of two times wins.
+    /// Merges another description of the same image. Keeps the later of two times.
     fn absorb(&mut self, other: &mut Self) {
         self.tags.append(&mut other.tags);
         self.children.append(&mut other.children);
@@ -112,20 +111,21 @@ impl Image {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag {
     pub tag: ImageTag,
-    /// Whether the table recorded that Stablepin puts this tag on this digest. A pipeline may push
-    /// a tag of the same shape.
+    /// True if the table says that Stablepin puts this tag on this digest. A pipeline may push a
+    /// tag in the same format.
     pub ours: bool,
-    /// When the tag was put, if a registry event recorded it.
+    /// The time when the tag was put, if an event of the registry reported the time.
     pub tagged_at: Option<Timestamp>,
 }
 
 impl Tag {
-    /// Parses a build tag of ours. A pipeline's tag of the same shape means nothing.
+    /// Returns the build tag, if Stablepin put this tag. Ignores a pipeline's tag in the same
+    /// format.
     pub fn build(&self) -> Option<BuildTag> {
         self.ours.then(|| BuildTag::parse(self.tag.as_str()).ok()).flatten()
     }
 
-    /// Parses a backup tag of ours.
+    /// Returns the backup tag, if Stablepin put this tag.
     pub fn backup(&self) -> Option<BackupTag> {
         self.ours.then(|| BackupTag::parse(self.tag.as_str()).ok()).flatten()
     }
@@ -134,9 +134,9 @@ impl Tag {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StorageState {
     Active,
-    /// The image cannot be pulled. It has the time of archiving, if the registry reports one.
+    /// The image cannot be pulled. The value is the time of archiving, if the registry reports one.
     Archived(Option<Timestamp>),
-    /// The image is being restored from the archive.
+    /// ECR is restoring the image from the archive.
     Activating,
 }
 
@@ -148,7 +148,7 @@ pub struct Pinned {
     pub digest: ImageDigest,
 }
 
-/// A digest that was live when a rollback began, as the rollback recorded it.
+/// A record of a rollback: a digest that was live when the rollback began.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WasLive {
     pub environment: EnvironmentName,
@@ -163,7 +163,7 @@ pub struct Need {
     pub by: Needer,
 }
 
-/// The name of a needed image. For a tag, the image that has the tag now is needed.
+/// The name of a needed image. A tag names the image that has the tag now.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NeededName {
     Digest(ImageDigest),
@@ -172,10 +172,10 @@ pub enum NeededName {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needer {
-    /// The environment in which the image was last proven to run.
+    /// The image is the last one that was proven to run in this environment.
     Current(EnvironmentName),
-    /// The description of an open promotion or rollback: `promotion 0197…`.
+    /// An open promotion or rollback needs the image. The value describes it: `promotion 0197…`.
     Operation(String),
-    /// The description of a workload: `task 0123… of service prod/web`.
+    /// A workload needs the image. The value describes it: `task 0123… of service prod/web`.
     Workload(String),
 }

@@ -1,10 +1,10 @@
-//! Retention: which images of a repository are kept or deleted, by which rule, and the runs that do
-//! it.
+//! Retention: the rules that keep or delete the images of a repository, and the runs that apply the
+//! rules.
 //!
-//! [`plan`](plan::plan) is a pure function of the inventory, the application's file and the time.
-//! It deletes nothing. It needs a complete inventory: if any part cannot be read, there is no plan.
+//! [`plan`](plan::plan) is a pure function of the inventory, the application's file and the time. A
+//! plan deletes nothing. A plan needs a complete inventory, so there is no plan if any read fails.
 
-// A new variant makes the compiler ask everywhere.
+// A match without `_` makes the compiler report every place that must handle a new variant.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod image_graph;

@@ -1,10 +1,10 @@
-//! The names of task definitions, job definitions and images in schedules, rules and pipes.
+//! Names of task definitions, job definitions and images in schedules, rules and pipes.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// A name in a schedule, rule or pipe, as it is written there.
+/// A name exactly as a schedule, rule or pipe contains it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mention {
     TaskDefinition(String),
@@ -12,9 +12,9 @@ pub enum Mention {
     Image(String),
 }
 
-/// Returns all names in the input of an API call, at any depth. The members `taskDefinition`,
-/// `jobDefinition`, `image` and `imageUri` match in any case, because Scheduler uses another case
-/// than the services.
+/// Returns the names in the input of an API call, at any depth. The names are the values of the
+/// members `taskDefinition`, `jobDefinition`, `image` and `imageUri`. Upper and lower case do not
+/// matter, because EventBridge Scheduler and the services use different cases.
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html>
 pub fn mentions(input: &str) -> Result<BTreeSet<Mention>, serde_json::Error> {
     let mut found = BTreeSet::new();
@@ -46,7 +46,7 @@ fn mention_in(member: &str) -> Option<fn(String) -> Mention> {
     }
 }
 
-/// Returns whether a part of the text is only known at run time: a Scheduler attribute
+/// Returns true if AWS replaces a part of the text at run time: a Scheduler attribute
 /// (`<aws.scheduler.…>`) or the JSON path of a pipe (`$.body.image`).
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html>
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-event-target.html>
@@ -54,22 +54,22 @@ pub fn is_dynamic(text: &str) -> bool {
     text.starts_with('$') || text.contains('<')
 }
 
-/// The name of a task definition or a job definition, as its service reads it.
+/// The parsed name of a task definition (ECS) or a job definition (Batch).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DefinitionName<'a> {
     Revision {
         name: &'a str,
         revision: u64,
     },
-    /// The newest active revision.
+    /// A name without a revision. The service uses the newest active revision.
     Newest {
         name: &'a str,
     },
-    /// A definition of another account or region. ECS and Batch cannot start it here.
+    /// A definition in another account or region. ECS and Batch cannot start this definition here.
     Elsewhere,
 }
 
-/// The region and account in which names are read.
+/// The region and account of the schedule, rule or pipe that contains a name.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     pub region: &'a str,
@@ -78,14 +78,15 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Parses `web`, `web:3` or the ARN of either. None if the text does not name a task
-    /// definition.
+    /// Parses `web`, `web:3` or the ARN of such a task definition. None if the text is not the name
+    /// of a task definition.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
     pub fn task_definition<'a>(&self, text: &'a str) -> Option<DefinitionName<'a>> {
         self.definition(text, "ecs", "task-definition/")
     }
 
-    /// Parses `web`, `web:3` or the ARN of either. None if the text does not name a job definition.
+    /// Parses `web`, `web:3` or the ARN of such a job definition. None if the text is not the name
+    /// of a job definition.
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html>
     pub fn job_definition<'a>(&self, text: &'a str) -> Option<DefinitionName<'a>> {
         self.definition(text, "batch", "job-definition/")
@@ -95,8 +96,8 @@ impl Place<'_> {
         let (name, is_here) = match text.strip_prefix("arn:") {
             None => (text, true),
             Some(arn) => {
-                // The parts are partition, service, region, account and resource. The region
-                // implies the partition.
+                // The parts are partition, service, region, account and resource. The partition is
+                // skipped, because each region belongs to one partition.
                 let mut parts = arn.splitn(5, ':').skip(1);
                 let (of, region, account) = (parts.next()?, parts.next()?, parts.next()?);
                 let name = parts.next()?.strip_prefix(kind)?;
@@ -129,7 +130,7 @@ mod tests {
     const HERE: Place<'_> = Place { region: "eu-west-1", account: "111122223333" };
 
     #[test]
-    fn definition_name_parses_in_every_form() {
+    fn parser_accepts_each_form_of_a_definition_name() {
         let revision = |name, revision| Some(DefinitionName::Revision { name, revision });
         let newest = |name| Some(DefinitionName::Newest { name });
         let arn = "arn:aws:ecs:eu-west-1:111122223333:task-definition";
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn mentions_match_at_any_depth_and_case() {
+    fn names_are_found_at_any_depth_and_in_any_case() {
         let task = |text: &str| Mention::TaskDefinition(text.to_owned());
         let job = |text: &str| Mention::JobDefinition(text.to_owned());
         let image = |text: &str| Mention::Image(text.to_owned());

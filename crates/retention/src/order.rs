@@ -1,5 +1,5 @@
 //! The order of deletion: oldest first, an index before its children, an image before its
-//! accessories. If the deletion stops anywhere, no remaining image lacks a part.
+//! accessories. If a run stops at any point, every remaining image still has all its parts.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,13 +8,13 @@ use jiff::Timestamp;
 
 use super::image_graph::ImageGraph;
 
-/// Returns the places of the images that have a time, each with its wave. One call may delete all
-/// images of a wave. Places are sorted by digest, so that equal times always give the same order.
+/// Returns the positions of the images with a time, each with its wave. One call may delete all
+/// images of a wave. Images with equal times are sorted by digest.
 ///
-/// Forged tags may claim that two images describe each other. Neither can be first, so both are
-/// left out.
+/// Forged tags may claim that two images describe each other. Then no order is correct, and the
+/// result omits both images.
 pub(super) fn order(times: &[Option<Timestamp>], graph: &ImageGraph) -> Vec<(usize, u16)> {
-    // For each image, the number of images above it that are not yet ordered.
+    // The number of images above each image that are not in the result yet.
     let mut above: Vec<usize> = (0..times.len())
         .map(|place| graph.above(place).filter(|one| times[*one].is_some()).count())
         .collect();

@@ -1,4 +1,4 @@
-//! The plan: the fate of each image of a repository, and the rule that decided it, in words.
+//! The plan: the fate of each image of a repository, and the rule that decides the fate.
 
 mod age;
 mod need;
@@ -20,8 +20,7 @@ use super::order::order;
 use super::policy::{Removal, RetentionPolicy, is_past};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 
-/// The plan for every image of a repository. It does not depend on the order in which the images
-/// were read.
+/// The plan for every image of a repository. The order of the reads does not change the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub repository: RepositoryName,
@@ -34,16 +33,16 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     pub digest: ImageDigest,
-    /// The tags, sorted. If the image has other tags when it is removed, it is left for the next
-    /// run.
+    /// The tags, sorted. If the image has other tags at the time of its removal, this run does not
+    /// remove the image.
     pub tags: Vec<ImageTag>,
-    /// The time that counts for the image's age: from its build tag, or its push.
+    /// The time from which the image's age counts: the time of its build tag, or of its push.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub size_bytes: Option<u64>,
-    /// The removed images that must go before this one: indexes that contain it, and images that it
-    /// describes. If one of them is kept after all, this one is kept too.
+    /// The images to remove before this image: indexes that contain this image, and images that
+    /// this accessory describes. If a run keeps one of those images, the run also keeps this image.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub after: Vec<ImageDigest>,
     #[serde(flatten)]
@@ -57,11 +56,11 @@ pub struct Planned {
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Fate {
     Keep,
-    /// Keeps the image, but removes these tags of ours, sorted.
+    /// Keeps the image, but removes these tags of Stablepin. The tags are sorted.
     Untag {
         untag: Vec<ImageTag>,
     },
-    /// Deletes the image. One call may delete a whole wave, but a later wave must wait.
+    /// Deletes the image. One call may delete all images of a wave. A later wave must wait.
     Delete {
         wave: u16,
     },
@@ -71,7 +70,7 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// Returns the wave of an image that is removed.
+    /// Returns the wave, if the image is deleted or archived.
     pub fn wave(&self) -> Option<u16> {
         match self {
             Self::Keep | Self::Untag { .. } => None,
@@ -82,8 +81,8 @@ impl Fate {
 
 /// Decides the fate of every image. The same inventory, policy and time give the same plan.
 pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> Plan {
-    // Facts about images are kept in lists by place, because sets and maps of a hundred thousand
-    // images are slow.
+    // The lists below have one entry for each image, at the image's position. Sets and maps of a
+    // hundred thousand images would be slower.
     let images: &[Image] = &inventory.images;
     let graph = ImageGraph::of(&inventory.images);
 
@@ -105,8 +104,8 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
         waiting[place] = keeps[place].as_ref().is_some_and(|(rule, _)| *rule == RetentionRule::Archived);
     }
 
-    // An image that can be restored, now or after this run, needs the images below it. They are not
-    // deleted, but may be archived.
+    // A person can restore an image that is archived, or that this run archives. A restored image
+    // needs the images below it. So the run may archive those images, but does not delete them.
     let archives = |place: usize| {
         policy.removal == Removal::ArchiveFirst && images[place].status == StorageState::Active
     };
@@ -141,7 +140,7 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
 
     let planned = images.iter().zip(keeps).enumerate().map(|(place, (image, kept))| {
         let (fate, (rule, why)) = match (kept, waves[place]) {
-            // A later run removes this image with its tags.
+            // A later run removes the image and all its tags, so this run removes no tags.
             (Some(reason @ (RetentionRule::OverShare, _)), _) => (Fate::Keep, reason),
             (Some(reason), _) => (untag_expired_backups(image, inventory, policy, now), reason),
             (None, Some(wave)) if archives(place) => {
@@ -176,7 +175,8 @@ fn tangled() -> Reason {
     (RetentionRule::Tangled, words.to_owned())
 }
 
-/// Records, for each image that is kept because of another, one of those others as the reason.
+/// Finds the images that stay because another image needs them, and records that image as the
+/// reason.
 fn keep_because_of_others(
     images: &[Image],
     graph: &ImageGraph,
@@ -195,9 +195,8 @@ fn keep_because_of_others(
     }
 }
 
-/// Removes expired backup tags from an image that is kept, if a build tag of ours stays on it. The
-/// last tag is never removed, because ECR would delete the image. A tag by which a workload uses
-/// the image stays too.
+/// Removes the expired backup tags of a kept image, but only if the image also has a build tag: ECR
+/// deletes an image together with its last tag. Keeps a tag that a workload uses.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
 fn untag_expired_backups(
     image: &Image,

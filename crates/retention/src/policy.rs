@@ -9,7 +9,7 @@ use stablepin_rules::build_tag::current;
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::pattern::Pattern;
 
-/// The number of newest images per environment that are always kept, whatever the file says.
+/// The number of newest images per environment that retention always keeps. A file cannot lower it.
 pub const ALWAYS: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,28 +17,28 @@ pub struct RetentionPolicy {
     pub removal: Removal,
     pub days: u32,
     pub backup_days: u32,
-    /// How long an archived image can be restored before it is deleted.
+    /// The days during which an archived image can be restored, before retention deletes it.
     pub archive_days: u32,
-    /// The number of newest builds, and of newest pins, that are kept per environment.
+    /// The number of newest builds, and of newest pins, that retention keeps per environment.
     pub keep: usize,
     pub protect: Vec<Pattern>,
-    /// The stable tags and current tags. An image with one of them is kept.
+    /// The stable tags and current tags. Retention keeps an image with such a tag.
     pub standing: BTreeSet<ImageTag>,
-    /// The percentage of the repository's images that one run may remove: 1 to 100. One image may
-    /// always be removed.
+    /// The percentage of the repository's images that one run may remove: 1 to 100. Every run may
+    /// remove at least one image.
     pub share: u8,
 }
 
-/// How images are removed.
+/// The way to remove an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
     Delete,
-    /// Archives the image, and deletes it some time later.
+    /// Archives the image. A later run deletes the archived image.
     ArchiveFirst,
 }
 
 impl RetentionPolicy {
-    /// Reads the policy from an application's file. A dry run shows what would be deleted.
+    /// Reads the policy from an application's file. A dry run plans deletions.
     pub fn of(application: &Application, share: u8) -> Self {
         let retention = &application.retention;
         let standing = application
@@ -61,18 +61,18 @@ impl RetentionPolicy {
         }
     }
 
-    /// Returns the number of newest images that are kept.
+    /// Returns the number of newest images to keep: at least [`ALWAYS`].
     pub(super) fn newest(&self) -> usize {
         self.keep.max(ALWAYS)
     }
 
-    /// Returns the number of images that one run may remove, from so many images.
+    /// Returns the number of images that one run may remove from a repository of `images` images.
     pub(super) fn at_most(&self, images: usize) -> usize {
         (images.saturating_mul(usize::from(self.share.min(100))) / 100).max(1)
     }
 }
 
-/// Returns whether the time is at least so many days ago. False if the sum is out of range.
+/// Returns true if `at` is at least `days` days ago. False if the sum is out of range.
 pub(super) fn is_past(at: Timestamp, days: u32, now: Timestamp) -> bool {
     let age = SignedDuration::from_hours(24 * i64::from(days));
     at.checked_add(age).is_ok_and(|until| until <= now)

@@ -1,4 +1,4 @@
-//! External accounts that a repository's policy lets pull. Stablepin cannot see what they run.
+//! External accounts that may pull from a repository. Stablepin cannot see what they run.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use stablepin_rules::application::Waived;
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::pattern::Pattern;
 
-/// Returns the external accounts that the policy lets pull, or `*` for a principal without an
+/// Returns the external accounts that the policy allows to pull, or `*` for a principal without an
 /// account. None if the policy cannot be parsed.
 ///
-/// Conditions are ignored, because what they still allow is unknown. A service of our own account,
-/// such as Lambda, is not external.
+/// The function ignores conditions, because it cannot evaluate them. A service of Stablepin's
+/// own account, such as Lambda, is not external.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>
 pub fn pullers(policy: &str, own: &str, repository: &RepositoryName) -> Option<BTreeSet<String>> {
     let document: Document = serde_json::from_str(policy).ok()?;
@@ -40,7 +40,7 @@ pub fn pullers(policy: &str, own: &str, repository: &RepositoryName) -> Option<B
     Some(found)
 }
 
-/// Returns the accounts that the application's file does not waive.
+/// Returns the accounts without a waiver in the application's file.
 pub fn external_accounts(pullers: &BTreeSet<String>, waived: &[Waived]) -> BTreeSet<String> {
     let is_waived = |account: &String| {
         waived.iter().any(|waived| matches!(waived, Waived::Account(waived) if waived.as_str() == account))
@@ -66,13 +66,13 @@ struct Statement {
     effect: String,
     principal: Option<Principal>,
     action: Option<OneOrMore<String>>,
-    /// The resources. Only the registry's policy has them.
+    /// The resources. Only a registry policy has resources.
     resource: Option<OneOrMore<String>>,
 }
 
 impl Statement {
-    /// Returns whether the statement covers the repository. A statement without resources, or with
-    /// resources that cannot be parsed, covers every repository.
+    /// Returns true if the statement applies to the repository. A statement without resources, or
+    /// with resources that cannot be parsed, applies to every repository.
     fn is_of(&self, repository: &RepositoryName) -> bool {
         let names = |resource: &String| {
             let Some((_, name)) = resource.split_once(":repository/") else { return true };
@@ -83,13 +83,13 @@ impl Statement {
         self.resource.as_ref().is_none_or(|resources| resources.as_slice().iter().any(names))
     }
 
-    /// Returns whether the statement allows a pull. A statement with `NotAction` does.
+    /// Returns true if the statement may allow a pull. A statement with `NotAction` always counts.
     fn pulls(&self) -> bool {
         self.action.as_ref().is_none_or(|actions| actions.as_slice().iter().any(|action| pulls(action)))
     }
 }
 
-/// Returns whether an action, or a pattern of actions, reads an image's manifest or layers.
+/// Returns true if an action, or a pattern of actions, can read an image's manifest or layers.
 fn pulls(action: &str) -> bool {
     let action = action.to_ascii_lowercase();
     let pattern = Pattern::parse(&action);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn pullers_are_named_by_account() {
+    fn policy_names_the_accounts_that_may_pull() {
         let pull = r#"["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"]"#;
         assert_eq!(of(r#"{"AWS":"arn:aws:iam::444455556666:root"}"#, pull), "444455556666");
         assert_eq!(
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn unparsable_policy_has_unknown_pullers() {
+    fn pullers_of_an_invalid_policy_are_unknown() {
         assert_eq!(pullers("", "111122223333", &web()), None);
         assert_eq!(pullers(r#"{"Statement": 7}"#, "111122223333", &web()), None);
         let all_but = r#"{"Statement":{"Effect":"Allow","NotPrincipal":{"AWS":"444455556666"},"NotAction":"ecr:PutImage"}}"#;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn registry_policy_covers_named_repositories() {
+    fn registry_policy_applies_only_to_named_repositories() {
         let of = |resource: &str| {
             let policy = format!(
                 r#"{{"Statement":[{{"Effect":"Allow","Principal":{{"AWS":"444455556666"}},"Action":"ecr:*","Resource":{resource}}}]}}"#

@@ -1,5 +1,5 @@
-//! A retention run over the repositories of an application, as plain data. Reports of progress may
-//! be repeated or late; each report counts once.
+//! A retention run over the repositories of an application, as plain data. A progress report may
+//! arrive late or several times, but counts once.
 
 mod purpose;
 mod repository;
@@ -32,20 +32,20 @@ pub struct Run {
     pub begun_at: Timestamp,
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
-    /// The percentage of a repository's images that may be removed.
+    /// The percentage of a repository's images that the run may remove.
     #[serde(default = "default_share")]
     pub share: u8,
     pub repositories: BTreeMap<RepositoryName, RepositoryRun>,
     pub version: u64,
 }
 
-/// A request of a person or the schedule for a run.
+/// A request for a run, by a person or by the nightly schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRequest {
     pub purpose: Purpose,
     pub by: Actor,
     pub reason: Option<String>,
-    /// The percentage of a repository's images that may be removed.
+    /// The percentage of a repository's images that the run may remove.
     pub share: u8,
     pub repositories: BTreeSet<RepositoryName>,
 }
@@ -57,15 +57,15 @@ fn default_share() -> u8 {
     DEFAULT_SHARE
 }
 
-/// The state of a run. It is never stored, but derived from the states of its repositories.
+/// The state of a run. The code derives this state from the repositories, and never stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunState {
     Requested,
     InProgress,
     Completed,
-    /// A repository was left alone, or an image could not be deleted.
+    /// Retention skipped a repository, or ECR did not delete an image.
     CompletedWithErrors,
-    /// No repository was completed, and nothing was changed.
+    /// The run completed no repository, and changed nothing.
     Failed,
 }
 
@@ -89,7 +89,7 @@ impl RunState {
 }
 
 impl Run {
-    /// Begins a new run, and returns it with its audit record.
+    /// Begins a run. Returns the run and its first audit record.
     pub fn begin(
         id: RunId,
         application: ApplicationName,
@@ -110,7 +110,7 @@ impl Run {
             repositories: repositories.into_iter().map(|name| (name, waiting.clone())).collect(),
             version: 0,
         };
-        // A run without repositories ends at once.
+        // A run without repositories ends immediately.
         run.ended_at = run.state().is_terminal().then_some(now);
         let record = run.record(None, now);
         (run, record)
@@ -136,8 +136,8 @@ impl Run {
         }
     }
 
-    /// Returns the run after a report, with an audit record if the state changed. Reports after the
-    /// end, earlier steps and unknown repositories change nothing.
+    /// Returns the run after a progress report, and an audit record if the state changed. A report
+    /// changes nothing after the end, for an earlier step, or for an unknown repository.
     pub fn after(
         &self,
         now: Timestamp,
@@ -194,7 +194,7 @@ impl Run {
 
     fn record(&self, from: Option<RunState>, at: Timestamp) -> AuditRecord {
         let to = self.state();
-        // The requester begins the run. Stablepin causes every later change.
+        // The requester causes the first state. Stablepin causes every later state.
         let actor = if from.is_none() { self.by.clone() } else { Actor::Stablepin };
         AuditRecord {
             version: AuditRecord::VERSION,

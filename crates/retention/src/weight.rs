@@ -1,4 +1,4 @@
-//! The bytes that a deletion frees: layers that no remaining image uses.
+//! The bytes that a deletion frees: the blobs that no remaining image uses.
 
 use std::collections::HashMap;
 
@@ -26,8 +26,8 @@ impl Blobs {
     }
 }
 
-/// Returns the bytes of the deleted images' blobs that no remaining image has. Each blob counts
-/// once.
+/// Returns the size of all blobs that deleted images have and remaining images do not have. Each
+/// blob counts once.
 pub fn freed<'a>(
     deleted: impl IntoIterator<Item = &'a Blobs>,
     remaining: impl IntoIterator<Item = &'a Blobs>,

@@ -1,4 +1,4 @@
-//! The age of an image, and the reasons that follow from it.
+//! The age of an image, and the reasons to keep or remove an image by age.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,9 @@ use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::words::time;
 
-/// Returns the time that counts for the age: from the newest build tag, else from the push. A later
-/// restoration from the archive replaces it. Push times before the start of ECR are invalid.
+/// Returns the time from which the age counts: the time in the newest build tag, or else the push
+/// time. A later restore from the archive counts instead. Push times before the start of ECR are
+/// invalid.
 pub(super) fn age_of(image: &Image) -> Option<Timestamp> {
     let built = image.tags.iter().filter_map(Tag::build).map(|build| build.at()).max();
     built
@@ -25,7 +26,7 @@ pub(super) fn age_of(image: &Image) -> Option<Timestamp> {
 /// <https://aws.amazon.com/about-aws/whats-new/2015/12/introducing-amazon-ec2-container-registry/>
 const ECR_BEGAN: i64 = 1_450_656_000;
 
-/// Returns the digests that were live when a recent rollback began, each with its environment.
+/// Returns each digest that was live when a recent rollback began, with its environment.
 pub(super) fn backups<'a>(
     inventory: &'a Inventory,
     policy: &RetentionPolicy,
@@ -37,7 +38,7 @@ pub(super) fn backups<'a>(
     lately.into_iter().map(|was_live| (&was_live.digest, &was_live.environment)).collect()
 }
 
-/// Returns why an image is kept for its age alone.
+/// Returns the reason to keep an image only because of its age or its archive state.
 pub(super) fn too_young(
     image: &Image,
     at: Option<Timestamp>,

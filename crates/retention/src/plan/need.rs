@@ -1,4 +1,4 @@
-//! The images that are needed by themselves, whatever their age.
+//! Images of any age that are needed on their own, not as a part of another image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use crate::policy::RetentionPolicy;
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::name::EnvironmentName;
 
-/// Keeps the images that are needed by themselves, whatever their age.
+/// Keeps images of any age that are needed on their own, not as a part of another image.
 pub(super) fn keep_needed(inventory: &Inventory, policy: &RetentionPolicy, keeps: &mut [Option<Reason>]) {
-    // A needed image may be missing in the list, if it was pushed while the pages were read. The
-    // images that belong to it are kept.
+    // The list may lack a needed image that was pushed during the reads. The indexes and
+    // accessories of such an image are kept.
     let mut unlisted: BTreeSet<&ImageDigest> = BTreeSet::new();
     for (digest, reason) in pins(inventory, policy) {
         match inventory.images.place(digest) {
@@ -78,8 +78,8 @@ pub(super) fn keep_needed(inventory: &Inventory, policy: &RetentionPolicy, keeps
     }
 }
 
-/// Returns the pattern that protects a tag. Our build tags and backup tags have their own rules, so
-/// no pattern protects them.
+/// Returns the pattern that protects a tag. No pattern protects Stablepin's build tags and backup
+/// tags, because other rules decide about such tags.
 fn protected<'a>(tag: &Tag, policy: &'a RetentionPolicy) -> Option<&'a str> {
     if tag.ours && (tag.build().is_some() || tag.backup().is_some()) {
         return None;
@@ -87,8 +87,8 @@ fn protected<'a>(tag: &Tag, policy: &'a RetentionPolicy) -> Option<&'a str> {
     policy.protect.iter().find(|pattern| pattern.matches(tag.tag.as_str())).map(|pattern| pattern.as_str())
 }
 
-/// Returns the pins that are kept: for each environment the newest pin, and the configured number
-/// of earlier digests.
+/// Returns the digests of the kept pins, each with its reason. For each environment, the newest
+/// digests are kept, up to the configured number. Several pins of one digest count once.
 fn pins<'a>(inventory: &'a Inventory, policy: &RetentionPolicy) -> Vec<(&'a ImageDigest, Reason)> {
     let mut of: BTreeMap<&EnvironmentName, Vec<_>> = BTreeMap::new();
     for pin in &inventory.pins {
@@ -96,7 +96,7 @@ fn pins<'a>(inventory: &'a Inventory, policy: &RetentionPolicy) -> Vec<(&'a Imag
     }
     let mut found = Vec::new();
     for (environment, mut pins) in of {
-        pins.sort_by(|one, other| other.cmp(one)); // newest number first
+        pins.sort_by(|one, other| other.cmp(one)); // The newest pin comes first.
         let mut digests = BTreeSet::new();
         for pin in &pins {
             if digests.len() == policy.newest() && !digests.contains(&pin.digest) {

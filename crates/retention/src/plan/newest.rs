@@ -1,4 +1,4 @@
-//! The newest images of each environment, which are kept whatever their age.
+//! The newest images of each environment. Retention keeps these images at any age.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use crate::inventory::{Image, StorageState, Tag};
 use crate::policy::RetentionPolicy;
 use stablepin_rules::name::EnvironmentName;
 
-/// Keeps the newest images of each environment, by their build tags, and the newest images with
-/// other tags.
+/// Keeps the newest images of each environment, and the newest images that have only other tags. A
+/// build tag names the environment and the time of its image.
 pub(super) fn keep_newest(policy: &RetentionPolicy, images: &[Image], keeps: &mut [Option<Reason>]) {
     let mut of: BTreeMap<Option<EnvironmentName>, BTreeSet<(Timestamp, usize)>> = BTreeMap::new();
     for (place, image) in images.iter().enumerate() {
         if matches!(image.status, StorageState::Archived(_)) {
-            continue; // an archived image cannot be deployed at once
+            continue; // ECS cannot deploy an archived image until it is restored.
         }
         let mut built = false;
         for build in image.tags.iter().filter_map(Tag::build) {

@@ -1,26 +1,26 @@
-//! The rules that keep an image or let it go, and the reason that a rule gives.
+//! The rules that keep or remove an image, and their reasons.
 
 use serde::{Deserialize, Serialize};
 
-/// The reason why an image is kept, the strongest first, or why it may be removed.
+/// The rule that keeps an image, or that allows its removal. The strongest rule comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RetentionRule {
-    /// The image is an environment's pin.
+    /// The image is the current pin of an environment.
     Pin,
-    /// The image was recently an environment's pin.
+    /// The image is one of the newest earlier pins of an environment.
     PinHistory,
-    /// The image was last proven to run.
+    /// The image is the last image that was proven to run in an environment.
     Current,
-    /// A promotion or rollback of the image is open.
+    /// An open promotion or rollback needs the image.
     Open,
-    /// A workload runs the image, or may return to it.
+    /// A workload runs the image, or may run the image again.
     InUse,
     /// The image has an environment's stable tag or current tag.
     Standing,
     /// The application's file protects a tag of the image.
     Protected,
-    /// A part of the image is not understood, so its use is unknown.
+    /// Stablepin does not understand a part of the image, so the use of the image is unknown.
     NotUnderstood,
     /// The image is an index that refers to a needed image.
     IndexOfNeeded,
@@ -28,10 +28,11 @@ pub enum RetentionRule {
     PartOfKept,
     /// The image is an accessory of a kept image: a signature, attestation, SBOM or the like.
     AboutKept,
-    /// The image has no tag, and may be part of an index whose parts are unknown.
+    /// The image has no tag, and may be a child of an index with unknown children.
     MayBePart,
     /// The image is one of the newest of its environment.
     Newest,
+    /// The image is younger than the configured number of days, or has a recent tag.
     Young,
     /// The image was live when a recent rollback began.
     Backup,
@@ -39,27 +40,27 @@ pub enum RetentionRule {
     NoTime,
     /// The time of the image lies in the future.
     Future,
-    /// The image is being restored from the archive.
+    /// ECR is restoring the image from the archive.
     Activating,
     /// The image is archived and can still be restored.
     Archived,
-    /// Two images describe each other by their tags, so neither can go first.
+    /// Tags say that two images describe each other, so there is no correct order of deletion.
     Tangled,
-    /// The image may be removed, but is over this run's limit.
+    /// The image may be removed, but this run has reached its limit.
     OverShare,
-    /// The image is old, and nothing needs it.
+    /// The image is older than the configured number of days, and nothing needs the image.
     Old,
-    /// The image is archived, and the time to restore it is over.
+    /// The image is archived, and the time for a restore is over.
     ArchivedLongAgo,
 }
 
 impl RetentionRule {
-    /// Returns whether the image must never be deleted, whatever its age (rule 8).
+    /// Returns true if retention must not delete the image at any age (rule 8).
     pub fn is_needed(self) -> bool {
         self <= Self::MayBePart
     }
 
-    /// Returns whether the decision shows that the image is archived.
+    /// Returns true if this rule applies only to archived images.
     pub fn is_archived(self) -> bool {
         matches!(self, Self::Archived | Self::ArchivedLongAgo)
     }
@@ -93,8 +94,7 @@ impl RetentionRule {
     }
 }
 
-/// A rule with its explanation. The strongest rule is the smallest value, so one of several reasons
-/// always wins.
+/// A rule with its explanation. Of several reasons, the smallest value wins: the strongest rule.
 pub(super) type Reason = (RetentionRule, String);
 
 pub(super) fn keep(kept: &mut Option<Reason>, reason: Reason) {
@@ -103,7 +103,7 @@ pub(super) fn keep(kept: &mut Option<Reason>, reason: Reason) {
     }
 }
 
-/// Returns whether the image runs or may have to run. The indexes of such images are needed too.
+/// Returns true if the image runs or may have to run. The indexes of such an image are needed too.
 pub(super) fn is_used(kept: &Option<Reason>) -> bool {
     kept.as_ref().is_some_and(|(rule, _)| *rule <= RetentionRule::InUse)
 }

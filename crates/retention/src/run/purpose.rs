@@ -21,8 +21,8 @@ impl RunId {
         Uuid::try_parse(text).ok().filter(|id| id.to_string() == text).map(Self)
     }
 
-    /// Returns the id of an application's run in one night. It is the same for every event of that
-    /// night.
+    /// Returns the id of an application's nightly run. Every event of the same night gives the same
+    /// id, so a repeated event starts no second run.
     pub fn of_night(at: Timestamp, application: &ApplicationName) -> Self {
         let hash = Sha256::digest(format!("{at} {application}"));
         let mut random = [0; 10];
@@ -42,11 +42,12 @@ impl std::fmt::Display for RunId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Purpose {
-    /// Shows what would be removed, and changes nothing.
+    /// Plans which images to remove, and changes nothing.
     Plan,
     /// Deletes or archives the images that its plan names.
     Apply {
-        /// The earlier plan that a person has reviewed. The run removes no more than that plan.
+        /// The earlier run with the plan that a person reviewed. This run removes only images of
+        /// that plan.
         #[serde(default)]
         plan_of: Option<RunId>,
     },

@@ -14,30 +14,31 @@ pub struct RepositoryRun {
     pub state: RepositoryState,
     /// The number of images in the repository.
     pub images: u64,
-    /// The number of kept images, by rule.
+    /// The number of kept images for each rule.
     pub by_rule: BTreeMap<String, u64>,
-    /// The number of images that this run's plan removes.
+    /// The number of images that the plan of this run removes.
     pub to_remove: u64,
-    /// The number of removable images that are over this run's limit. A later run removes them.
+    /// The number of images that only a later run removes, because this run has a limit.
     pub later: u64,
     pub deleted: u64,
     pub archived: u64,
-    /// The number of tags that were removed from kept images.
+    /// The number of tags that the run removed from kept images.
     pub untagged: u64,
     pub restored: u64,
-    /// The number of images that changed after the plan, and are therefore kept.
+    /// The number of images that the run kept, because they changed after the plan.
     pub skipped: u64,
-    /// The bytes of layers that no other image uses. If the run only plans: the bytes that would be
-    /// freed.
+    /// The bytes that the deletions freed: blobs that no remaining image uses. In a run that only
+    /// plans, the bytes that its plan would free.
     pub freed_bytes: u64,
-    /// False if a manifest could not be read, so that shared layers are unknown.
+    /// False if Stablepin could not read every manifest. Then some shared layers are unknown.
     pub freed_is_exact: bool,
-    /// The number of images that ECR did not delete, by error code.
+    /// The number of images that ECR did not delete, for each error code.
     pub errors: BTreeMap<String, u64>,
     pub warnings: Vec<String>,
-    /// The possible users of images that were not read, because the application's file waives them.
+    /// The sources of workloads that Stablepin did not read, because the application's file waives
+    /// them.
     pub waived: BTreeSet<String>,
-    /// Why the repository was left alone, or failed.
+    /// The reason why the run skipped the repository, or failed.
     pub problem: Option<String>,
     pub plan: Option<Stored>,
     pub report: Option<Stored>,
@@ -82,7 +83,7 @@ impl RepositoryRun {
     }
 }
 
-/// The most warnings that are kept per repository. The report has all of them.
+/// The most warnings per repository in the record. The report contains all warnings.
 const MOST_WARNINGS: usize = 20;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +93,7 @@ pub enum RepositoryState {
     Planning,
     Applying,
     Done,
-    /// A part could not be read. Nothing was touched.
+    /// Stablepin could not read a part of the inventory, and changed nothing.
     LeftAlone,
     Failed,
 }
@@ -141,7 +142,7 @@ pub struct Planned {
     pub plan: Option<Stored>,
 }
 
-/// The totals of all work so far, not only of the work since the last report.
+/// The totals of the work since the start of the run, not since the last report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Applied {
     pub deleted: u64,
@@ -159,11 +160,11 @@ pub struct Applied {
 /// A report of progress in one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunProgress {
-    /// The inventory is read, and a plan is made.
+    /// The function is reading the inventory and making the plan.
     Planning,
-    /// The plan exists. The run carries it out, unless it only plans.
+    /// The plan exists. A run that only plans ends now. Any other run applies the plan.
     Planned(Planned),
-    /// A part of the plan is done.
+    /// The function has applied a part of the plan.
     Applying(Applied),
     Done(Applied),
     LeftAlone {

@@ -1,4 +1,4 @@
-//! The result of a run, for people.
+//! The result of a run, as text for people.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,7 +102,7 @@ fn count(number: u64, singular: &str, plural: &str) -> String {
 /// <https://aws.amazon.com/ecr/pricing/>
 const CENTS_PER_GB_MONTH: u128 = 10;
 
-/// Returns the monthly price of so many bytes: "about $0.34 a month".
+/// Returns the monthly price of `bytes` bytes: "about $0.34 a month".
 pub fn price_a_month(bytes: u64) -> String {
     let gb = 1_u128 << 30;
     let cents = (u128::from(bytes) * CENTS_PER_GB_MONTH + gb / 2) / gb;

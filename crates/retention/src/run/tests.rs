@@ -14,7 +14,7 @@ fn id(n: u8) -> RunId {
 
 const GB: u64 = 1_000_000_000;
 
-/// Returns a run over the first `repositories` of web, web-1 and web-2.
+/// Returns a run over the first `repositories` names of this list: web, web-1, web-2.
 fn run(purpose: Purpose, repositories: usize) -> Run {
     let names = ["web", "web-1", "web-2"].map(name);
     let asked = RunRequest {
@@ -59,8 +59,8 @@ fn left_alone() -> RunProgress {
     RunProgress::LeftAlone { problem: "ECS did not answer ListTasks".to_owned() }
 }
 
-/// Applies reports one after the other. Returns the run and its audit records, as `from → to:
-/// reason`.
+/// Applies the reports in order. Returns the run, and its audit records as texts:
+/// `from → to: reason`.
 fn after_reports(run: Run, said: &[(&str, RunProgress)]) -> (Run, Vec<String>) {
     let (mut run, mut records) = (run, Vec::new());
     for (repository, progress) in said {
@@ -75,7 +75,7 @@ fn after_reports(run: Run, said: &[(&str, RunProgress)]) -> (Run, Vec<String>) {
 }
 
 #[test]
-fn run_audits_its_begin_and_state_changes() {
+fn run_audits_its_start_and_each_state_change() {
     let (run, record) = {
         let asked = RunRequest {
             purpose: APPLY,
@@ -113,7 +113,7 @@ fn run_audits_its_begin_and_state_changes() {
 }
 
 #[test]
-fn run_state_follows_from_repositories() {
+fn run_derives_its_state_from_its_repositories() {
     let ended = |ends: &[RunProgress]| {
         let mut run = run(APPLY, ends.len());
         let names: Vec<RepositoryName> = run.repositories.keys().cloned().collect();
@@ -165,7 +165,7 @@ fn repeated_and_late_reports_change_nothing() {
 }
 
 #[test]
-fn plan_run_ends_with_its_plan() {
+fn run_that_only_plans_ends_with_its_plan() {
     let (plan, records) = after_reports(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned()))]);
     assert_eq!((plan.state(), plan.repositories[&name("web")].freed_bytes), (RunState::Completed, 4 * GB));
     assert_eq!(
@@ -191,7 +191,7 @@ fn plan_run_ends_with_its_plan() {
 }
 
 #[test]
-fn summary_describes_the_result() {
+fn summary_names_every_result_of_a_run() {
     let refused = BTreeMap::from([("ImageReferencedByManifestList".to_owned(), 1)]);
     let summary =
         |applied: Applied| after_reports(run(APPLY, 1), &[("web", RunProgress::Done(applied))]).0.summary();
@@ -246,7 +246,7 @@ fn price_is_rounded_to_cents() {
 }
 
 #[test]
-fn run_matches_its_sample() {
+fn stored_run_matches_the_sample_record() {
     let purpose = Purpose::Apply { plan_of: Some(id(2)) };
     let done = Applied {
         archived: 1,
@@ -296,15 +296,15 @@ fn purposes_and_states_serialize_by_name() {
     }
 }
 
-/// A record of an older version lacks newer fields.
+/// A record that an older version stored lacks newer fields.
 #[test]
-fn repository_record_without_newer_fields_parses() {
+fn old_repository_record_parses_without_newer_fields() {
     let repository: RepositoryRun = serde_json::from_str(r#"{"state":"Done","deleted":3}"#).unwrap();
     assert_eq!(repository.deleted, 3);
 }
 
 #[test]
-fn audit_names_waived_sources() {
+fn audit_record_names_waived_sources() {
     let planned = Planned { waived: BTreeSet::from(["batch".to_owned(), "pipes".to_owned()]), ..planned() };
     let (run, records) = after_reports(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned))]);
     let reason = records.last().unwrap();

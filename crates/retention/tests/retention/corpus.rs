@@ -1,5 +1,5 @@
-//! Mistakes of other cleaners and of ours, each as a registry and its correct plan.
-//! Numbers refer to the projects' issues.
+//! Known mistakes of retention tools. Each test builds a registry and checks the correct plan.
+//! `owner/project#1` refers to an issue of that project.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -27,7 +27,7 @@ fn image(n: usize, days: i64, tags: &[Tag]) -> Image {
     }
 }
 
-/// Returns one of our build tags, this many days old.
+/// Returns a build tag of Stablepin that is `days` days old.
 fn build(days: i64) -> Tag {
     tag(&format!("production-{}-a1b2c3d4", days_ago(days).strftime("%Y%m%d-%H%M%S")), true)
 }
@@ -40,7 +40,7 @@ fn other(text: &str) -> Tag {
     tag(text, false)
 }
 
-/// Adds enough newer builds that the tested images are not among the newest.
+/// Adds newer builds, so that the tested images are not among the newest images.
 fn with_newer(images: impl IntoIterator<Item = Image>) -> Inventory {
     let newer = (0..5).flat_map(|n| {
         let at = i64::try_from(n).unwrap();
@@ -72,14 +72,14 @@ fn workload(inventory: &mut Inventory, image: NeededName) {
 }
 
 #[test]
-fn protected_tag_keeps_the_image_and_all_its_tags() {
-    // awslabs/ecr-cleanup-lambda#34: the protected tag was deleted with its sibling.
+fn protected_tag_keeps_the_image_with_all_tags() {
+    // awslabs/ecr-cleanup-lambda#34: deleting one tag also deleted the protected tag of the image.
     let inventory = with_newer([image(1, 400, &[other("v1.2.3"), other("feature-x"), build(400)])]);
     stays(&inventory, 1, RetentionRule::Protected);
 }
 
 #[test]
-fn untagged_image_that_runs_by_digest_stays() {
+fn untagged_image_stays_if_a_task_runs_its_digest() {
     // Reported in awslabs/ecr-cleanup-lambda#44 and aws/containers-roadmap#2394.
     let mut inventory = with_newer([image(1, 400, &[])]);
     goes(&inventory, 1, 0);
@@ -88,7 +88,7 @@ fn untagged_image_that_runs_by_digest_stays() {
 }
 
 #[test]
-fn task_definitions_tag_keeps_its_current_image() {
+fn tag_in_a_task_definition_keeps_the_image_with_that_tag() {
     let mut inventory =
         with_newer([image(1, 400, &[other("feature-x")]), image(2, 400, &[other("feature-y")])]);
     workload(&mut inventory, NeededName::Tag(ImageTag::parse("feature-x").unwrap()));
@@ -97,8 +97,8 @@ fn task_definitions_tag_keeps_its_current_image() {
 }
 
 #[test]
-fn pattern_matches_the_whole_tag() {
-    // awslabs/ecr-cleanup-lambda: "latest" protected my-latest-test.
+fn pattern_must_match_the_whole_tag() {
+    // awslabs/ecr-cleanup-lambda: the pattern `latest` also protected the tag `my-latest-test`.
     let inventory =
         with_newer([image(1, 400, &[other("my-latest-test")]), image(2, 400, &[other("latest")])]);
     goes(&inventory, 1, 0);
@@ -106,9 +106,9 @@ fn pattern_matches_the_whole_tag() {
 }
 
 #[test]
-fn pattern_never_matches_our_build_tags() {
-    // Our own mistake: staging-* protects the tag staging-api, but not builds like
-    // staging-20250717-….
+fn pattern_never_protects_a_build_tag_of_stablepin() {
+    // An earlier mistake of Stablepin: `staging-*` also protected the build tags
+    // `staging-20250717-…`, not only tags such as `staging-api`.
     let ours = tag("staging-20250717-143052-a1b2c3d4", true);
     let mut images = vec![image(1, 400, &[ours]), image(2, 400, &[other("staging-api")])];
     images.extend((0..5).map(|n| {
@@ -121,8 +121,8 @@ fn pattern_never_matches_our_build_tags() {
 }
 
 #[test]
-fn pipelines_tag_in_our_format_is_not_ours() {
-    // The tag says nothing about the image's age, and patterns match it.
+fn build_tag_from_a_pipeline_is_not_trusted() {
+    // Such a tag does not set the age of the image, and a pattern can protect the tag.
     let theirs = tag("staging-20250717-143052-a1b2c3d4", false);
     let young = tag("production-20200101-000000-a1b2c3d4", false);
     let inventory = with_newer([image(1, 400, &[theirs]), image(2, 20, &[young])]);
@@ -140,7 +140,7 @@ fn index_keeps_its_untagged_children() {
 }
 
 #[test]
-fn child_of_two_indexes_goes_after_both() {
+fn child_of_two_indexes_is_deleted_after_both_indexes() {
     let index = |n, tags: &[Tag]| Image { children: vec![digest(3)], ..image(n, 400, tags) };
     let inventory = with_newer([index(1, &[]), index(2, &[other("main")]), image(3, 401, &[])]);
     goes(&inventory, 1, 0);
@@ -153,7 +153,7 @@ fn child_of_two_indexes_goes_after_both() {
 
 #[test]
 fn running_platform_image_keeps_its_whole_index() {
-    // The service names the index, and the task reports the child.
+    // A service names the index, but its task reports the child's digest.
     let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[]) };
     let mut inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
     workload(&mut inventory, NeededName::Digest(digest(2)));
@@ -163,7 +163,7 @@ fn running_platform_image_keeps_its_whole_index() {
 }
 
 #[test]
-fn signatures_and_their_referrers_stay_with_the_image() {
+fn accessories_stay_as_long_as_their_image() {
     // Reported in google/go-containerregistry#1767, and for Harbor's accessories.
     let cosign =
         |n, of, suffix: &str| image(n, 400, &[other(&format!("sha256-{}{suffix}", digest(of).hex()))]);
@@ -181,18 +181,18 @@ fn signatures_and_their_referrers_stay_with_the_image() {
 }
 
 #[test]
-fn images_that_refer_to_each_other_stay() {
+fn images_that_describe_each_other_stay() {
     let about = |n, of| image(n, 400, &[other(&format!("sha256-{}.sig", digest(of).hex()))]);
     let inventory = with_newer([about(1, 2), about(2, 1), about(3, 3), about(4, 2)]);
     for n in [1, 2, 4] {
         stays(&inventory, n, RetentionRule::Tangled);
     }
-    goes(&inventory, 3, 0); // an image about itself is about no other image
+    goes(&inventory, 3, 0); // Image 3 describes only itself, so there is a correct order.
 }
 
 #[test]
-fn newest_images_stay_counted_by_image() {
-    // PyPI's ecr-cleaner skips the first image of each bucket. harbor#8717 counts tags.
+fn image_with_three_tags_counts_as_one_newest_image() {
+    // ecr-cleaner on PyPI skips the first image of each group. harbor#8717 counts tags, not images.
     let thrice = [build(200), build(201), build(202)];
     let images = (0..7).map(|n| match n {
         0 => image(n, 200, &thrice),
@@ -207,8 +207,8 @@ fn newest_images_stay_counted_by_image() {
 }
 
 #[test]
-fn all_images_stay_below_the_kept_number() {
-    // PyPI's ecr-cleaner deleted all images, because of the slice [-0:].
+fn small_repository_keeps_all_its_images() {
+    // ecr-cleaner on PyPI deleted all images, because the Python slice `[-0:]` is the whole list.
     let inventory = inventory((0..5).map(|n| image(n, 400, &[other(&format!("build-{n}"))])).collect());
     for n in 0..5 {
         stays(&inventory, n, RetentionRule::Newest);
@@ -216,15 +216,15 @@ fn all_images_stay_below_the_kept_number() {
 }
 
 #[test]
-fn pin_of_400_days_and_its_history_stay() {
-    // aws/containers-roadmap#1128 and #2746: the image is pinned, but its push is old.
+fn pin_and_pin_history_stay_after_400_days() {
+    // aws/containers-roadmap#1128 and #2746: the image is in use, but its push is old.
     let mut inventory = with_newer((1..=8).map(|n| image(n, 400, &[])));
     let pin = |number, n| Pinned {
         environment: environment("production"),
         number: PinNumber::new(number).unwrap(),
         digest: digest(n),
     };
-    // Image 8 is pinned last. Image 7 is pinned twice and counts once.
+    // Image 8 is the newest pin. Image 7 has two pins, but counts once.
     inventory.pins = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 7), (7, 7), (8, 8)]
         .into_iter()
         .map(|(number, n)| pin(number, n))
@@ -256,11 +256,11 @@ fn image_of_unknown_age_stays() {
     stays(&inventory, 4, RetentionRule::NoTime);
     goes(&inventory, 5, 0);
     stays(&inventory, 6, RetentionRule::NoTime);
-    stays(&inventory, 7, RetentionRule::Newest); // a wrong clock makes it the newest
+    stays(&inventory, 7, RetentionRule::Newest); // A wrong clock makes image 7 the newest image.
 }
 
 #[test]
-fn thousand_tags_on_one_image_count_as_one_image() {
+fn image_with_a_thousand_tags_counts_as_one_image() {
     let tags: Vec<Tag> = (0..1000).map(|n| other(&format!("nightly-{n}"))).collect();
     let inventory = with_newer([image(1, 400, &tags)]);
     goes(&inventory, 1, 0);
@@ -269,7 +269,7 @@ fn thousand_tags_on_one_image_count_as_one_image() {
 }
 
 #[test]
-fn backup_tag_expires_without_deleting_its_image() {
+fn expired_backup_tag_is_removed_from_a_kept_image() {
     let inventory = with_newer([
         image(1, 400, &[backup(29)]),
         image(2, 400, &[backup(30)]),
@@ -287,7 +287,7 @@ fn backup_tag_expires_without_deleting_its_image() {
 }
 
 #[test]
-fn backup_without_its_tag_stays() {
+fn image_that_was_live_stays_without_a_backup_tag() {
     let mut inventory = with_newer([image(1, 400, &[build(400)]), image(2, 400, &[build(400)])]);
     let live = |n: usize, days: i64| WasLive {
         environment: environment("production"),
@@ -314,8 +314,8 @@ fn backup_tag_that_a_workload_names_stays() {
 }
 
 #[test]
-fn needed_unlisted_image_keeps_its_signature_and_index() {
-    // A push arrived while the registry's pages were read.
+fn signature_and_index_of_an_unlisted_needed_image_stay() {
+    // The image was pushed during the reads, so the list lacks the image.
     let signature = image(2, 400, &[other(&format!("sha256-{}.sig", digest(1).hex()))]);
     let index = Image { children: vec![digest(1)], ..image(3, 400, &[]) };
     let mut inventory = with_newer([signature, index]);
@@ -336,7 +336,7 @@ fn planned_image_lists_images_to_delete_first() {
 }
 
 #[test]
-fn archived_image_stays_whole_for_its_archive_days() {
+fn archived_image_stays_with_its_parts_for_archive_days() {
     let archived =
         |n, days| Image { status: StorageState::Archived(Some(days_ago(days))), ..image(n, 400, &[]) };
     let index = Image { children: vec![digest(4)], ..archived(3, 10) };
@@ -346,7 +346,7 @@ fn archived_image_stays_whole_for_its_archive_days() {
     stays(&inventory, 1, RetentionRule::Archived);
     stays(&inventory, 3, RetentionRule::Archived);
     stays(&inventory, 4, RetentionRule::PartOfKept);
-    stays(&inventory, 6, RetentionRule::Young); // a restore counts like a push
+    stays(&inventory, 6, RetentionRule::Young); // The age counts from the restore.
     let policy = RetentionPolicy { removal: Removal::ArchiveFirst, ..policy() };
     let plan = plan(&inventory, &policy, now());
     assert_eq!(
@@ -357,7 +357,7 @@ fn archived_image_stays_whole_for_its_archive_days() {
 }
 
 #[test]
-fn run_takes_a_share_of_the_oldest_images() {
+fn run_removes_the_oldest_images_up_to_its_share() {
     let images = (1..=20).map(|n| image(n, 400 - i64::try_from(n).unwrap(), &[]));
     let policy = RetentionPolicy { share: 20, ..policy() };
     let plan = plan(&with_newer(images), &policy, now());
@@ -426,7 +426,7 @@ fn plan_explains_each_image() {
 }
 
 #[test]
-fn unreadable_image_stays_and_others_are_planned() {
+fn unreadable_image_stays_and_blocks_no_other_deletion() {
     let odd = |n, children: &[usize]| Image {
         odd: Some("its manifest is not understood".into()),
         children: children.iter().map(|n| digest(*n)).collect(),
@@ -442,7 +442,7 @@ fn unreadable_image_stays_and_others_are_planned() {
 }
 
 #[test]
-fn unread_index_keeps_every_untagged_image() {
+fn unreadable_index_keeps_every_untagged_image() {
     let signature = Image { subject: Some(digest(2)), ..image(5, 400, &[other("signature")]) };
     let images =
         [image(1, 400, &[other("v1")]), image(2, 400, &[]), image(4, 400, &[other("old")]), signature];
@@ -467,7 +467,7 @@ fn unreadable_image_keeps_its_tags() {
 }
 
 #[test]
-fn recently_tagged_old_image_is_young() {
+fn old_image_with_a_recent_tag_counts_as_young() {
     // aws/containers-roadmap#2746: pushed 400 days ago, tagged today.
     let tagged = |text: &str, ours, days| Tag { tagged_at: Some(days_ago(days)), ..tag(text, ours) };
     let inventory = with_newer([

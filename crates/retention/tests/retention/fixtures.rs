@@ -1,4 +1,4 @@
-//! Values that all tests of plans share: a fixed time, names, a policy, an inventory.
+//! Values that all plan tests share: a fixed time, names, a policy, an inventory.
 
 use jiff::{SignedDuration, Timestamp};
 

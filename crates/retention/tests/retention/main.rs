@@ -1,4 +1,4 @@
-//! Retention plans that always hold, and past mistakes.
+//! Tests of retention plans: properties of every plan, and cases from known mistakes.
 
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 

@@ -1,4 +1,4 @@
-//! Properties of every retention plan, for any registry.
+//! Properties of retention plans, checked for generated registries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::fixtures::{days_ago, digest, environment, inventory, now, policy, tag
 
 const MOST: usize = 30;
 
-/// A generated registry, as plain lists that can be shuffled.
+/// A generated registry: plain lists, so that a test can shuffle them.
 #[derive(Debug, Clone)]
 struct Registry {
     images: Vec<Image>,
@@ -87,7 +87,7 @@ prop_compose! {
             activated_at,
             status,
             size_bytes,
-            // A digest depends on its content, so no image contains itself at any depth.
+            // A digest is a hash of the content, so no image can contain itself, even indirectly.
             children: children.into_iter().filter(|child| *child > n).map(digest).collect(),
             subject: subject.map(digest),
             odd: None,
@@ -151,7 +151,7 @@ fn gone(plan: &Plan) -> BTreeSet<&ImageDigest> {
     plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect()
 }
 
-/// Returns what rule 8 protects, computed in a second, simpler way.
+/// Returns the images that rule 8 protects, computed in a simpler way than the plan.
 fn rule_8(registry: &Registry, policy: &RetentionPolicy) -> BTreeSet<ImageDigest> {
     let mut runs: BTreeSet<ImageDigest> = BTreeSet::new();
     for environment in registry.pins.iter().map(|pin| &pin.environment) {
@@ -175,7 +175,7 @@ fn rule_8(registry: &Registry, policy: &RetentionPolicy) -> BTreeSet<ImageDigest
             NeededName::Tag(name) => runs.extend(has(name)),
         }
     }
-    // An index of a needed image is needed too, and so is an index of that index.
+    // Every index of a needed image is needed too, and every index of such an index.
     loop {
         let more: Vec<_> = registry
             .images
@@ -206,7 +206,7 @@ fn present(registry: &Registry, digest: &ImageDigest) -> bool {
     registry.images.iter().any(|image| image.digest == *digest)
 }
 
-/// Returns the registry after the plan. Fails if the plan deletes a part of an index that stays.
+/// Applies a plan to a registry. Panics if the plan deletes a part of an index that stays.
 fn applied(registry: &Registry, plan: &Plan) -> Registry {
     let mut after = registry.clone();
     let mut waves: Vec<(u16, &ImageDigest, bool)> = plan
@@ -251,7 +251,7 @@ fn is_empty(plan: &Plan) -> bool {
     plan.images.iter().all(|one| one.fate == Fate::Keep)
 }
 
-/// Returns a registry's sorted state, for comparison.
+/// Returns the tags and the archive state of each image, sorted, for comparison.
 fn state(registry: &Registry) -> BTreeMap<ImageDigest, (BTreeSet<Tag>, bool)> {
     let of = |image: &Image| {
         (image.tags.iter().cloned().collect(), matches!(image.status, StorageState::Archived(_)))
@@ -260,7 +260,7 @@ fn state(registry: &Registry) -> BTreeMap<ImageDigest, (BTreeSet<Tag>, bool)> {
 }
 
 fn config() -> ProptestConfig {
-    // Retention deletes images, so its properties run more cases than the others.
+    // Retention deletes images, so its properties run more cases than other properties.
     let default = ProptestConfig::default();
     ProptestConfig { cases: default.cases.max(10_000), ..default }
 }
@@ -282,8 +282,8 @@ proptest! {
             if deleted.contains(&image.digest) {
                 continue;
             }
-            // An archived image can be restored whole, so its parts may be archived, but not
-            // deleted.
+            // A restore of an archived image needs all parts of the image. So the plan may archive
+            // those parts, but must not delete them.
             let archived = matches!(image.status, StorageState::Archived(_)) || gone.contains(&image.digest);
             let lost = if archived { &deleted } else { &gone };
             let accessories = registry.images.iter().filter(|other| {
@@ -337,7 +337,7 @@ proptest! {
                 swap(&mut image.children, one, another);
             }
         }
-        other.images.extend(registry.images.first().cloned()); // the first image is listed twice
+        other.images.extend(registry.images.first().cloned()); // The registry lists the first image twice.
         prop_assert_eq!(plan(&registry.inventory(), &policy, now()), plan(&other.inventory(), &policy, now()));
     }
 
@@ -366,7 +366,7 @@ proptest! {
     }
 
     #[test]
-    fn limited_runs_take_the_oldest_and_reach_the_same_end(
+    fn limited_runs_reach_the_result_of_one_full_run(
         registry in any_registry(), policy in any_policy(), share in 1..60_u8,
     ) {
         let all = applied(&registry, &plan(&registry.inventory(), &policy, now()));
@@ -400,7 +400,7 @@ proptest! {
     }
 }
 
-/// The generated registries contain every rule and fate, so that the properties mean something.
+/// The properties are only useful if the generated registries lead to every rule and fate.
 #[test]
 fn generated_registries_cover_every_rule() {
     use proptest::strategy::ValueTree;

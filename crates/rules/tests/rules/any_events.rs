@@ -10,7 +10,7 @@ use crate::contained;
 use crate::fixtures::ONE;
 use crate::world::{self, World, application, digest};
 
-/// An event in the world. `which` selects an operation or a flight.
+/// An event in the world. `which` selects an operation or a started effect.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     Push {
@@ -31,7 +31,7 @@ pub(crate) enum Event {
     Begin {
         which: usize,
     },
-    /// A started effect takes place. Its outcome may be lost.
+    /// A started effect takes place. The outcome is lost if `heard` is false.
     Land {
         which: usize,
         heard: bool,
@@ -39,12 +39,12 @@ pub(crate) enum Event {
     Wait {
         seconds: i64,
     },
-    /// A build's image index turns out to contain the promotion's image.
+    /// The tagger finds an image index that contains the promotion's image.
     Contained {
         which: usize,
         at: i64,
     },
-    /// A person moves or deletes one of our tags. The event may be lost.
+    /// A person moves or deletes a tag of Stablepin. The event is lost if `heard` is false.
     MoveTag {
         stable: bool,
         to: Option<u8>,
@@ -79,7 +79,7 @@ pub(crate) fn happen(world: &mut World, event: &Event) {
         Event::Vote { which, approve } => {
             if let Some(id) = pick(world, *which) {
                 let verdict = if *approve { Verdict::Approve } else { Verdict::Reject };
-                // A refusal is an expected answer here.
+                // The rules may refuse the vote.
                 let _ = world.vote(id, "lead", verdict);
             }
         }
@@ -119,7 +119,6 @@ pub(crate) fn happen(world: &mut World, event: &Event) {
 
 pub(crate) fn check(world: &World) {
     let current = world.environment.pin.as_ref();
-    // Rule 1.
     for pin in &world.pins {
         let approved = match &world.operations[&pin.by].work {
             Work::Promotion(promotion) => &promotion.digest,
@@ -128,11 +127,9 @@ pub(crate) fn check(world: &World) {
         };
         assert_eq!(&pin.digest, approved, "rule 1: the approved digest is pinned");
     }
-    // Rule 2.
     if let Some(pin) = current {
         assert_eq!(world.tag(world::STABLE), Some(&pin.digest), "rule 2: the stable tag is on the pin");
     }
-    // Rule 3.
     let numbers: Vec<u64> = world.pins.iter().map(|pin| pin.number.get()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "rule 3: numbers without gaps");
     let recorded: Vec<String> = world.audited(Kind::Pin).iter().map(|record| record.to.clone()).collect();
@@ -146,7 +143,6 @@ pub(crate) fn check(world: &World) {
             );
         }
     }
-    // Rule 4.
     let pushed: Vec<_> = world
         .pins
         .iter()
@@ -161,7 +157,7 @@ pub(crate) fn check(world: &World) {
         pushed.iter().max(),
         "rule 4: the watermark never falls"
     );
-    // Rule 9. Every rollback also ends.
+    // Rule 9: every rollback ends and frees the slot.
     assert_eq!(world.environment.slot, None);
     for operation in world.operations.values() {
         if let Work::Rollback(rollback) = &operation.work {
@@ -183,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn rules_1_to_4_hold_with_services(events in prop::collection::vec(event(), 0..60)) {
+    fn rules_1_to_4_hold_for_any_events_with_services(events in prop::collection::vec(event(), 0..60)) {
         let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
         for event in &events {
             happen(&mut world, event);
@@ -192,9 +188,11 @@ proptest! {
         check(&world);
     }
 
-    /// Pushes and votes that are repeated lead to the same pin.
+    /// Repeated pushes and votes give the same pins, audit records and operations.
     #[test]
-    fn rule_6_repetition_changes_nothing(pushes in prop::collection::vec((0..20_i64, 1..5_u8), 1..8)) {
+    fn rule_6_repeated_pushes_and_votes_change_nothing(
+        pushes in prop::collection::vec((0..20_i64, 1..5_u8), 1..8),
+    ) {
         let repeat = |times: usize| {
             let mut world = World::new(application(ONE, ""));
             for (at, digest) in &pushes {

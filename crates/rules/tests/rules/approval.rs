@@ -1,4 +1,4 @@
-//! Rule 5: who may decide, and by which means.
+//! Rule 5: who may vote, and how.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use stablepin_rules::transition::{Decision, Input, may_decide, transition};
 use crate::world::{World, application, approver, start};
 use crate::{ONE, TWO};
 
-/// Opens a build and asks its approvers.
+/// Opens a promotion, and sends the mails that request approval.
 fn asked(approval: &str) -> (World, OperationId) {
     let mut world = World::new(application(approval, ""));
     let id = world.push(0, 1).unwrap();
@@ -41,7 +41,7 @@ fn state(world: &World, id: OperationId) -> PromotionState {
 }
 
 #[test]
-fn rule_5_vote_needs_the_code() {
+fn rule_5_vote_by_link_needs_the_mailed_code() {
     let (mut world, id) = asked(ONE);
     for code in [None, Some(""), Some("code of 99")] {
         let before = format!("{:?}", world.facts());
@@ -52,7 +52,7 @@ fn rule_5_vote_needs_the_code() {
 }
 
 #[test]
-fn rule_5_five_wrong_codes_replace_the_link() {
+fn rule_5_link_is_replaced_after_five_wrong_codes() {
     let (mut world, id) = asked(ONE);
     let first = world.token(id, "lead").unwrap();
     for tried in 1..=MOST_WRONG_CODES {
@@ -80,7 +80,7 @@ fn rule_5_five_wrong_codes_replace_the_link() {
 }
 
 #[test]
-fn rule_5_burnt_links_are_replaced_three_times() {
+fn rule_5_burnt_link_is_replaced_at_most_three_times() {
     let (mut world, id) = asked(ONE);
     let mut mails = 1;
     for _ in 0..10 {
@@ -111,7 +111,7 @@ fn rule_5_vote_must_match_the_shown_facts() {
 }
 
 #[test]
-fn rule_5_requester_does_not_decide() {
+fn rule_5_requester_must_not_vote() {
     const LEAD: &str = "arn:aws:iam::111122223333:role/team/lead";
     let session = Actor::Principal { arn: "arn:aws:sts::111122223333:assumed-role/lead/anything".to_owned() };
     let decide_as = |four_eyes, asked_by: Option<&Actor>, name: &str| {
@@ -146,9 +146,10 @@ fn rule_5_requester_does_not_decide() {
     assert_eq!(decide_as(FourEyes::Strict, None, "second"), Err(Refusal::RequesterUnknown));
 }
 
-/// The reminder comes once, when a quarter of the time is left. It replaces the first link.
+/// Stablepin sends one reminder, when a quarter of the time is left. The link in the reminder
+/// replaces the first link.
 #[test]
-fn undecided_approver_is_reminded_once() {
+fn approver_without_a_vote_is_reminded_once() {
     let (mut world, id) = asked(TWO);
     world.vote(id, "lead", Verdict::Approve).unwrap();
     world.begin(id);
@@ -172,7 +173,7 @@ fn undecided_approver_is_reminded_once() {
 }
 
 #[test]
-fn older_build_sends_no_reminder() {
+fn promotion_of_an_older_build_sends_no_reminder() {
     let (mut world, id) = asked(ONE);
     world.push(1, 2).unwrap();
     world.settle();
@@ -181,9 +182,10 @@ fn older_build_sends_no_reminder() {
     assert_eq!(pending_effects(world.now, &world.subject(Some(id), None), holder), []);
 }
 
-/// Anybody who gets the mail can vote in the approver's name, so the approver learns of each vote.
+/// Anybody who gets the mail can vote in the approver's name. So Stablepin confirms each vote by
+/// mail.
 #[test]
-fn used_link_sends_one_vote_confirmation() {
+fn vote_by_link_sends_one_confirmation() {
     for verdict in [Verdict::Approve, Verdict::Reject] {
         let (mut world, id) = asked(ONE);
         world.vote(id, "lead", verdict).unwrap();
@@ -200,7 +202,7 @@ fn used_link_sends_one_vote_confirmation() {
 }
 
 #[test]
-fn signed_vote_sends_no_confirmation() {
+fn vote_by_signed_request_sends_no_confirmation() {
     let (mut world, id) = asked(TWO);
     let decision = Decision {
         approver: approver("lead"),
@@ -214,14 +216,14 @@ fn signed_vote_sends_no_confirmation() {
     assert_eq!(pending_effects(world.now, &world.subject(Some(id), None), holder), []);
 }
 
-/// Returns which of these builds have a mail to the approver.
+/// Returns the positions of the promotions for which the lead received a mail.
 fn mailed(world: &World, ids: &[OperationId]) -> Vec<usize> {
     let was = |id: &OperationId| world.token(*id, "lead").is_some();
     (0..ids.len()).filter(|n| was(&ids[*n])).collect()
 }
 
 #[test]
-fn burst_of_pushes_mails_the_first_five_and_the_newest() {
+fn burst_requests_approval_of_the_first_five_and_the_newest() {
     let mut world = World::new(application(ONE, ""));
     let mut ids = Vec::new();
     for n in 0..12 {
@@ -247,7 +249,7 @@ fn burst_of_pushes_mails_the_first_five_and_the_newest() {
 }
 
 #[test]
-fn infrequent_pushes_are_all_asked_for() {
+fn each_infrequent_push_requests_approval() {
     let mut world = World::new(application(ONE, ""));
     let mut ids = Vec::new();
     for n in 0..9 {
@@ -258,9 +260,9 @@ fn infrequent_pushes_are_all_asked_for() {
     assert_eq!(mailed(&world, &ids).len(), 9);
 }
 
-/// The notice is sent once and immediately. The mails are sent as well.
+/// Stablepin sends one notice immediately, and also sends the approval mails.
 #[test]
-fn too_few_reachable_approvers_send_a_notice() {
+fn too_few_reachable_approvers_cause_a_notice() {
     let notifies = |unreachable: &[(&str, SubscriptionStatus)]| {
         let mut world = World::new(application(TWO, ""));
         world.unreachable = unreachable.iter().map(|(name, reach)| (approver(name), *reach)).collect();
@@ -278,14 +280,14 @@ fn mail_refused(world: &World, id: OperationId) -> Option<RefusedMail> {
     world.subject(Some(id), None).promotion().unwrap().mail_refused.clone()
 }
 
-/// Returns a world whose approval requests expire after two days.
+/// Returns a world in which a promotion expires after two days.
 fn patient(approval: &str) -> World {
     let mut world = World::new(application(approval, ""));
     world.configuration.application.environments[0].approval.expires = SignedDuration::from_hours(48);
     world
 }
 
-/// Minutes pass, with a tick in each.
+/// Advances the clock by `minutes` minutes, and settles the world after each minute.
 fn minutes(world: &mut World, minutes: i64) {
     for _ in 0..minutes {
         world.wait(60);
@@ -294,7 +296,7 @@ fn minutes(world: &mut World, minutes: i64) {
 }
 
 #[test]
-fn refused_mail_is_told_once_and_sent_when_sns_takes_it() {
+fn refused_mail_is_reported_once_and_retried_hourly() {
     let mut world = patient(ONE);
     world.mail_is_refused = [approver("lead")].into();
     let id = world.push(0, 1).unwrap();
@@ -323,7 +325,7 @@ fn refused_mail_is_told_once_and_sent_when_sns_takes_it() {
 }
 
 #[test]
-fn refused_mail_that_stays_refused_expires_and_is_told_once() {
+fn promotion_expires_if_its_mail_stays_refused() {
     let mut world = patient(ONE);
     world.mail_is_refused = [approver("lead")].into();
     let id = world.push(0, 1).unwrap();
@@ -341,7 +343,7 @@ fn refused_mail_that_stays_refused_expires_and_is_told_once() {
 }
 
 #[test]
-fn two_mails_of_one_attempt_are_one_refusal() {
+fn two_refused_mails_of_one_attempt_count_as_one_refusal() {
     let mut world = patient(TWO);
     let id = world.push(0, 1).unwrap();
     let refused = ["lead", "second"].map(|name| {
@@ -355,7 +357,7 @@ fn two_mails_of_one_attempt_are_one_refusal() {
 }
 
 #[test]
-fn mail_of_one_approver_is_refused_and_the_other_is_asked() {
+fn refused_mail_does_not_delay_the_other_approvers_mail() {
     let mut world = patient(TWO);
     world.mail_is_refused = [approver("second")].into();
     let id = world.push(0, 1).unwrap();
@@ -369,7 +371,7 @@ fn mail_of_one_approver_is_refused_and_the_other_is_asked() {
     assert_eq!(mail_refused(&world, id), None);
 }
 
-/// Votes by a signed request, which needs no mail.
+/// Approves by a signed request. Such a vote needs no mail.
 fn sign(world: &mut World, id: OperationId, name: &str) {
     let actor = Actor::Principal { arn: format!("arn:aws:iam::111122223333:role/{name}") };
     let decision = Decision { actor, form: None, ..world.decision(id, name, Verdict::Approve) };
@@ -377,7 +379,7 @@ fn sign(world: &mut World, id: OperationId, name: &str) {
 }
 
 #[test]
-fn refused_mail_names_only_approvers_who_need_one() {
+fn refused_mail_record_names_only_approvers_who_may_vote() {
     let refused = || {
         let mut world = patient(TWO);
         world.mail_is_refused = [approver("lead"), approver("second")].into();
@@ -422,7 +424,7 @@ fn reason_of_a_refused_mail_is_cut() {
 }
 
 #[test]
-fn throttled_mail_is_no_refusal() {
+fn throttled_mail_does_not_count_as_refused() {
     let mut world = patient(ONE);
     let id = world.push(0, 1).unwrap();
     for _ in 0..20 {
@@ -437,7 +439,7 @@ fn throttled_mail_is_no_refusal() {
     assert!(world.token(id, "lead").is_some());
 }
 
-/// The topic of the notifications may be refused for the same reason.
+/// SNS may refuse the notices for the same reason as the mails.
 #[test]
 fn refused_notice_does_not_stop_approval_requests() {
     for reached in [false, true] {
@@ -463,9 +465,9 @@ fn refused_notice_does_not_stop_approval_requests() {
     }
 }
 
-/// ECR does not name the pusher. CloudTrail does, minutes later.
+/// ECR's push event does not name the pusher. CloudTrail names the pusher minutes later.
 #[test]
-fn rule_5_attributed_pusher_does_not_decide() {
+fn rule_5_pusher_that_cloudtrail_names_must_not_vote() {
     let decide_as = |four_eyes: FourEyes, name: &str| {
         let (mut world, id) = pushed_by_lead(four_eyes, "required = 2");
         let before = may_decide(world.now, &world.subject(Some(id), None), &approver(name), None);
@@ -508,9 +510,9 @@ fn pushed_by_lead(four_eyes: FourEyes, approval: &str) -> (World, OperationId) {
     (world, id)
 }
 
-/// The pusher votes before CloudTrail names the pusher. The vote then stops counting.
+/// The lead votes before CloudTrail names the lead as the pusher.
 #[test]
-fn rule_5_attributed_pushers_vote_stops_counting() {
+fn rule_5_vote_stops_counting_if_the_voter_pushed() {
     let (mut world, id) = pushed_by_lead(FourEyes::On, "required = 2");
     world.vote(id, "lead", Verdict::Approve).unwrap();
     world.observe(Some(id), None, &[Input::Attributed(caller(LEAD))]).unwrap();
@@ -520,9 +522,9 @@ fn rule_5_attributed_pushers_vote_stops_counting() {
     assert_eq!(world.pins, []);
 }
 
-/// A mail that cannot be sent delays nothing, and hides no problem.
+/// A failed mail delays no other effect, and does not replace the stored problem of another effect.
 #[test]
-fn failed_mail_delays_nothing_and_is_given_up() {
+fn failed_vote_confirmation_delays_nothing_and_is_given_up() {
     let (mut world, id) = asked(ONE);
     world.vote(id, "lead", Verdict::Approve).unwrap();
     let failed_mail = || Input::Outcome(Outcome::NotifyFailed("throttled".to_owned()));
@@ -547,9 +549,9 @@ fn failed_mail_delays_nothing_and_is_given_up() {
     assert_eq!(pause(&world), None, "the mail is given up");
 }
 
-/// The link at the old address becomes invalid, and the new address gets another link.
+/// The link at the old address becomes invalid. Stablepin mails another link to the new address.
 #[test]
-fn rule_5_new_address_invalidates_the_old_link() {
+fn rule_5_new_mail_address_invalidates_the_old_link() {
     let (mut world, id) = asked(ONE);
     let first = world.token(id, "lead").unwrap();
     world.configuration.application.approvers[0].mail = MailAddress::parse("successor@example.com").unwrap();
@@ -564,10 +566,10 @@ fn rule_5_new_address_invalidates_the_old_link() {
     );
 }
 
-/// The newest of many builds is withdrawn before its request is sent. The approvers are then asked
-/// about the build before it.
+/// An operator withdraws the newest of many builds before Stablepin sends its mail. Stablepin then
+/// sends the mail for the second newest build.
 #[test]
-fn older_build_is_asked_for_when_the_newest_is_withdrawn() {
+fn older_build_gets_its_mail_if_the_newest_is_withdrawn() {
     let mut world = World::new(application(ONE, ""));
     let ids: Vec<OperationId> = (0..8)
         .map(|n| {
@@ -584,7 +586,7 @@ fn older_build_is_asked_for_when_the_newest_is_withdrawn() {
 }
 
 #[test]
-fn next_build_is_asked_for_right_after_an_answer() {
+fn next_build_gets_its_mail_right_after_a_vote() {
     let mut world = World::new(application(ONE, ""));
     for n in 0..20 {
         let id = world.push(n, n as u8 + 1).unwrap();

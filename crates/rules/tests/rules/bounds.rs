@@ -1,4 +1,4 @@
-//! The bounds of lists and texts that outside events lengthen. No bound weakens a rule.
+//! Limits of the lists and texts that outside events make longer. No limit weakens a rule.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use stablepin_rules::transition::{Input, LiveSeen, is_known, may_decide};
 use crate::world::{World, application, approver, deployed, digest, start};
 use crate::{ONE, TWO, asked, pinned, state};
 
-/// Opens a build whose approvers have principals, with four eyes.
+/// Opens a promotion under a four-eyes setting. Each approver has one principal.
 fn watched(four_eyes: FourEyes) -> (World, OperationId) {
     let mut world = World::new(application(TWO, ""));
     let configured = &mut world.configuration.application;
@@ -40,14 +40,14 @@ fn pushed_by(world: &mut World, id: OperationId, role: &str) {
 }
 
 #[test]
-fn rule_5_too_many_pushers_block_the_decision() {
+fn rule_5_too_many_pushers_block_every_vote() {
     for four_eyes in [FourEyes::On, FourEyes::Strict] {
         let (mut world, id) = watched(four_eyes);
         for n in 0..MOST_PUSHERS {
             pushed_by(&mut world, id, &format!("pipeline-{n}"));
         }
         world.vote(id, "lead", Verdict::Approve).unwrap();
-        // One pusher too many: the list no longer shows who has pushed.
+        // One pusher exceeds the limit, so the list no longer names every pusher.
         pushed_by(&mut world, id, "approver-0");
         let subject = world.subject(Some(id), None);
         let pushers = &subject.promotion().unwrap().pushers;
@@ -63,7 +63,7 @@ fn rule_5_too_many_pushers_block_the_decision() {
 }
 
 #[test]
-fn too_many_pushers_are_fine_without_four_eyes() {
+fn too_many_pushers_block_no_vote_without_four_eyes() {
     let (mut world, id) = watched(FourEyes::Off);
     for n in 0..MOST_PUSHERS * 3 {
         pushed_by(&mut world, id, &format!("pipeline-{n}"));
@@ -78,7 +78,7 @@ fn too_many_pushers_are_fine_without_four_eyes() {
 }
 
 #[test]
-fn joined_push_keeps_the_pushers_bounded() {
+fn repeated_push_keeps_the_list_of_pushers_bounded() {
     let (mut world, id) = watched(FourEyes::On);
     let mut again = world.opening(1, 1);
     again.pushers = (0..2400).map(|n| format!("arn:aws:iam::111122223333:user/pipeline-{n}")).collect();
@@ -92,7 +92,7 @@ fn joined_push_keeps_the_pushers_bounded() {
 }
 
 #[test]
-fn burst_of_pushes_keeps_lists_short() {
+fn burst_of_pushes_keeps_the_environments_lists_short() {
     let mut world = World::new(application(ONE, ""));
     for n in 1..=200 {
         world.push(i64::from(n), n).unwrap();
@@ -103,7 +103,7 @@ fn burst_of_pushes_keeps_lists_short() {
 }
 
 #[test]
-fn external_text_is_cut() {
+fn problem_text_is_cut_at_the_bound() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     let long = "é".repeat(LONGEST_TEXT * 20);
@@ -118,11 +118,11 @@ fn external_text_is_cut() {
     assert!(!due.iter().any(|effect| matches!(effect, Effect::TagBuild(_))), "the effect must wait: {due:?}");
 }
 
-/// The bytes of a DynamoDB item.
+/// The most bytes of a DynamoDB item.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 const ITEM: usize = 400_000;
 
-/// The most services that a file can name besides its repository and its stable tag.
+/// The most services in an application file: 80 names, minus the repository and the stable tag.
 const SERVICES: usize = 78;
 
 fn most_services() -> Vec<ServiceName> {
@@ -139,7 +139,7 @@ fn long_arn(kind: &str, n: usize) -> String {
     format!("arn:aws:ecs:eu-central-1:111122223333:{kind}/{}{n:03}:1000", "x".repeat(250))
 }
 
-/// Returns a service whose tasks run this many digests.
+/// Returns the state of a service. Its tasks run `digests` different digests.
 fn live(n: usize, digests: usize) -> Live {
     let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
     Live {
@@ -161,7 +161,7 @@ fn size(record: &impl serde::Serialize) -> usize {
 }
 
 #[test]
-fn promotion_with_long_service_texts_fits_an_item() {
+fn promotion_with_long_texts_fits_a_dynamodb_item() {
     let mut world = with_most_services();
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -185,7 +185,7 @@ fn promotion_with_long_service_texts_fits_an_item() {
         rollout = world.operations[&id].rollout_to(direction).unwrap().clone();
     }
     let bytes = size(&world.operations[&id]);
-    // Fifty votes with a reason each need this many more bytes.
+    // The bytes of fifty votes, each with a reason.
     let votes = 50 * 1000;
     assert!(bytes + votes < ITEM, "{bytes} bytes");
     assert_eq!(state(&world, id), PromotionState::Failed);
@@ -200,7 +200,7 @@ fn promotion_with_long_service_texts_fits_an_item() {
 }
 
 #[test]
-fn single_service_keeps_the_longest_text() {
+fn single_service_keeps_a_text_of_the_greatest_length() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -216,7 +216,7 @@ fn single_service_keeps_the_longest_text() {
 }
 
 #[test]
-fn rollback_keeps_two_running_digests() {
+fn rollback_records_at_most_two_running_digests_of_a_service() {
     for running in [2, 3, 5000] {
         let mut world = World::new(application(ONE, "\"prod/web\""));
         pinned(&mut world, 0, 1);
@@ -231,7 +231,7 @@ fn rollback_keeps_two_running_digests() {
 }
 
 #[test]
-fn tag_refusal_text_is_cut() {
+fn reason_of_a_refused_tag_is_cut() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -248,7 +248,7 @@ fn tag_refusal_text_is_cut() {
 }
 
 #[test]
-fn drift_of_many_services_fits_an_item() {
+fn drift_of_many_services_fits_a_dynamodb_item() {
     let mut world = with_most_services();
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -275,12 +275,12 @@ fn drift_of_many_services_fits_an_item() {
         is_known(&world.environment, world.subject(None, None).policy(), &seen),
         "the same drift must be known"
     );
-    // A hold names the services that a pre-empted promotion has moved.
+    // The hold names the services that a pre-empted promotion has moved.
     let left = LeftBehind { digest: digest(9), moved: most_services(), is_whole: true, is_late: true };
     let reason = HoldReason::RollbackRefused { pin: PinNumber::FIRST, left };
     let by = world.id();
     world.environment.hold = Some(Hold { since: world.now, reason, by });
-    // The environment's other lists of digests, at their bounds.
+    // The bytes of the environment's other lists of digests, each at its limit.
     let left = 1000 * (digest(1).to_string().len() + 3);
     assert!(size(&world.environment) + left < ITEM, "{} bytes", size(&world.environment));
 }

@@ -1,4 +1,4 @@
-//! Images inside a build's image index, which need no approval of their own.
+//! Images that an image index contains. Such images need no approval of their own.
 
 use jiff::SignedDuration;
 use stablepin_rules::containing_index::ContainingIndex;
@@ -10,7 +10,7 @@ use stablepin_rules::transition::Input;
 use crate::world::{World, application, digest, start};
 use crate::{ONE, TWO, asked, pinned, state};
 
-/// Returns the index with digest 9, pushed this many seconds after the start.
+/// Returns an image index with digest 9. Its push was `at` seconds after the start of the test.
 pub(crate) fn index(at: i64) -> ContainingIndex {
     let tag = ImageTag::parse("main").unwrap();
     ContainingIndex { digest: digest(9), tag, pushed_at: start() + SignedDuration::from_secs(at) }
@@ -21,7 +21,7 @@ fn contained(world: &mut World, promotion: OperationId, at: i64) {
 }
 
 #[test]
-fn index_cancels_its_images_question() {
+fn image_index_cancels_the_promotion_of_its_image() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     contained(&mut world, id, 5);
@@ -40,7 +40,7 @@ fn index_cancels_its_images_question() {
 }
 
 #[test]
-fn index_does_not_cancel_after_a_vote() {
+fn image_index_does_not_cancel_a_promotion_with_a_vote() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -54,7 +54,7 @@ fn index_does_not_cancel_after_a_vote() {
 }
 
 #[test]
-fn index_does_not_stop_a_deployment() {
+fn image_index_does_not_stop_a_deployment() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -63,7 +63,7 @@ fn index_does_not_stop_a_deployment() {
 }
 
 #[test]
-fn index_does_not_cancel_a_requested_promotion() {
+fn image_index_cancels_no_promotion_that_a_person_requested() {
     let mut world = World::new(application(ONE, ""));
     let mut opening = world.opening(0, 1);
     opening.asked_by =
@@ -75,7 +75,7 @@ fn index_does_not_cancel_a_requested_promotion() {
 }
 
 #[test]
-fn image_pushed_an_hour_later_is_its_own_release() {
+fn image_pushed_an_hour_after_its_index_keeps_its_promotion() {
     let mut world = World::new(application(ONE, ""));
     world.now += SignedDuration::from_secs(3601);
     let id = asked(&mut world, 3601, 1);
@@ -85,9 +85,9 @@ fn image_pushed_an_hour_later_is_its_own_release() {
     assert_eq!(state(&world, id), PromotionState::Cancelled, "pushed within the hour");
 }
 
-/// Rule 4 allows the image's push to be the later one. The index still becomes the pin.
+/// The index becomes the pin, even if its image was pushed after the index.
 #[test]
-fn index_is_pinned_in_either_push_order() {
+fn image_index_is_pinned_in_either_push_order() {
     for (image, of_index) in [(0, 5), (5, 0)] {
         let mut world = World::new(application(ONE, ""));
         let id = asked(&mut world, image, 1);
@@ -100,9 +100,9 @@ fn index_is_pinned_in_either_push_order() {
     }
 }
 
-/// An index that names a pinned digest, itself or no operation changes nothing.
+/// An index also changes nothing in its own promotion, and nothing without a promotion.
 #[test]
-fn index_does_not_change_ended_promotions() {
+fn image_index_does_not_change_a_completed_promotion() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     let pin = world.pins[0].by;

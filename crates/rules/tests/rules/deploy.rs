@@ -1,4 +1,4 @@
-//! Promotions that deploy to services, and end proven or reverted.
+//! Promotions that deploy to services: their proof, their failure and their revert.
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ fn approve(world: &mut World, id: OperationId) {
     world.vote(id, "lead", Verdict::Approve).unwrap();
 }
 
-/// Opens and approves a build, and lets the world settle.
+/// Pushes and approves a build, and then settles the world.
 fn promoted(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -48,7 +48,7 @@ fn pins(world: &World) -> usize {
     world.pins.len()
 }
 
-/// Carries out all effects that are pending now, and commits their outcomes.
+/// Carries out every effect that is pending now, and commits the outcomes.
 fn carries_out(world: &mut World, id: OperationId) {
     world.begin(id);
     while !world.flights.is_empty() {
@@ -56,7 +56,7 @@ fn carries_out(world: &mut World, id: OperationId) {
     }
 }
 
-/// Approves a build and deploys it to every service. Nothing has followed the deployments yet.
+/// Approves a build, and deploys the build to every service. No deployment is checked yet.
 fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -66,7 +66,7 @@ fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
     id
 }
 
-/// Approves, deploys and proves a build, so that its bake starts.
+/// Approves, deploys and proves a build. Its bake then starts.
 fn baking(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = deployed_everywhere(world, at, n);
     while promotion(world, id).rollout.unwrap().bake.is_none() {
@@ -115,7 +115,7 @@ fn approved_build_is_deployed_proven_baked_and_pinned() {
 }
 
 #[test]
-fn broken_release_reverts_to_the_pin_with_notices() {
+fn broken_release_is_reverted_and_reported() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(2));
@@ -130,7 +130,7 @@ fn broken_release_reverts_to_the_pin_with_notices() {
 }
 
 #[test]
-fn silent_endpoint_reverts_the_release() {
+fn release_is_reverted_if_an_endpoint_fails() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.unresponsive.insert(digest(2));
@@ -140,7 +140,7 @@ fn silent_endpoint_reverts_the_release() {
 }
 
 #[test]
-fn release_that_breaks_during_the_bake_reverts() {
+fn release_is_reverted_if_it_breaks_during_the_bake() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -160,7 +160,7 @@ fn release_that_breaks_during_the_bake_reverts() {
 }
 
 #[test]
-fn failed_first_promotion_restores_each_service() {
+fn failure_of_the_first_promotion_restores_each_service() {
     let mut world = World::new(deployed(ONE, BOTH));
     let worker = world.services.keys().nth(1).unwrap().clone();
     world.deploy_by_hand(&worker, digest(9));
@@ -172,7 +172,7 @@ fn failed_first_promotion_restores_each_service() {
 }
 
 #[test]
-fn ecs_rollback_is_left_to_ecs() {
+fn release_starts_no_revert_if_ecs_rolls_back() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(2));
@@ -185,7 +185,7 @@ fn ecs_rollback_is_left_to_ecs() {
 }
 
 #[test]
-fn ecs_rollback_to_another_digest_is_reverted_to_the_pin() {
+fn release_reverts_to_the_pin_if_ecs_restores_another_digest() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let web = world.services.keys().next().unwrap().clone();
@@ -197,7 +197,7 @@ fn ecs_rollback_to_another_digest_is_reverted_to_the_pin() {
 }
 
 #[test]
-fn endless_ecs_rollback_is_replaced_by_a_revert() {
+fn revert_replaces_an_ecs_rollback_that_never_ends() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -225,7 +225,7 @@ fn endless_ecs_rollback_is_replaced_by_a_revert() {
 }
 
 #[test]
-fn other_callers_deployment_is_not_touched() {
+fn release_does_not_revert_another_callers_deployment() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -239,7 +239,7 @@ fn other_callers_deployment_is_not_touched() {
 }
 
 #[test]
-fn other_services_revert_when_one_is_superseded() {
+fn other_services_revert_when_one_service_is_superseded() {
     for theirs in [0, 1] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -279,7 +279,7 @@ fn superseded_release_waits_for_ecs_rollbacks() {
 }
 
 #[test]
-fn release_scaled_to_zero_everywhere_fails() {
+fn release_fails_if_every_service_is_scaled_to_zero() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -305,7 +305,7 @@ fn release_scaled_to_zero_everywhere_fails() {
 }
 
 #[test]
-fn one_running_service_is_enough_proof() {
+fn one_running_service_proves_the_release() {
     let mut world = World::new(deployed(ONE, BOTH));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -328,7 +328,7 @@ fn one_running_service_is_enough_proof() {
 }
 
 #[test]
-fn service_scaled_up_during_the_bake_is_proven() {
+fn service_that_scales_up_during_the_bake_is_proven() {
     let mut world = World::new(deployed(ONE, BOTH));
     let id = deployed_everywhere(&mut world, 0, 1);
     let worker = service(&world, 1);
@@ -342,7 +342,7 @@ fn service_scaled_up_during_the_bake_is_proven() {
 }
 
 #[test]
-fn broken_service_scaled_up_during_the_bake_reverts() {
+fn release_reverts_if_a_scaled_up_service_breaks_in_the_bake() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -374,7 +374,7 @@ fn broken_service_scaled_up_during_the_bake_reverts() {
 }
 
 #[test]
-fn unfit_service_fails_the_release_untouched() {
+fn unfit_service_stops_the_release_before_any_change() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -387,7 +387,7 @@ fn unfit_service_fails_the_release_untouched() {
 }
 
 #[test]
-fn lifecycle_hook_pause_does_not_use_up_time() {
+fn lifecycle_hook_pause_does_not_count_as_rollout_time() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -406,7 +406,7 @@ fn lifecycle_hook_pause_does_not_use_up_time() {
         assert_eq!(state(&world, id), PromotionState::InProgress);
         world.wait(60);
     }
-    // When the deployment continues, it has the rest of its time.
+    // After the pause, the deployment has the rest of its time.
     let going_on = [heard(&service(&world, 0), going(false))];
     world.observe(Some(id), None, &going_on).unwrap();
     world.wait(60);
@@ -417,7 +417,7 @@ fn lifecycle_hook_pause_does_not_use_up_time() {
 }
 
 #[test]
-fn unproven_release_reverts_only_once() {
+fn release_reverts_only_once() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -430,7 +430,7 @@ fn unproven_release_reverts_only_once() {
     world.tick(id);
     let back = promotion(&world, id).revert.unwrap();
     assert_eq!(back.destination, Destination::Digest { digest: digest(1) });
-    // The revert fails too. The promotion then ends, and nothing is deployed again.
+    // The revert fails too. The promotion then ends without another deployment.
     world.broken.insert(digest(1));
     world.settle();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
@@ -438,9 +438,9 @@ fn unproven_release_reverts_only_once() {
     assert!(world.environment.hold.is_some());
 }
 
-/// The call succeeded but its outcome was lost, and no tick came before the timeout.
+/// The call succeeds, but its outcome is lost. No tick comes before the timeout.
 #[test]
-fn deployment_with_a_lost_answer_reverts_after_its_timeout() {
+fn release_reverts_if_the_outcome_of_its_call_is_lost() {
     for services in [WEB, BOTH] {
         let mut world = World::new(deployed(ONE, services));
         promoted(&mut world, 0, 1);
@@ -460,14 +460,14 @@ fn deployment_with_a_lost_answer_reverts_after_its_timeout() {
 }
 
 #[test]
-fn unmoved_services_are_left_after_the_timeout() {
+fn timed_out_release_does_not_change_unmoved_services() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
     approve(&mut world, id);
     carries_out(&mut world, id);
     let web = service(&world, 0);
-    // Another caller has deployed since, and our call never takes place.
+    // Another caller deploys now. The promotion's own call never takes place.
     world.deploy_by_hand(&web, digest(9));
     world.wait(31 * 60);
     world.settle();
@@ -477,7 +477,7 @@ fn unmoved_services_are_left_after_the_timeout() {
 }
 
 #[test]
-fn bake_that_cannot_be_checked_reverts() {
+fn release_reverts_if_its_bake_cannot_be_checked() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = baking(&mut world, 1, 2);
@@ -495,7 +495,7 @@ fn bake_that_cannot_be_checked_reverts() {
 }
 
 #[test]
-fn bake_with_unreachable_endpoints_reverts() {
+fn bake_fails_if_the_endpoints_cannot_be_probed() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = baking(&mut world, 1, 2);
@@ -508,9 +508,9 @@ fn bake_with_unreachable_endpoints_reverts() {
     assert!(promotion(&world, id).failure.unwrap().to_string().contains("endpoints could not be asked"));
 }
 
-/// A bake that is longer than the timeout is valid.
+/// The bake may last longer than the rollout's timeout.
 #[test]
-fn short_unproven_phase_late_in_a_bake_is_no_failure() {
+fn release_survives_a_short_unproven_phase_late_in_its_bake() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.configuration.application.environments[0].verify.bake = SignedDuration::from_hours(2);
@@ -535,7 +535,7 @@ fn short_unproven_phase_late_in_a_bake_is_no_failure() {
 }
 
 #[test]
-fn release_that_never_completes_a_bake_ends() {
+fn release_ends_if_its_bake_never_completes() {
     for wobble in [Observation::Unproven, going(false)] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -555,7 +555,7 @@ fn release_that_never_completes_a_bake_ends() {
 }
 
 #[test]
-fn paused_service_does_not_extend_the_others_time() {
+fn paused_service_does_not_extend_another_services_timeout() {
     for paused in [0, 1] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -576,7 +576,7 @@ fn paused_service_does_not_extend_the_others_time() {
 }
 
 #[test]
-fn pause_that_ends_with_an_ecs_rollback_is_over() {
+fn ecs_rollback_ends_a_services_pause() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     for n in 0..2 {
@@ -599,7 +599,7 @@ fn pause_that_ends_with_an_ecs_rollback_is_over() {
 }
 
 #[test]
-fn pause_that_cannot_be_checked_times_out() {
+fn paused_deployment_times_out_if_it_cannot_be_checked() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -613,7 +613,7 @@ fn pause_that_cannot_be_checked_times_out() {
 }
 
 #[test]
-fn rule_9_no_revert_to_the_failed_digest() {
+fn rule_9_release_never_reverts_to_its_failed_digest() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(1));
@@ -624,22 +624,22 @@ fn rule_9_no_revert_to_the_failed_digest() {
 }
 
 #[test]
-fn rollback_undoes_a_preempted_promotions_late_call() {
+fn rollback_undoes_a_late_call_of_a_preempted_promotion() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
     approve(&mut world, id);
     world.begin(id);
     world.land(0, true);
-    world.begin(id); // Two deployments are started,
-    world.land(0, true); // one takes place,
+    world.begin(id); // Two deployments start.
+    world.land(0, true); // The first deployment takes place.
     let rollback = world.roll_back("stable").unwrap();
     assert_eq!(world.environment.slot.as_ref().unwrap().operation, rollback);
     world.begin(rollback);
     while world.flights.len() > 1 {
         world.land(1, true);
     }
-    world.land(0, true); // and the other one after the rollback's.
+    world.land(0, true); // The second deployment follows the rollback's deployment.
     assert!(running(&world).contains(&2));
     world.settle();
     assert_eq!((running(&world), rollback_state(&world, rollback)), (vec![1, 1], RollbackState::Completed));
@@ -648,15 +648,15 @@ fn rollback_undoes_a_preempted_promotions_late_call() {
 }
 
 #[test]
-fn rollback_undoes_a_late_call_on_a_proven_service() {
+fn rollback_undoes_a_late_call_to_a_proven_service() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
     approve(&mut world, id);
     carries_out(&mut world, id);
-    world.begin(id); // Two deployments are started,
-    world.land(0, true); // one takes place,
-    let late = world.flights.remove(0); // and the other one is slow.
+    world.begin(id); // Two deployments start.
+    world.land(0, true); // The first deployment takes place.
+    let late = world.flights.remove(0); // The second deployment is slow.
     let rollback = world.roll_back("stable").unwrap();
     for _ in 0..2 {
         world.tick(rollback);
@@ -685,7 +685,7 @@ fn rollback_does_not_wait_for_an_idle_promotion() {
 }
 
 #[test]
-fn rollback_that_cannot_be_checked_ends() {
+fn rollback_ends_as_incomplete_if_it_cannot_be_checked() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -705,9 +705,9 @@ fn rollback_that_cannot_be_checked_ends() {
     assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
 }
 
-/// The pinned digest still runs, but a release is about to replace it. The rollback stops that.
+/// The pinned digest still runs. The rollback stops the release that is about to replace it.
 #[test]
-fn rollback_stops_a_promotion_before_it_deploys() {
+fn rollback_stops_a_promotion_that_has_not_deployed() {
     for prepared in [false, true] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -786,7 +786,7 @@ fn freeze_stops_promotions_but_not_rollbacks() {
 }
 
 #[test]
-fn promotion_that_expires_in_a_freeze_says_so() {
+fn expiry_reason_names_the_freeze() {
     let mut world = World::new(deployed(ONE, WEB));
     order(&mut world, EnvironmentAction::Freeze).unwrap();
     let id = promoted(&mut world, 0, 1);
@@ -798,7 +798,7 @@ fn promotion_that_expires_in_a_freeze_says_so() {
 }
 
 #[test]
-fn person_releases_a_hold_without_approvals() {
+fn operator_can_release_a_hold_if_no_approval_is_required() {
     let mut world = World::new(deployed("required = 0", WEB));
     world.push(0, 1).unwrap();
     world.settle();
@@ -819,9 +819,9 @@ fn person_releases_a_hold_without_approvals() {
     assert_eq!((running(&world), state(&world, fix)), (vec![3], PromotionState::Completed));
 }
 
-/// The 200 pushes come at the same time, shuffled and repeated.
+/// The 200 push events arrive at the same time, shuffled, and each of them twice.
 #[test]
-fn two_hundred_promotions_end_on_the_latest_push() {
+fn latest_of_two_hundred_pushes_becomes_the_pin() {
     let mut world = World::new(deployed(ONE, WEB));
     let mut order: Vec<i64> = (0..200).collect();
     // A fixed shuffle: 77 and 200 have no common divisor.
@@ -847,7 +847,7 @@ fn two_hundred_promotions_end_on_the_latest_push() {
     check(&world);
 }
 
-/// Checks that each pin was proven, and that no revert goes to the promotion's own digest.
+/// Checks that each pin was proven, and that no revert deploys the promotion's own digest.
 fn check_deployed(world: &World) {
     for operation in world.operations.values() {
         let Work::Promotion(promotion) = &operation.work else { continue };
@@ -869,9 +869,9 @@ fn check_deployed(world: &World) {
 }
 
 proptest! {
-    /// The rules hold for any deployments, in any order, with a crash at any point.
+    /// The rules hold for any events and deployments, in any order, with a crash at any point.
     #[test]
-    fn rules_hold_for_deployed_builds(
+    fn rules_hold_for_any_events_with_deployments(
         events in prop::collection::vec(event(), 0..80),
         broken in prop::collection::btree_set(1..5_u8, 0..3),
         unresponsive in prop::collection::btree_set(1..5_u8, 0..2),
@@ -911,7 +911,7 @@ fn refused() -> Observation {
     Observation::Refused { reason: "AccessDeniedException: not authorized (HTTP 400)".to_owned() }
 }
 
-/// Approves a build and prepares it, so that its deployments start next.
+/// Approves a build, and reads the state of its services. The deployments start next.
 fn prepared(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -921,7 +921,7 @@ fn prepared(world: &mut World, at: i64, n: u8) -> OperationId {
 }
 
 #[test]
-fn refused_release_fails_untouched_at_the_second_try() {
+fn release_fails_without_changes_after_the_second_refusal() {
     for services in [WEB, BOTH] {
         let mut world = World::new(deployed(ONE, services));
         promoted(&mut world, 0, 1);
@@ -945,7 +945,7 @@ fn refused_release_fails_untouched_at_the_second_try() {
 }
 
 #[test]
-fn refused_service_reverts_the_moved_service() {
+fn release_reverts_moved_services_if_ecs_refuses_one() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = prepared(&mut world, 1, 2);
@@ -966,9 +966,10 @@ fn refused_service_reverts_the_moved_service() {
     assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id));
 }
 
-/// After a lost answer or a crash, the service is read, and reverted if it moved.
+/// After a lost response or a crash, the first call may have moved the service. The revert reads
+/// the service, and deploys only if the service has moved.
 #[test]
-fn refusal_after_a_lost_answer_reads_the_service() {
+fn refusal_after_a_lost_response_starts_a_revert() {
     for moved in [false, true] {
         for cut_off in [false, true] {
             let mut world = World::new(deployed(ONE, WEB));
@@ -1007,7 +1008,7 @@ fn refusal_after_a_lost_answer_reads_the_service() {
 }
 
 #[test]
-fn refused_rollback_fails_and_keeps_the_earlier_hold() {
+fn rollback_that_ecs_refuses_keeps_the_earlier_hold() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     promoted(&mut world, 1, 2);
@@ -1024,14 +1025,14 @@ fn refused_rollback_fails_and_keeps_the_earlier_hold() {
         let said = subject.rollback().unwrap().reason.as_ref().unwrap().to_string();
         assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
         assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (hold, None));
-        // A second rollback works.
+        // ECS accepts a second rollback.
         world.roll_back(to).unwrap();
         world.settle();
     }
 }
 
 #[test]
-fn refused_rollback_after_a_preemption_keeps_its_hold() {
+fn refused_rollback_keeps_its_hold_after_a_preemption() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let next = prepared(&mut world, 1, 2);
@@ -1053,9 +1054,10 @@ fn rollback_reason(world: &World, id: OperationId) -> Option<String> {
     world.subject(Some(id), None).rollback().unwrap().reason.as_ref().map(ToString::to_string)
 }
 
-/// Both records say where the services are. Nothing moves the services until a person decides.
+/// The rollback and the release both report the services that the release moved. Stablepin moves no
+/// service again until a person decides.
 #[test]
-fn refused_rollback_says_what_the_preempted_release_has_moved() {
+fn rollback_that_ecs_refuses_names_the_moved_services() {
     for (moved, ticked) in [(1, false), (1, true), (2, false), (2, true)] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -1095,7 +1097,7 @@ fn refused_rollback_says_what_the_preempted_release_has_moved() {
     }
 }
 
-/// Requests a rollback of some services to the pin, and hears that AWS refuses all of them.
+/// Requests a rollback of the named services to the pin. ECS refuses to deploy to each of them.
 fn refused_rollback_of(world: &mut World, named: &[usize]) -> OperationId {
     let named: Vec<_> = named.iter().map(|n| service(world, *n)).collect();
     let mut request = world.rollback_request("stable").unwrap();
@@ -1108,7 +1110,7 @@ fn refused_rollback_of(world: &mut World, named: &[usize]) -> OperationId {
 }
 
 #[test]
-fn refused_rollback_sets_no_hold_if_nothing_moved() {
+fn rollback_that_ecs_refuses_sets_no_hold_if_nothing_moved() {
     for services in [WEB, BOTH] {
         let mut world = World::new(deployed(ONE, services));
         promoted(&mut world, 0, 1);
@@ -1131,7 +1133,7 @@ fn refused_rollback_sets_no_hold_if_nothing_moved() {
     }
 }
 
-/// A service that is leaving the release's digest was moved.
+/// If any task still runs the release's digest, the release has moved the service.
 #[test]
 fn refused_rollback_keeps_its_hold_if_a_task_runs_the_release() {
     let mut world = World::new(deployed(ONE, WEB));
@@ -1147,7 +1149,7 @@ fn refused_rollback_keeps_its_hold_if_a_task_runs_the_release() {
 }
 
 #[test]
-fn refused_rollback_speaks_of_the_named_services_only() {
+fn rollback_that_ecs_refuses_reports_only_its_own_services() {
     for (named, moved, expected) in [
         (0, 1, format!("None of the named services was found at {}", digest(2))),
         (1, 0, format!("None of the named services was found at {}", digest(2))),
@@ -1167,9 +1169,9 @@ fn refused_rollback_speaks_of_the_named_services_only() {
     }
 }
 
-/// The rollback reports what the release left, so that it is no drift.
+/// The rollback reports the task definitions that the release deployed, so they are no drift.
 #[test]
-fn refused_rollback_records_what_the_release_left() {
+fn rollback_that_ecs_refuses_records_moved_task_definitions() {
     for moves_worker in [false, true] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -1200,9 +1202,9 @@ fn refused_rollback_records_what_the_release_left() {
     }
 }
 
-/// Another caller's deployment is no part of the release.
+/// A deployment of another caller is not a part of the release.
 #[test]
-fn refused_rollback_records_no_deployment_by_others() {
+fn rollback_that_ecs_refuses_ignores_other_deployments() {
     for preempts in [false, true] {
         let mut world = World::new(deployed(ONE, WEB));
         promoted(&mut world, 0, 1);
@@ -1216,10 +1218,10 @@ fn refused_rollback_records_no_deployment_by_others() {
     }
 }
 
-/// A rollback takes the release's slot, and the next release takes it from the rollback, before
-/// the first release looks again.
+/// A rollback pre-empts the first release. The rollback ends, and the next release gets the slot,
+/// before a tick checks the first release.
 #[test]
-fn preempted_release_names_no_other_release_as_its_rollback() {
+fn preempted_release_does_not_name_the_next_release() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let release = prepared(&mut world, 1, 2);
@@ -1236,7 +1238,7 @@ fn preempted_release_names_no_other_release_as_its_rollback() {
 }
 
 #[test]
-fn refused_service_of_a_rollback_is_shown_while_the_others_move() {
+fn rollback_shows_a_refused_service_while_others_move() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     promoted(&mut world, 1, 2);
@@ -1256,7 +1258,7 @@ fn refused_service_of_a_rollback_is_shown_while_the_others_move() {
 }
 
 #[test]
-fn refused_rollback_after_a_lost_answer_is_incomplete() {
+fn rollback_is_incomplete_if_a_refusal_follows_a_lost_response() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     promoted(&mut world, 1, 2);
@@ -1271,7 +1273,7 @@ fn refused_rollback_after_a_lost_answer_is_incomplete() {
 }
 
 #[test]
-fn refused_revert_fails_at_the_second_try() {
+fn revert_fails_after_the_second_refusal() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(2));
@@ -1294,7 +1296,7 @@ fn refused_revert_fails_at_the_second_try() {
     assert!(world.environment.hold.is_some());
 }
 
-/// A notice that cannot be sent is retried on its own schedule.
+/// The promoter retries a failed notice separately, and does not delay the deployment.
 #[test]
 fn revert_does_not_wait_for_its_notice() {
     let mut world = World::new(deployed(ONE, WEB));
@@ -1313,9 +1315,9 @@ fn revert_does_not_wait_for_its_notice() {
     assert_eq!(world.operations[&id].notified, [Notice::GoingBack, Notice::Ended].into());
 }
 
-/// Each service's task definition family is restored once, in whatever way an operation ends.
+/// Stablepin restores the families after a completed promotion, a refused promotion and a rollback.
 #[test]
-fn families_are_restored_after_an_operation() {
+fn operation_restores_each_task_definition_family_once() {
     let restores = |world: &World, id| {
         let all = pending_effects(world.now, &world.subject(Some(id), None), uuid::Uuid::nil());
         all.into_iter().filter(|effect| matches!(effect, Effect::RestoreFamily(_))).count()
@@ -1337,7 +1339,7 @@ fn families_are_restored_after_an_operation() {
     }
     assert_eq!(state(&world, refused_one), PromotionState::Failed);
     assert_eq!(restores(&world, refused_one), 2, "the registered revisions are unused");
-    // The restore is throttled and retried, and it does not delay notices.
+    // ECS throttles the restore. The promoter retries the restore, and does not delay notices.
     let throttled = Input::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
     let notified = Input::Outcome(Outcome::Notified(Notice::Ended));
     world.observe(Some(refused_one), None, &[notified, throttled]).unwrap();
@@ -1358,9 +1360,9 @@ fn families_are_restored_after_an_operation() {
     check(&world);
 }
 
-/// A family that cannot be restored is given up. An operation that ended earlier restores nothing.
+/// After the last failure, an operation has no next check. A completed operation restores nothing.
 #[test]
-fn failing_family_restore_is_given_up() {
+fn family_restore_is_given_up_after_twelve_failures() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = promoted(&mut world, 0, 1);
     world.observe(Some(id), None, &[Input::Nudge]).unwrap();

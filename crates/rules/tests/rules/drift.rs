@@ -1,4 +1,4 @@
-//! Tags of ours that a person moves or deletes.
+//! Stablepin's tags that a person moves or deletes.
 
 use stablepin_rules::audit::Kind;
 use stablepin_rules::effect::{Effect, Outcome};
@@ -37,7 +37,7 @@ fn rule_2_moved_stable_tag_is_reported_and_repaired() {
 }
 
 #[test]
-fn deleted_stable_tag_is_put_again() {
+fn deleted_stable_tag_is_restored() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     world.move_by_hand(&stable(), None);
@@ -48,7 +48,7 @@ fn deleted_stable_tag_is_put_again() {
 }
 
 #[test]
-fn pending_tag_has_not_drifted() {
+fn pending_tag_is_not_reported_as_drift() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
@@ -59,7 +59,7 @@ fn pending_tag_has_not_drifted() {
 }
 
 #[test]
-fn current_tag_is_repaired() {
+fn moved_current_tag_is_repaired() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
@@ -73,9 +73,9 @@ fn current_tag_is_repaired() {
     check(&world);
 }
 
-/// Either the repository no longer lets the tag move, or ECR refuses the call.
+/// ECR refuses the call, for example because the repository's tags have become immutable.
 #[test]
-fn refused_repair_of_the_current_tag_ends_after_a_day() {
+fn tag_repair_gives_up_after_a_day_of_refusals() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
@@ -110,7 +110,7 @@ fn refused_repair_of_the_current_tag_ends_after_a_day() {
 }
 
 #[test]
-fn drift_noticed_twice_is_repaired_once() {
+fn repeated_observation_starts_no_second_repair() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     world.move_by_hand(&stable(), None);

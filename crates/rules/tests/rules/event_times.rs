@@ -1,5 +1,5 @@
-//! Rule 4 with wrong clocks: a push is identified by its event's time.
-//! Its place in the order is at most a few minutes ahead of our own clock.
+//! Rule 4 with wrong clocks. The time of the push event identifies the push, even if that time is
+//! wrong. Rule 4 orders pushes by a time that is at most five minutes ahead of Stablepin's clock.
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::audit::{Actor, Kind};
@@ -15,7 +15,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// Handles a push now, with this event time.
+/// Handles a push event now. `time` is the time in the event.
 fn push(world: &mut World, time: Timestamp, n: u8) -> OperationId {
     let mut opening = world.opening(0, n);
     opening.occurrence.at = time;
@@ -53,7 +53,7 @@ fn reset(world: &mut World, reason: Option<&str>) -> Result<(), Refusal> {
 }
 
 #[test]
-fn rule_4_future_push_supersedes_only_for_minutes() {
+fn rule_4_future_push_supersedes_others_for_five_minutes() {
     for time in ["2099-01-01T00:00:00Z", "2026-11-22T10:00:00Z", "9999-12-30T22:00:00Z"] {
         let mut world = World::new(application(ONE, ""));
         let seen = world.now;
@@ -67,9 +67,9 @@ fn rule_4_future_push_supersedes_only_for_minutes() {
     }
 }
 
-/// An event time slightly ahead is trusted.
+/// The rules accept event times that are less than five minutes ahead.
 #[test]
-fn rule_4_push_slightly_ahead_keeps_its_place() {
+fn rule_4_push_slightly_in_the_future_keeps_its_time() {
     let mut world = World::new(application(ONE, ""));
     let time = world.now + SignedDuration::from_secs(299);
     let id = push(&mut world, time, 1);
@@ -77,7 +77,7 @@ fn rule_4_push_slightly_ahead_keeps_its_place() {
 }
 
 #[test]
-fn rule_4_repeated_future_push_opens_nothing() {
+fn rule_4_repeated_future_push_opens_no_promotion() {
     let mut world = World::new(application(ONE, ""));
     let mut opening = world.opening(0, 1);
     opening.occurrence.at = at("2099-01-01T00:00:00Z");
@@ -99,7 +99,7 @@ fn rule_4_repeated_future_push_opens_nothing() {
 }
 
 #[test]
-fn build_with_an_absurd_time_is_named_by_our_clock() {
+fn absurd_push_time_is_limited_in_the_build_tag() {
     for (time, name) in [
         ("2099-01-01T00:00:00Z", "production-20261121-100500-"),
         ("1970-01-01T00:00:00Z", "production-20151221-000000-"),
@@ -113,7 +113,7 @@ fn build_with_an_absurd_time_is_named_by_our_clock() {
     }
 }
 
-/// Returns a world with a stored watermark of 2099, from before event times were limited.
+/// Returns a world with a watermark of 2099. Older versions could store such a watermark.
 fn of_2099() -> (World, OperationId) {
     let mut world = World::new(application(ONE, ""));
     let now = world.now;
@@ -126,7 +126,7 @@ fn of_2099() -> (World, OperationId) {
 }
 
 #[test]
-fn rule_4_person_can_reset_a_future_watermark() {
+fn rule_4_operator_can_reset_a_future_watermark() {
     let (mut world, _) = of_2099();
     world.wait(60);
     let now = world.now;
@@ -150,9 +150,9 @@ fn rule_4_person_can_reset_a_future_watermark() {
     assert!(matches!(reset(&mut world, Some("again")), Err(Refusal::WatermarkNotAhead { at: Some(_) })));
 }
 
-/// A push from before the reset is not later than the pinned one.
+/// The reset sets the watermark to the current time, which is later than the earlier push.
 #[test]
-fn rule_4_reset_does_not_admit_an_earlier_push() {
+fn rule_4_watermark_reset_does_not_admit_an_earlier_push() {
     let (mut world, _) = of_2099();
     world.wait(60);
     let now = world.now;
@@ -169,9 +169,9 @@ fn rule_4_reset_does_not_admit_an_earlier_push() {
     );
 }
 
-/// The promotion is stored before event times were limited, and approved afterwards.
+/// An older version stored a push time of 2099. The lead approves the promotion now.
 #[test]
-fn rule_4_stored_future_promotion_limits_the_watermark() {
+fn rule_4_watermark_is_limited_for_a_stored_future_promotion() {
     let mut world = World::new(application(ONE, ""));
     let now = world.now;
     let id = push(&mut world, now, 1);

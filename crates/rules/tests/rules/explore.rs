@@ -1,10 +1,10 @@
 //! Explores every interleaving of small cases, with the real `transition` and `pending_effects`.
 //!
-//! A state is the world and up to two processes, each between two calls with what it has read.
-//! Every state tries every possible next action: a delivered or repeated push, a click, a rollback,
-//! a manual move of the stable tag, a tick, a wait, a process's next turn, or its crash.
-//! The rules are checked in every state. In each state without processes, the world runs on alone
-//! and must settle with the stable tag on the pin.
+//! A state is the world and up to two processes. Each process is between two calls, and remembers
+//! the records that it has read. The explorer tries every possible action in every state: a push, a
+//! repeated push, a click, a rollback, a manual move of the stable tag, a tick, a wait, the next
+//! turn of a process, or a crash. The explorer checks the rules in every state. From each state
+//! without processes, the world must settle with the stable tag on the pin.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,17 +20,17 @@ use crate::process::{Fault, Process, Turn};
 use crate::world::{World, application, deployed, digest, start};
 use crate::{ONE, check};
 
-/// The actions that are still allowed. Each count is finite, and so is the exploration.
+/// The number of actions that may still happen. These limits make the exploration finite.
 #[derive(Debug, Clone, Hash)]
 struct Left {
-    /// How often each push may still be delivered.
+    /// The number of times that each push may still be delivered.
     pushes: [u8; 2],
     clicks: [u8; 2],
     rollbacks: u8,
     ticks: u8,
-    /// How often the clock may jump to the next due time.
+    /// The number of times that the clock may still jump to the next due time.
     jumps: u8,
-    /// How often the clock may pass the longest rollout.
+    /// The number of times that the clock may still advance by more than the longest rollout.
     sleeps: u8,
     faults: u8,
     hands: u8,
@@ -55,7 +55,7 @@ enum Action {
     Turn { process: usize, effect: usize, fault: Fault },
 }
 
-/// The most processes at a time. Two are enough for every race between two.
+/// The most processes that run at the same time. A race needs two processes.
 const AT_ONCE: usize = 2;
 
 fn id(n: usize) -> OperationId {
@@ -73,7 +73,7 @@ impl State {
         Self { world, processes: Vec::new(), left }
     }
 
-    /// Returns all actions that are possible next.
+    /// Returns the actions that are possible in this state.
     fn actions(&self) -> Vec<Action> {
         let mut actions = Vec::new();
         let (world, left) = (&self.world, &self.left);
@@ -113,7 +113,7 @@ impl State {
         actions
     }
 
-    /// Returns the next due time or lease end.
+    /// Returns the next time at which an operation is due or a lease ends.
     fn next(&self) -> Option<Timestamp> {
         let of = |one: &stablepin_rules::records::Operation| {
             let lease = one.lease.as_ref().map(|lease| lease.until);
@@ -178,8 +178,8 @@ impl State {
         after
     }
 
-    /// Returns a key that is the same for all paths to the same state.
-    /// Generated ids are numbered by first appearance, and audit times are left out.
+    /// Returns a hash of the state. Every path to the same state gives the same hash.
+    /// The hash ignores audit times, and numbers generated ids by their first appearance.
     fn key(&self) -> u64 {
         let mut world = self.world.clone();
         for record in &mut world.audit {
@@ -192,7 +192,8 @@ impl State {
     }
 }
 
-/// Splits the text, with each long hexadecimal number that is no digest replaced by its index.
+/// Splits the text, and replaces each generated id by the number of its first appearance.
+/// A generated id is a long hexadecimal number without the prefix `sha256:`.
 fn renumbered(text: &str) -> Vec<&str> {
     let mut seen: Vec<&str> = Vec::new();
     let mut out = Vec::new();
@@ -226,7 +227,7 @@ fn renumbered(text: &str) -> Vec<&str> {
     out
 }
 
-/// Checks what must hold in every state, even during an operation.
+/// Checks the rules that must be true in every state, even during an operation.
 fn holds(world: &World) {
     let numbers: Vec<u64> = world.pins.iter().map(|pin| pin.number.get()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "rule 3: numbers without gaps");
@@ -279,7 +280,9 @@ fn holds(world: &World) {
     }
 }
 
-/// Checks outcomes: a reverted or unmoved digest must not run, and a completed one must.
+/// Checks that the services match the results of promotions and rollbacks.
+/// A digest that a failed promotion reverted or did not deploy must not run. The target of the
+/// last completed rollback must run.
 fn outcomes_match_services(world: &World) {
     for operation in world.operations.values() {
         let (digest, reason) = match &operation.work {
@@ -289,7 +292,7 @@ fn outcomes_match_services(world: &World) {
         let gone = match reason {
             Some(PromotionReason::Failed { failure, aftermath }) => match aftermath {
                 Aftermath::Untouched | Aftermath::RevertedByEcs(_) | Aftermath::RevertedUnproven => true,
-                // Another deployment may run the digest too.
+                // The deployment that superseded this promotion may run the same digest.
                 Aftermath::Reverted | Aftermath::NotMoved => !failure.is_superseded(),
                 Aftermath::Unchanged | Aftermath::NoWayBack | Aftermath::RevertFailed(_) => false,
             },
@@ -319,7 +322,8 @@ fn outcomes_match_services(world: &World) {
     }
 }
 
-/// Explores all states depth-first, which keeps few open. Returns how many states and ends it saw.
+/// Explores all states depth-first, to keep the list of open states short.
+/// Returns the number of states, and the number of different worlds without processes.
 fn explore(first: State) -> (usize, usize) {
     let mut seen = HashSet::from([first.key()]);
     let mut ends = HashSet::new();
@@ -331,7 +335,7 @@ fn explore(first: State) -> (usize, usize) {
             let mut hasher = DefaultHasher::new();
             renumbered(&format!("{:?}", quiet.facts())).hash(&mut hasher);
             if ends.insert(hasher.finish()) {
-                // After half an hour, no started effect is still in flight.
+                // After half an hour, no started effect can still take place.
                 quiet.wait(31 * 60);
                 quiet.settle();
                 check(&quiet);
@@ -353,7 +357,7 @@ fn left() -> Left {
     Left { pushes: [1, 1], clicks: [1, 1], rollbacks: 0, ticks: 0, jumps: 0, sleeps: 0, faults: 0, hands: 0 }
 }
 
-/// Returns a world where both builds were pushed, tagged and asked about.
+/// Pushes both builds, puts their build tags, and requests approval of each build.
 fn asked(mut world: World) -> World {
     for n in 0..2 {
         let before = world.read(None, Some(&digest(n as u8 + 1)));
@@ -371,7 +375,7 @@ fn report(what: &str, (states, ends): (usize, usize), at_least: usize) {
 }
 
 #[test]
-fn two_pushes_delivered_twice_in_any_order() {
+fn repeated_delivery_of_two_pushes_breaks_no_rule() {
     let first = State::new(
         World::new(application(ONE, "")),
         Left { pushes: [2, 2], ticks: 1, clicks: [0, 0], ..left() },
@@ -380,14 +384,14 @@ fn two_pushes_delivered_twice_in_any_order() {
 }
 
 #[test]
-fn two_approvals_with_a_crash_and_a_moved_tag() {
+fn crash_and_tag_move_during_two_approvals_break_no_rule() {
     let world = asked(World::new(application(ONE, "")));
     let left = Left { pushes: [0, 0], faults: 1, ticks: 1, jumps: 1, hands: 1, ..left() };
     report("two approvals, a crash, a manual tag move", explore(State::new(world, left)), 1_000);
 }
 
 #[test]
-fn approval_and_rollback_with_a_crash_anywhere() {
+fn crash_during_an_approval_or_rollback_breaks_no_rule() {
     let mut world = asked(World::new(application(ONE, "\"prod/web\"")));
     world.vote(id(0), "lead", Verdict::Approve).unwrap();
     world.settle();
@@ -396,7 +400,7 @@ fn approval_and_rollback_with_a_crash_anywhere() {
 }
 
 #[test]
-fn deployment_and_rollback_with_a_crash_anywhere() {
+fn crash_during_a_deployment_or_rollback_breaks_no_rule() {
     let mut world = asked(World::new(deployed(ONE, "\"prod/web\"")));
     world.vote(id(0), "lead", Verdict::Approve).unwrap();
     world.settle();
@@ -404,9 +408,9 @@ fn deployment_and_rollback_with_a_crash_anywhere() {
     report("a deployment and a rollback, a crash", explore(State::new(world, left)), 1_000);
 }
 
-/// No tick comes until the rollout's time is over. The pause may start at any point.
+/// The clock passes the rollout's timeout without a tick. This can happen at any point.
 #[test]
-fn timed_out_deployment_with_a_crash_anywhere() {
+fn crash_during_a_timed_out_deployment_breaks_no_rule() {
     let mut world = asked(World::new(deployed(ONE, "\"prod/web\", \"prod/worker\"")));
     world.vote(id(0), "lead", Verdict::Approve).unwrap();
     world.settle();
@@ -415,7 +419,7 @@ fn timed_out_deployment_with_a_crash_anywhere() {
 }
 
 #[test]
-fn two_deployments_and_a_rollback_with_a_crash_anywhere() {
+fn crash_during_two_deployments_and_a_rollback_breaks_no_rule() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
     let before = world.push(-100, 7).unwrap();
     world.settle();
@@ -432,14 +436,14 @@ fn two_deployments_and_a_rollback_with_a_crash_anywhere() {
 }
 
 #[test]
-fn two_deployments_wait_for_each_other() {
+fn crash_during_two_deployments_breaks_no_rule() {
     let world = asked(World::new(deployed(ONE, "\"prod/web\"")));
     let left = Left { pushes: [0, 0], faults: 1, ticks: 1, jumps: 1, ..left() };
     report("two deployments, a crash", explore(State::new(world, left)), 1_000);
 }
 
 #[test]
-fn failing_deployment_with_a_crash_anywhere() {
+fn crash_during_a_failing_deployment_breaks_no_rule() {
     let mut world = asked(World::new(deployed(ONE, "\"prod/web\"")));
     world.vote(id(0), "lead", Verdict::Approve).unwrap();
     world.settle();

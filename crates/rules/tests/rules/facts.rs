@@ -1,4 +1,4 @@
-//! The facts that a vote's hash stands for.
+//! The facts of a promotion, and their hash in a vote.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::world::{World, application, digest, start};
 use crate::{ONE, asked, pinned};
 
-/// Returns a subject with every fact.
+/// Returns a subject that has a value for every fact.
 fn subject() -> Subject {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
@@ -40,10 +40,10 @@ fn promotion(subject: &mut Subject) -> &mut Promotion {
     }
 }
 
-/// The words of mails and pages may change, and the hash stays. A change of this snapshot needs a
-/// new version.
+/// A change of words in mails or pages must not change the hash. A change of this snapshot needs a
+/// new version of the facts.
 #[test]
-fn facts_are_values_without_labels() {
+fn facts_contain_no_words_of_mails_or_pages() {
     let subject = subject();
     let facts = facts(&subject).unwrap();
     assert_snapshot!(serde_json::to_string(&facts).unwrap(), @r#"{"version":1,"application":"web","environment":"production","build":"production-20261121-100100-02020202","commit":"a1b2c3d4","digest":"sha256:0202020202020202020202020202020202020202020202020202020202020202","size_bytes":12,"repository":"web","pushed_tag":"main","pushed_at":"2026-11-21T10:01:00Z","asked_by":{"type":"principal","arn":"arn:aws:iam::111122223333:role/lead"},"pushers":["arn:aws:iam::111122223333:role/ci"],"replaces":{"type":"pin","number":1,"build":"production-20261121-100000-01010101","since":"2026-11-21T10:00:20Z","size_bytes":null},"freeze":{"since":"2026-11-21T10:00:00Z","reason":"sale","by":{"type":"principal","arn":"arn:aws:iam::111122223333:role/lead"}},"hold":{"since":"2026-11-21T10:00:00Z","reason":{"rollback":1},"by":"00000000-0000-0000-0000-000000000007"}}"#);
@@ -51,7 +51,7 @@ fn facts_are_values_without_labels() {
 }
 
 #[test]
-fn each_changed_value_changes_the_hash() {
+fn change_of_any_fact_changes_the_hash() {
     type Change = fn(&mut Subject);
     let changes: [(&str, Change); 14] = [
         ("application", |one| {

@@ -1,4 +1,4 @@
-//! Promotions that are asked for and pinned, and the states that they reach.
+//! Helpers that open promotions, pin builds, and return the state of an operation.
 
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{PromotionState, RollbackState, Verdict};
@@ -9,7 +9,7 @@ pub(crate) const ONE: &str = "required = 1, approvers = [\"lead\"]";
 
 pub(crate) const TWO: &str = "required = 2";
 
-/// Opens a promotion and asks its approvers.
+/// Opens a promotion, and sends the mails that request approval.
 pub(crate) fn asked(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = world.push(at, n).unwrap();
     world.settle();

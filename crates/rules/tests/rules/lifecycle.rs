@@ -1,4 +1,4 @@
-//! How promotions and rollbacks start, wait and end.
+//! The start, the waits and the end of promotions and rollbacks.
 
 use jiff::SignedDuration;
 use stablepin_rules::audit::Actor;
@@ -28,7 +28,7 @@ fn pause(world: &World, id: OperationId) -> i64 {
 }
 
 #[test]
-fn three_of_four_approvers_set_the_pin() {
+fn three_of_four_approvals_set_the_pin() {
     let mut application = application(TWO, "");
     let names: Vec<ApproverName> = ["ann", "bob", "cyd", "dan"].map(approver).to_vec();
     application.environments[0].approval.approvers = names;
@@ -80,14 +80,14 @@ fn approved_promotion_does_not_expire_during_a_rollback() {
 }
 
 #[test]
-fn promotion_that_expires_in_a_hold_says_so() {
+fn expiry_reason_names_the_hold() {
     let mut world = World::new(application(TWO, "\"prod/web\""));
     pinned_by_both(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
     world.vote(next, "lead", Verdict::Approve).unwrap();
     world.roll_back("stable").unwrap();
     world.settle();
-    // One approval is enough from now on. Both approvals were given before the hold.
+    // One approval is enough from now on, but the lead approved before the hold.
     world.configuration.application.environments[0].approval.required = 1;
     world.now += SignedDuration::from_mins(1);
     world.tick(next);
@@ -110,7 +110,7 @@ fn pinned_by_both(world: &mut World, at: i64, n: u8) {
 }
 
 #[test]
-fn approval_after_the_rollbacks_start_releases_the_hold() {
+fn approval_newer_than_the_rollback_releases_the_hold() {
     let mut world = World::new(application(TWO, "\"prod/web\""));
     pinned_by_both(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
@@ -124,7 +124,7 @@ fn approval_after_the_rollbacks_start_releases_the_hold() {
 }
 
 #[test]
-fn former_approvers_vote_does_not_release_the_hold() {
+fn vote_of_a_former_approver_does_not_release_the_hold() {
     let mut world = World::new(application(TWO, "\"prod/web\""));
     pinned_by_both(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
@@ -137,7 +137,7 @@ fn former_approvers_vote_does_not_release_the_hold() {
     let decision = world.decision(next, "third", Verdict::Approve);
     world.configuration.application.environments[0].approval.required = 3;
     world.observe(Some(next), None, &[Input::Decision(Decision { form: None, ..decision })]).unwrap();
-    // The third approver leaves, and one approval is enough. The one that is left is too old.
+    // The third approver leaves, and one approval is enough. The lead's approval is too old.
     let policy = &mut world.configuration.application.environments[0].approval;
     (policy.required, policy.approvers) = (1, ["lead", "second"].map(approver).to_vec());
     world.now += SignedDuration::from_mins(1);
@@ -146,7 +146,7 @@ fn former_approvers_vote_does_not_release_the_hold() {
 }
 
 #[test]
-fn push_is_pinned_without_required_approvals() {
+fn push_is_pinned_if_no_approval_is_required() {
     let mut world = World::new(application("required = 0", ""));
     let id = world.push(0, 1).unwrap();
     assert_eq!(world.pins.len(), 1, "the push sets the pin");
@@ -157,7 +157,7 @@ fn push_is_pinned_without_required_approvals() {
 }
 
 #[test]
-fn removed_environment_withdraws_open_promotions() {
+fn removal_of_an_environment_cancels_its_open_promotions() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.configuration.application.environments[0].name =
@@ -182,15 +182,15 @@ fn build_tags_are_tried_until_one_is_free() {
         let id = *world.operations.keys().next().unwrap();
         let taken = Input::Outcome(Outcome::BuildTagTaken(name));
         world.observe(Some(id), None, std::slice::from_ref(&taken)).unwrap();
-        // A repeated answer about the old name does not change the new name.
+        // A repeated outcome for the old tag does not change the new tag.
         world.observe(Some(id), None, &[taken]).unwrap();
     }
     assert_eq!(
         tried,
         [
-            "production-20261121-100000-a1b2c3d4", // with the commit
-            "production-20261121-100000-01010101", // with the digest
-            "production-20261121-100001-01010101", // with a later second, and so on
+            "production-20261121-100000-a1b2c3d4", // The first tag ends with the commit.
+            "production-20261121-100000-01010101", // The second tag ends with the digest.
+            "production-20261121-100001-01010101", // Each further tag has a later second.
             "production-20261121-100002-01010101",
         ]
     );
@@ -230,7 +230,7 @@ fn failures_of_one_attempt_count_once() {
 }
 
 #[test]
-fn failing_stable_tag_is_retried_with_backoff() {
+fn stable_tag_is_retried_with_backoff_if_ecr_fails() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -243,7 +243,7 @@ fn failing_stable_tag_is_retried_with_backoff() {
 }
 
 #[test]
-fn failing_rollback_is_retried_every_minute() {
+fn failing_calls_of_a_rollback_are_retried_every_minute() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -271,7 +271,7 @@ fn nudge_ends_a_retry_pause_but_a_tick_does_not() {
 }
 
 #[test]
-fn rollback_to_another_pin_pins_only_when_proven() {
+fn rollback_to_another_pin_sets_a_pin_only_when_proven() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -290,7 +290,7 @@ fn rollback_to_another_pin_pins_only_when_proven() {
 }
 
 #[test]
-fn rollback_to_the_current_pin_changes_no_pin() {
+fn rollback_to_the_current_pin_sets_no_new_pin() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -299,7 +299,7 @@ fn rollback_to_the_current_pin_changes_no_pin() {
 }
 
 #[test]
-fn environment_without_services_only_moves_its_pin() {
+fn rollback_without_services_only_sets_the_pin() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -334,7 +334,7 @@ fn rollback_does_not_wait_for_the_backup_tag() {
 }
 
 #[test]
-fn several_live_digests_get_no_backup_tag() {
+fn rollback_from_several_live_digests_puts_no_backup_tag() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     let service = world.services.keys().next().unwrap().clone();
@@ -405,7 +405,7 @@ fn failing_stable_tag_does_not_block_the_next_rollback() {
 }
 
 #[test]
-fn removed_environment_ends_running_operations() {
+fn removal_of_an_environment_ends_its_running_operations() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     let approved = asked(&mut world, 0, 1);
     world.vote(approved, "lead", Verdict::Approve).unwrap();
@@ -417,13 +417,13 @@ fn removed_environment_ends_running_operations() {
     assert_eq!(ended(&world, approved).0, PromotionState::Failed);
     assert_eq!(rollback_state(&world, rollback), RollbackState::Failed);
     assert_eq!(world.environment.slot, None);
-    world.settle(); // All notices are sent.
+    world.settle(); // Sends every notice.
     let looked_at = world.operations.values().filter(|operation| operation.wake_at.is_some()).count();
     assert_eq!(looked_at, 0, "no operation has a next check");
 }
 
 #[test]
-fn reasons_are_kept_on_one_readable_line() {
+fn reason_is_stored_as_one_readable_line() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
@@ -442,7 +442,7 @@ fn reasons_are_kept_on_one_readable_line() {
 }
 
 #[test]
-fn pushed_again_build_keeps_its_build_tag() {
+fn build_that_is_pushed_again_keeps_its_build_tag() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     let name = world.builds[&digest(1)].build_tag.clone();
@@ -455,7 +455,7 @@ fn pushed_again_build_keeps_its_build_tag() {
 }
 
 #[test]
-fn rollback_resolved_before_a_new_pin_is_refused() {
+fn rollback_is_refused_if_a_new_pin_changed_its_target() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let stale = world.rollback_request("stable").unwrap();
@@ -469,7 +469,7 @@ fn rollback_resolved_before_a_new_pin_is_refused() {
 }
 
 #[test]
-fn rollback_without_changes_keeps_all_targets() {
+fn failed_rollback_keeps_every_rollback_target() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -484,7 +484,7 @@ fn rollback_without_changes_keeps_all_targets() {
 }
 
 #[test]
-fn partial_rollback_does_not_move_the_pin() {
+fn rollback_of_some_services_does_not_change_the_pin() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -499,9 +499,9 @@ fn partial_rollback_does_not_move_the_pin() {
     check(&world);
 }
 
-/// ECS's circuit breaker, not our deployment, brought this digest. So nothing has proven it.
+/// ECS's circuit breaker deployed the digest. Only a deployment of Stablepin can prove a digest.
 #[test]
-fn rule_10_ecs_rollback_proves_nothing() {
+fn rule_10_ecs_rollback_proves_no_digest() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -515,13 +515,13 @@ fn rule_10_ecs_rollback_proves_nothing() {
 }
 
 #[test]
-fn deleted_build_gets_its_tag_again_when_pushed_again() {
+fn deleted_build_gets_its_tag_again_after_a_new_push() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Reject).unwrap();
     world.settle();
     let named = world.builds[&digest(1)].build_tag.clone();
-    // Retention deletes the image together with its tags.
+    // Retention deletes the image and its tags.
     world.builds.get_mut(&digest(1)).unwrap().tagged = false;
     world.tags.remove(&named.tag());
     let again = world.push(900, 1).unwrap();
@@ -537,7 +537,7 @@ fn deleted_build_gets_its_tag_again_when_pushed_again() {
 }
 
 #[test]
-fn refused_build_tag_fails_at_the_second_try() {
+fn promotion_fails_after_the_second_refusal_of_its_build_tag() {
     let mut world = World::new(application(ONE, ""));
     let id = world.push(0, 1).unwrap();
     let refused = || Input::Outcome(Outcome::BuildTagRefused("AccessDeniedException".to_owned()));
@@ -552,9 +552,10 @@ fn refused_build_tag_fails_at_the_second_try() {
     pinned(&mut world, 1, 2);
 }
 
-/// A promotion without approvers sets the pin before it puts the build tag, or while ECS deploys.
+/// If no approval is required, a promotion can set the pin, or start its deployment, before ECR
+/// refuses the build tag.
 #[test]
-fn refused_build_tag_completes_a_pinned_promotion() {
+fn pinned_promotion_completes_if_ecr_refuses_its_build_tag() {
     const NONE: &str = "required = 0";
     let worlds = [
         World::new(application(NONE, "")),
@@ -583,7 +584,7 @@ fn refused_build_tag_completes_a_pinned_promotion() {
 }
 
 #[test]
-fn first_refusal_of_the_build_tag_is_not_believed() {
+fn first_refusal_of_the_build_tag_is_retried() {
     let mut world = World::new(application("required = 0", ""));
     let id = world.push(0, 1).unwrap();
     world.build_tags_are_refused = true;
@@ -598,9 +599,9 @@ fn first_refusal_of_the_build_tag_is_not_believed() {
     assert!(world.builds[&digest(1)].tagged && world.operations[&id].notified.is_empty());
 }
 
-/// Both tags are refused in one attempt, which is the first.
+/// ECR refuses both tags in the first attempt.
 #[test]
-fn two_tags_of_one_attempt_are_one_refusal() {
+fn two_refused_tags_of_one_attempt_count_as_one_refusal() {
     let mut world = World::new(application("required = 0", ""));
     (world.build_tags_are_refused, world.tags_are_refused) = (true, true);
     let id = world.push(0, 1).unwrap();

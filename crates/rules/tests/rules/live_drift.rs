@@ -1,4 +1,4 @@
-//! Services that do not run the pin, because another caller deployed.
+//! Live drift: services that do not run the pin, because another caller deployed.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::world::{World, application, digest};
 use crate::{ONE, asked, check, pinned};
 
-/// Returns a world where pin 1 is digest 1 and runs on both services.
+/// Returns a world in which both services run pin 1, which is digest 1.
 fn deployed() -> World {
     let mut application = application(ONE, "\"prod/web\", \"prod/worker\"");
     application.environments[0].deploy = Deploy::OnApproval;
@@ -68,7 +68,7 @@ fn reports(world: &World) -> Vec<OperationId> {
     world.operations.keys().filter(is_report).copied().collect()
 }
 
-/// Sends the notices that are pending now, and returns how many were sent.
+/// Sends the pending notices, and returns the number of sent notices.
 fn notices_sent(world: &mut World) -> usize {
     let mut sent = 0;
     for id in reports(world) {
@@ -89,7 +89,7 @@ fn audited(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn live_drift_is_reported_once_and_ends_by_itself() {
+fn live_drift_is_reported_once_and_ends_automatically() {
     let mut world = deployed();
     look(&mut world);
     assert_eq!(drift(&world), None, "our own deployment is no drift");
@@ -131,7 +131,7 @@ fn flapping_service_is_reported_once_an_hour() {
     }
     assert_eq!(notices, 1);
     assert_eq!(audited(&world).len(), 20, "every change is audited");
-    // A drift that outlasts the hour is reported again.
+    // A drift that lasts longer than the hour causes a second notice.
     deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
     let report = *reports(&world).last().unwrap();
@@ -142,7 +142,7 @@ fn flapping_service_is_reported_once_an_hour() {
 }
 
 #[test]
-fn ended_drift_is_not_reported() {
+fn drift_that_ends_before_its_notice_is_not_reported() {
     let mut world = deployed();
     deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
@@ -152,7 +152,7 @@ fn ended_drift_is_not_reported() {
 }
 
 #[test]
-fn rollout_in_progress_is_no_drift() {
+fn deployment_during_a_rollout_is_no_drift() {
     let mut world = deployed();
     let next = asked(&mut world, 5, 2);
     world.vote(next, "lead", Verdict::Approve).unwrap();
@@ -162,9 +162,9 @@ fn rollout_in_progress_is_no_drift() {
     assert_eq!(drift(&world), None);
 }
 
-/// ECS was read before a promotion was pinned, so the observation is no drift from the new pin.
+/// The observation is older than the new pin, so a different digest is no drift.
 #[test]
-fn observation_before_a_change_is_ignored() {
+fn observation_of_an_older_environment_version_is_ignored() {
     let mut world = deployed();
     deploy_by_hand(&mut world, 0, 2);
     let late = seen(&mut world);
@@ -174,7 +174,7 @@ fn observation_before_a_change_is_ignored() {
 }
 
 #[test]
-fn rollback_to_the_pin_ends_the_drift() {
+fn rollback_to_the_pin_ends_live_drift() {
     let mut world = deployed();
     deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
@@ -189,7 +189,7 @@ fn rollback_to_the_pin_ends_the_drift() {
 }
 
 #[test]
-fn hold_and_freeze_do_not_silence_live_drift() {
+fn hold_and_freeze_do_not_suppress_drift_notices() {
     let mut world = deployed();
     let by = world.id();
     world.environment.hold =
@@ -206,13 +206,13 @@ fn hold_and_freeze_do_not_silence_live_drift() {
 }
 
 #[test]
-fn second_service_joins_the_same_drift() {
+fn second_drifted_service_joins_the_open_drift() {
     let mut world = deployed();
     deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
     let id = drift(&world).unwrap().id;
     deploy_by_hand(&mut world, 1, 8);
-    // Only this service is read, as after an event of ECS.
+    // After an event of ECS, the promoter reads only the service of the event.
     let mut seen = seen(&mut world);
     seen.services.pop_first();
     world.observe(None, None, &[Input::LiveSeen(seen)]).unwrap();
@@ -222,7 +222,7 @@ fn second_service_joins_the_same_drift() {
     assert_eq!(audited(&world), ["Detected", "Detected"]);
 }
 
-/// The second service starts to drift after the notice about the first one.
+/// The second service drifts after the notice about the first service.
 #[test]
 fn service_that_joins_a_reported_drift_is_reported() {
     let mut world = deployed();
@@ -234,7 +234,7 @@ fn service_that_joins_a_reported_drift_is_reported() {
     look(&mut world);
     assert_eq!(drift(&world).unwrap().services.len(), 2);
     assert_eq!((notices_sent(&mut world), notices_sent(&mut world)), (1, 0));
-    // One service runs the pin again, which is no news.
+    // A service that runs the pin again causes no notice.
     deploy_by_hand(&mut world, 1, 1);
     look(&mut world);
     world.now += SignedDuration::from_hours(20);
@@ -243,7 +243,7 @@ fn service_that_joins_a_reported_drift_is_reported() {
 }
 
 #[test]
-fn rollouts_record_the_task_definitions_they_left() {
+fn rollouts_record_the_task_definition_of_each_service() {
     let mut world = deployed();
     let services: Vec<_> = world.services.keys().cloned().collect();
     assert_eq!(world.environment.left.keys().cloned().collect::<Vec<_>>(), services);
@@ -268,7 +268,7 @@ fn asked_and_pinned(world: &mut World) {
 }
 
 #[test]
-fn deleted_service_is_named_in_the_drift() {
+fn drift_names_a_deleted_service() {
     let mut world = deployed();
     let mut seen = seen(&mut world);
     let gone = Deviation { task_definition: None, digest: None, registered_by: None };
@@ -278,10 +278,10 @@ fn deleted_service_is_named_in_the_drift() {
     assert_eq!(drift(&world).unwrap().words(), ["prod/web is not there any more"]);
 }
 
-/// A team that deploys by itself may run ahead of the pin, which is no drift.
+/// With `deploy = "never"`, the team may deploy a build before it is pinned. This is no drift.
 /// A service outside the configuration cannot drift either.
 #[test]
-fn environment_without_deployments_has_no_live_drift() {
+fn environment_with_deploy_never_has_no_live_drift() {
     let mut world = deployed();
     deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
@@ -292,8 +292,8 @@ fn environment_without_deployments_has_no_live_drift() {
     assert_eq!(drift(&world), None);
 }
 
-/// Records that an operation left this digest's task definition on a service, as a failed revert
-/// does.
+/// Makes a service run a digest, and records that an operation deployed the digest. A failed revert
+/// has the same effect.
 fn left(world: &mut World, service: usize, n: u8) {
     deploy_by_hand(world, service, n);
     let name = world.services.keys().nth(service).unwrap().clone();
@@ -302,7 +302,7 @@ fn left(world: &mut World, service: usize, n: u8) {
 }
 
 #[test]
-fn task_definition_that_comes_back_is_drift() {
+fn task_definition_deployed_again_by_a_pipeline_is_drift() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     look(&mut world);
@@ -310,7 +310,7 @@ fn task_definition_that_comes_back_is_drift() {
     let seen_before = seen(&mut world);
     assert!(is_known(&world.environment, world.subject(None, None).policy(), &seen_before));
 
-    // A person brings the pin back, and a pipeline deploys the failed release again.
+    // A person deploys the pin. Then a pipeline deploys the failed release again.
     deploy_by_hand(&mut world, 0, 1);
     let seen_pin = seen(&mut world);
     assert!(!is_known(&world.environment, world.subject(None, None).policy(), &seen_pin));
@@ -323,7 +323,7 @@ fn task_definition_that_comes_back_is_drift() {
 }
 
 #[test]
-fn returned_task_definition_stays_drift_after_another_drift() {
+fn task_definition_deployed_again_during_a_drift_is_drift() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     for n in [7, 9] {
@@ -334,7 +334,7 @@ fn returned_task_definition_stays_drift_after_another_drift() {
 }
 
 #[test]
-fn late_observation_does_not_forget_what_was_left() {
+fn stale_observation_keeps_recorded_task_definitions() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     deploy_by_hand(&mut world, 0, 1);
@@ -346,7 +346,7 @@ fn late_observation_does_not_forget_what_was_left() {
 }
 
 #[test]
-fn deleted_service_is_drift_and_is_not_forgotten() {
+fn deleted_service_is_drift_and_keeps_its_record() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     let web = world.services.keys().next().unwrap().clone();

@@ -1,4 +1,4 @@
-//! Tests of rules 1 to 3 and 7: the pins, and the tags that show them.
+//! Tests of rules 1 to 3 and 7: the pins and their tags.
 
 use stablepin_rules::audit::Kind;
 use stablepin_rules::image::ImageTag;
@@ -12,7 +12,7 @@ use crate::world::{self, World, application, digest};
 fn rule_1_approved_digest_is_pinned_and_tagged() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
-    // The tag moves on before the first promotion is approved.
+    // The pipeline moves `main` to build 2 before the lead approves build 1.
     asked(&mut world, 1, 2);
     world.vote(first, "lead", Verdict::Approve).unwrap();
     world.settle();
@@ -22,13 +22,13 @@ fn rule_1_approved_digest_is_pinned_and_tagged() {
 }
 
 #[test]
-fn rule_2_tick_repairs_a_crash_between_pin_and_tag() {
+fn rule_2_tick_completes_a_promotion_after_a_crash() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
     assert_eq!((world.pins.len(), world.tag(world::STABLE)), (1, None));
     world.begin(id);
-    world.land(0, false); // The tag was put, but its outcome was lost.
+    world.land(0, false); // ECR has the tag, but the outcome is lost.
     assert_eq!(state(&world, id), PromotionState::InProgress);
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Completed);
@@ -37,24 +37,24 @@ fn rule_2_tick_repairs_a_crash_between_pin_and_tag() {
 }
 
 #[test]
-fn rule_2_late_tag_of_an_older_pin_is_repaired() {
+fn rule_2_stable_tag_returns_to_the_newest_pin() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
     world.vote(first, "lead", Verdict::Approve).unwrap();
-    world.begin(first); // The older pin's tag is about to be put,
+    world.begin(first); // The call for the older pin's tag is slow.
     world.vote(second, "lead", Verdict::Approve).unwrap();
     world.begin(second);
-    world.land(1, true); // the newer pin's tag is put first,
+    world.land(1, true); // ECR puts the newer pin's tag first.
     assert_eq!(world.tag(world::STABLE), Some(&digest(2)));
-    world.land(0, true); // and the older pin's tag overwrites it.
+    world.land(0, true); // The older pin's tag then overwrites the newer pin's tag.
     assert_eq!(world.tag(world::STABLE), Some(&digest(1)));
     world.settle();
     assert_eq!(world.tag(world::STABLE), Some(&digest(2)));
 }
 
 #[test]
-fn rule_3_each_pin_has_the_next_number_and_one_record() {
+fn rule_3_each_pin_gets_the_next_number_and_one_audit_record() {
     let mut world = World::new(application(ONE, ""));
     for n in 1..5 {
         pinned(&mut world, i64::from(n), n);
@@ -67,7 +67,7 @@ fn rule_3_each_pin_has_the_next_number_and_one_record() {
 }
 
 #[test]
-fn rule_7_taken_build_tag_is_left_for_the_next_name() {
+fn rule_7_build_gets_another_tag_if_its_tag_is_taken() {
     let mut world = World::new(application(ONE, ""));
     let id = world.push(0, 1).unwrap();
     let taken = world.builds[&digest(1)].build_tag.tag();
@@ -81,7 +81,7 @@ fn rule_7_taken_build_tag_is_left_for_the_next_name() {
 }
 
 #[test]
-fn rule_7_stable_tag_is_recorded_before_it_is_put() {
+fn rule_7_stable_tag_is_recorded_before_ecr_gets_it() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();

@@ -1,6 +1,6 @@
-//! A process that reconciles an operation as the functions do, one turn at a time.
-//! It decides on what it has read, which may be stale, and carries out effects one by one.
-//! It can lose a race, and it can crash before or after each turn.
+//! A process that reconciles an operation as the Lambda functions do, one turn at a time.
+//! The process decides on records that may be stale, and carries out effects one by one.
+//! The process can lose a race, and can crash before or after each turn.
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::effect::{Effect, Outcome};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::world::World;
 
-/// The longest invocation. After this time, its calls have ended, or the invocation has.
+/// The longest invocation. Lambda ends the process and its calls after this time.
 const LIFE: SignedDuration = SignedDuration::from_secs(30);
 
 #[derive(Debug, Clone)]
@@ -35,15 +35,15 @@ pub(crate) enum Fault {
     None,
     /// The process crashes before the turn does anything.
     DiesBefore,
-    /// The turn takes place, and the process crashes before it gets the answer.
+    /// The turn takes place, but the process crashes before the response arrives.
     DiesAfter,
-    /// The call fails: it is throttled, refused or unreachable.
+    /// The call fails: AWS throttles it, refuses it, or is unreachable.
     NotDone,
-    /// The call succeeds, but its answer is an error.
+    /// The call succeeds, but the process receives an error.
     DoneUnheard,
 }
 
-/// The process's state after a turn.
+/// The state of a process after a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Turn {
     Goes,
@@ -76,7 +76,7 @@ impl Process {
         }
     }
 
-    /// Returns whether Lambda has ended the process.
+    /// Returns true if Lambda has ended the process.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.until <= now
     }
@@ -97,7 +97,7 @@ impl Process {
         panic!("the process never ends: {self:#?}");
     }
 
-    /// Takes one turn: one effect, or one decision with its commit.
+    /// Runs one turn: one effect, or one decision with its commit.
     pub(crate) fn turn(&mut self, world: &mut World, fault: Fault, which: usize) -> Turn {
         if fault == Fault::DiesBefore {
             return Turn::Died;
@@ -163,12 +163,12 @@ impl Process {
         }
         self.operation = self.subject.operation.as_ref().map(|operation| operation.id());
         if fault == Fault::DoneUnheard {
-            // The process decides once more on what it reads now.
+            // The process reads the records again, and decides again.
             self.subject = world.subject(self.operation, self.pushed.as_ref());
             return Turn::Goes;
         }
         self.observed.clear();
-        // Notifications and the family's restore affect no other effect, so they take no turn.
+        // Notifications and `RestoreFamily` affect no other effect, so they need no own turn.
         let takes_no_turn =
             |effect: &Effect| effect.is_notification() || matches!(effect, Effect::RestoreFamily(_));
         let pending = pending_effects(now, &self.subject, self.holder);

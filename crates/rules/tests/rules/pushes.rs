@@ -9,7 +9,7 @@ use crate::fixtures::{ONE, asked, pinned, state};
 use crate::world::{World, application, digest, start};
 
 #[test]
-fn rule_4_earlier_push_is_not_pinned_after_a_later_one() {
+fn rule_4_earlier_push_is_not_pinned_after_a_later_push() {
     let mut world = World::new(application(ONE, ""));
     let earlier = asked(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -23,7 +23,7 @@ fn rule_4_earlier_push_is_not_pinned_after_a_later_one() {
 }
 
 #[test]
-fn rule_4_earlier_push_may_be_pinned_before_a_later_one() {
+fn rule_4_earlier_push_may_be_pinned_before_a_later_push() {
     let mut world = World::new(application(ONE, ""));
     let earlier = asked(&mut world, 0, 1);
     let later = asked(&mut world, 1, 2);
@@ -35,7 +35,7 @@ fn rule_4_earlier_push_may_be_pinned_before_a_later_one() {
 }
 
 #[test]
-fn rule_4_moved_back_tag_opens_a_new_promotion() {
+fn rule_4_tag_that_moves_back_opens_a_new_promotion() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     asked(&mut world, 1, 2);
@@ -54,7 +54,7 @@ fn rule_4_rollback_does_not_lower_the_watermark() {
     world.settle();
     assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(1));
     assert!(world.vote(between, "lead", Verdict::Approve).is_err());
-    // A push from before the rollback that arrives now cannot be pinned either.
+    // The event of an older push arrives after the rollback. That push cannot be pinned either.
     let late = world.push(1, 4).unwrap();
     assert_eq!(state(&world, late), PromotionState::Cancelled);
 }
@@ -68,7 +68,7 @@ fn two_tags_on_one_image_open_one_promotion() {
 }
 
 #[test]
-fn rule_4_joined_push_sets_the_promotions_order() {
+fn rule_4_promotion_is_ordered_by_its_latest_push() {
     let mut world = World::new(application(ONE, ""));
     let joined = asked(&mut world, 0, 1);
     assert_eq!(world.push(3, 1), None);
@@ -82,7 +82,7 @@ fn rule_4_joined_push_sets_the_promotions_order() {
 }
 
 #[test]
-fn late_push_of_the_same_digest_asks_again() {
+fn later_push_of_a_digest_requests_approval_again() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     world.now += SignedDuration::from_mins(10);
@@ -95,7 +95,7 @@ fn late_push_of_the_same_digest_asks_again() {
 }
 
 #[test]
-fn pushes_are_ordered_by_push_time() {
+fn promotions_are_ordered_by_push_time() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 10, 2);
     let late = world.push(5, 1).unwrap();

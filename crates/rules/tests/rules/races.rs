@@ -1,4 +1,4 @@
-//! Several processes at once. Each acts on what it has read, loses races, crashes and is repeated.
+//! Several processes at once. A process may use stale records, lose a race, crash, or run twice.
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -120,7 +120,7 @@ fn check_votes(world: &World, required: usize) {
     assert_eq!(used, votes(world).iter().sum::<usize>(), "rule 5: each used link is one vote");
 }
 
-/// Returns the number of votes of each operation.
+/// Returns the number of votes for each operation.
 fn votes(world: &World) -> Vec<usize> {
     let of = |work: &Work| match work {
         Work::Promotion(promotion) => promotion.votes.len(),
@@ -205,9 +205,9 @@ proptest! {
     }
 }
 
-/// Plays a story with one fault at turn `at`, and returns the world and the number of turns. Events
-/// that a crashed process did not handle come again: EventBridge retries, people click again.
-fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
+/// Plays a fixed scenario with one fault in turn `at`. Returns the world and the number of turns.
+/// The events of a crashed process come again: EventBridge retries, and people click again.
+fn scenario(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
     let mut world = World::new(application(TWO, services));
     let mut turns = 0;
     let mut reconcile = |world: &mut World, operation, pushed: Option<u8>, observed: Vec<Input>| {
@@ -219,7 +219,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
                 break;
             }
         }
-        // Until the lease ends, the crashed process may still be at work.
+        // The lease of a crashed process ends during this wait.
         world.wait(31);
     };
     let rest = |world: &mut World| {
@@ -260,7 +260,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
     (world, turns)
 }
 
-/// Returns a story's result: pins, tags, audit records, votes, and running digests.
+/// Returns the result of a scenario: pins, tags, audit records, votes, and running digests.
 fn ending(world: &World) -> impl PartialEq + std::fmt::Debug + use<> {
     let pins: Vec<_> = world.pins.iter().map(|pin| (pin.number, pin.digest.clone())).collect();
     let backup = |tag: &str| tag.contains("-rollback-");
@@ -277,12 +277,12 @@ fn ending(world: &World) -> impl PartialEq + std::fmt::Debug + use<> {
 #[test]
 fn rule_6_fault_in_any_turn_does_not_change_the_result() {
     for services in ["", "\"prod/web\", \"prod/worker\""] {
-        let (undisturbed, turns) = story(Fault::None, None, services);
+        let (undisturbed, turns) = scenario(Fault::None, None, services);
         check(&undisturbed);
         assert!(undisturbed.pins.len() >= 4, "{:#?}", undisturbed.pins);
         for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::NotDone, Fault::DoneUnheard] {
             for at in 0..turns {
-                let (disturbed, _) = story(fault, Some(at), services);
+                let (disturbed, _) = scenario(fault, Some(at), services);
                 check(&disturbed);
                 check_votes(&disturbed, 2);
                 check_rollbacks(&disturbed);
@@ -293,7 +293,7 @@ fn rule_6_fault_in_any_turn_does_not_change_the_result() {
 }
 
 #[test]
-fn rule_2_lost_race_is_decided_again_on_fresh_records() {
+fn rule_2_process_decides_again_after_a_lost_race() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
@@ -301,7 +301,7 @@ fn rule_2_lost_race_is_decided_again_on_fresh_records() {
         let decision = Input::Decision(world.decision(id, "lead", Verdict::Approve));
         Process::start(world, Some(id), None, vec![decision])
     };
-    // Both processes read the environment before either writes.
+    // Both processes read the environment before the first process writes.
     let (one, two) = (click(&mut world, first), click(&mut world, second));
     assert_eq!(two.finish(&mut world), Turn::Done);
     let late = one.finish(&mut world);
@@ -312,7 +312,7 @@ fn rule_2_lost_race_is_decided_again_on_fresh_records() {
 }
 
 #[test]
-fn rule_5_simultaneous_clicks_on_one_link_are_one_vote() {
+fn rule_5_simultaneous_clicks_on_one_link_count_as_one_vote() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     let decision = || vec![Input::Decision(world.decision(id, "lead", Verdict::Approve))];
@@ -329,7 +329,7 @@ fn rule_5_simultaneous_clicks_on_one_link_are_one_vote() {
 fn rule_7_renamed_stable_tag_is_recorded_under_its_new_name() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
-    world.vote(id, "lead", Verdict::Approve).unwrap(); // The build is pinned, but not tagged yet.
+    world.vote(id, "lead", Verdict::Approve).unwrap(); // The pin is set, but its tag is not.
     world.configuration.application.environments[0].stable_tag =
         stablepin_rules::image::ImageTag::parse("prod-good").unwrap();
     world.configuration.version += 1;
@@ -340,7 +340,7 @@ fn rule_7_renamed_stable_tag_is_recorded_under_its_new_name() {
 }
 
 #[test]
-fn rule_9_simultaneous_rollbacks_run_once() {
+fn rule_9_one_of_two_simultaneous_rollbacks_is_refused() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let mut ask = || {
@@ -359,17 +359,17 @@ fn rule_9_simultaneous_rollbacks_run_once() {
 }
 
 #[test]
-fn leased_operation_is_left_to_its_holder() {
+fn tick_skips_an_operation_that_another_process_leases() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     let decision = Input::Decision(world.decision(id, "lead", Verdict::Approve));
     let mut working = Process::start(&mut world, Some(id), None, vec![decision]);
-    assert_eq!(working.turn(&mut world, Fault::None, 0), Turn::Goes); // The pin is set, and the tag is next.
+    assert_eq!(working.turn(&mut world, Fault::None, 0), Turn::Goes); // The tag is pending now.
     let before = world.subject(Some(id), None);
     let tick = Process::start(&mut world, Some(id), None, vec![Input::Tick]);
     assert_eq!(tick.finish(&mut world), Turn::Done);
     assert_eq!(world.subject(Some(id), None), before);
-    world.wait(31); // The process crashed.
+    world.wait(31); // The working process crashes, and its lease ends.
     let tick = Process::start(&mut world, Some(id), None, vec![Input::Tick]);
     assert_eq!(tick.finish(&mut world), Turn::Done);
     assert_eq!(world.tag(world::STABLE), Some(&digest(1)));
@@ -382,7 +382,7 @@ fn late_outcome_does_not_reopen_an_ended_rollback() {
     let id = world.roll_back("stable").unwrap();
     world.now += SignedDuration::from_hours(1);
     world.tick(id);
-    world.settle(); // All notices are sent.
+    world.settle(); // Sends every notice.
     let service = world.services.keys().next().unwrap().clone();
     let outcomes = [
         world::deployed_as("d", service.clone()),

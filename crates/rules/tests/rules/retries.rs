@@ -1,4 +1,4 @@
-//! Tests of effects that fail and are tried again.
+//! Retries of failing effects.
 
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::pending_effects::pending_effects;
@@ -18,7 +18,7 @@ fn failing_effect_is_retried_with_backoff() {
         world.observe(Some(id), None, &[Input::Outcome(problem)]).unwrap();
         let wake = world.operations[&id].wake_at.unwrap();
         pauses.push((wake - world.now).get_seconds() / 60);
-        // A tick before that time changes nothing.
+        // A tick before `wake_at` starts no effect.
         world.tick(id);
         assert_eq!(pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil()), []);
         world.now = wake;

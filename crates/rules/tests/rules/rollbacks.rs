@@ -1,4 +1,4 @@
-//! Tests of rules 9 and 10: rollbacks, their targets and their ends.
+//! Tests of rules 9 and 10: targets and final states of rollbacks.
 
 use jiff::SignedDuration;
 use stablepin_rules::effect::{Effect, Observation, Outcome};
@@ -10,7 +10,7 @@ use crate::fixtures::{ONE, asked, pinned, rollback_state, state};
 use crate::world::{self, World, application, digest};
 
 #[test]
-fn rule_9_one_rollback_at_a_time_and_none_to_the_live_digest() {
+fn rule_9_second_rollback_and_live_target_are_refused() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -23,7 +23,7 @@ fn rule_9_one_rollback_at_a_time_and_none_to_the_live_digest() {
 }
 
 #[test]
-fn rule_10_rollback_completes_only_when_all_are_proven() {
+fn rule_10_rollback_completes_when_every_service_is_proven() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -43,7 +43,7 @@ fn rule_10_rollback_completes_only_when_all_are_proven() {
 }
 
 #[test]
-fn rule_10_rollback_unproven_in_time_is_incomplete() {
+fn rule_10_rollback_is_incomplete_if_not_proven_in_time() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -58,7 +58,7 @@ fn rule_10_rollback_unproven_in_time_is_incomplete() {
 }
 
 #[test]
-fn rollback_that_changed_nothing_failed() {
+fn rollback_that_changed_no_service_ends_as_failed() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -71,13 +71,13 @@ fn rollback_that_changed_nothing_failed() {
 }
 
 #[test]
-fn rule_10_rollback_with_possible_changes_is_incomplete() {
+fn rule_10_rollback_is_incomplete_if_a_service_may_have_moved() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
     world.begin(id);
     let deploy = world.flights.iter().position(|flight| matches!(flight.effect, Effect::Deploy(..)));
-    world.land(deploy.unwrap(), false); // The service was deployed, but the outcome was lost.
+    world.land(deploy.unwrap(), false); // ECS deploys to the service, but the outcome is lost.
     world.wait(31 * 60);
     world.tick(id);
     assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
@@ -104,7 +104,7 @@ fn partly_failed_rollback_is_incomplete_and_pins_nothing() {
 }
 
 #[test]
-fn approval_during_a_rollback_waits_and_releases_the_hold() {
+fn approval_during_a_rollback_releases_the_hold_afterwards() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
@@ -135,7 +135,7 @@ fn hold_stops_builds_that_need_no_approval() {
 }
 
 #[test]
-fn previous_skips_live_and_rolled_back_pins() {
+fn target_previous_skips_live_and_rolled_back_pins() {
     let mut world = World::new(application(ONE, ""));
     for n in 1..4 {
         pinned(&mut world, i64::from(n), n);
@@ -150,7 +150,7 @@ fn previous_skips_live_and_rolled_back_pins() {
 }
 
 #[test]
-fn unpinned_digest_is_no_rollback_target() {
+fn rollback_to_a_never_pinned_digest_is_refused() {
     let mut world = World::new(application(ONE, ""));
     assert_eq!(world.roll_back("stable"), Err(Refusal::NothingPinned));
     pinned(&mut world, 0, 1);

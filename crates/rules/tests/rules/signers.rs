@@ -1,5 +1,5 @@
-//! Rule 5: one signer is one approver, even in a stored file whose principals overlap.
-//! New files with overlapping principals are refused.
+//! Rule 5: one signer has one vote, even if the principals of two approvers overlap.
+//! Stablepin refuses new files with such principals, but older versions may have stored one.
 
 use stablepin_rules::application::{FourEyes, Principal};
 use stablepin_rules::approval::approvals;
@@ -20,17 +20,18 @@ const ANNA: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0
 const BOB: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/bob";
 const ADMIN: &str =
     "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_fedcba9876543210";
-/// Anna under two other permission sets, one of them in another account.
+/// Anna under another permission set. Her session name is capitalized here.
 const ANNA_ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_fedcba9876543210/Anna";
 const BOB_ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_fedcba9876543210/bob";
 const BOB_OPS: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Ops_1111111111111111/bob";
+/// Anna under a permission set of another account.
 const ANNA_DEV: &str = "arn:aws:sts::444455556666:assumed-role/AWSReservedSSO_Dev_0000000000000000/anna";
 const FEDERATED: &str = "arn:aws:sts::111122223333:federated-user/anna";
 const ROOT: &str = "arn:aws:iam::111122223333:root";
 const USER: &str = "arn:aws:iam::111122223333:user/anna";
 const SESSION: &str = "arn:aws:sts::111122223333:assumed-role/leads/anything";
 
-/// Opens a build and asks its approvers, who have one principal each.
+/// Opens a promotion, and requests its approval. Each approver has one principal.
 fn asked(approval: &str, lead: &str, second: &str, asked_by: Option<&str>) -> (World, OperationId) {
     let mut world = World::new(application(approval, ""));
     let configured = &mut world.configuration.application;
@@ -49,7 +50,7 @@ fn asked(approval: &str, lead: &str, second: &str, asked_by: Option<&str>) -> (W
     (world, id)
 }
 
-/// Votes by a signed request in an approver's name. Returns the refusal's text.
+/// Approves by a signed request in an approver's name. Returns the text of a refusal.
 fn sign(world: &mut World, id: OperationId, name: &str, arn: &str) -> Result<(), String> {
     let decision = Decision {
         approver: approver(name),
@@ -81,7 +82,7 @@ fn rule_5_one_signer_cannot_give_two_votes() {
     }
 }
 
-/// The file changed after they voted.
+/// The application's file changes after the votes.
 #[test]
 fn rule_5_votes_that_may_share_a_signer_count_once() {
     let (mut world, id) = asked(TWO, ANNA, BOB, None);
@@ -119,16 +120,16 @@ fn rule_5_requester_cannot_vote_under_another_name() {
             assert!(world.vote(id, name, Verdict::Approve).is_err(), "{name}, by the mailed link");
         }
     }
-    // A user stays the same under another path.
+    // An IAM user with another path is still the same user.
     let (user, moved) = ("arn:aws:iam::111122223333:user/anna", "arn:aws:iam::111122223333:user/team/anna");
     let (mut world, id) = asked(ONE, user, BOB, Some(moved));
     assert!(sign(&mut world, id, "lead", user).is_err());
     sign(&mut world, id, "second", BOB).unwrap();
 }
 
-/// The approver voted before the pusher was known.
+/// Bob votes before CloudTrail names the pusher.
 #[test]
-fn rule_5_pushers_earlier_vote_stops_counting() {
+fn rule_5_vote_stops_counting_if_its_voter_may_have_pushed() {
     let (mut world, id) = asked(TWO, SSO, BOB, None);
     world.configuration.application.environments[0].approval.four_eyes = FourEyes::On;
     sign(&mut world, id, "second", BOB).unwrap();
@@ -140,9 +141,9 @@ fn rule_5_pushers_earlier_vote_stops_counting() {
     assert_eq!(state(&world, id), PromotionState::Pending, "bob may be the lead, and the lead pushed it");
 }
 
-/// AWS names the session after the person, whatever the permission set.
+/// IAM Identity Center names the session after the person, under every permission set.
 #[test]
-fn rule_5_permission_sets_do_not_multiply_a_person() {
+fn rule_5_person_has_one_vote_across_permission_sets() {
     for (lead, second) in [(ANNA, ANNA_ADMIN), (SSO, ADMIN), (SSO, ANNA_ADMIN), (ANNA, ADMIN)] {
         let (mut world, id) = asked(TWO, lead, second, None);
         sign(&mut world, id, "lead", ANNA).unwrap();
@@ -151,7 +152,7 @@ fn rule_5_permission_sets_do_not_multiply_a_person() {
         world.settle();
         assert_eq!((state(&world, id), world.pins.len()), (PromotionState::Pending, 0));
     }
-    // Two persons still are two signers.
+    // Two people are still two signers.
     let (mut world, id) = asked(TWO, SSO, ADMIN, None);
     sign(&mut world, id, "lead", BOB).unwrap();
     sign(&mut world, id, "second", ANNA_ADMIN).unwrap();
@@ -159,7 +160,7 @@ fn rule_5_permission_sets_do_not_multiply_a_person() {
     assert_eq!(state(&world, id), PromotionState::Completed);
 }
 
-/// A stored vote passed the checks of its time.
+/// An older version may have accepted and stored the second vote.
 #[test]
 fn rule_5_stored_votes_of_one_person_count_once() {
     for (then, counted) in [(ANNA_ADMIN, 1), (BOB_ADMIN, 2)] {
@@ -178,7 +179,7 @@ fn rule_5_stored_votes_of_one_person_count_once() {
 }
 
 #[test]
-fn rule_5_pusher_cannot_approve_by_another_permission_set() {
+fn rule_5_pusher_cannot_approve_with_another_permission_set() {
     for (lead, signer) in [(ANNA, ANNA), (SSO, ANNA), (ADMIN, ANNA_ADMIN)] {
         let (mut world, id) = asked(ONE, lead, BOB_OPS, Some(ANNA_DEV));
         let refused = sign(&mut world, id, "lead", signer).unwrap_err();
@@ -189,14 +190,14 @@ fn rule_5_pusher_cannot_approve_by_another_permission_set() {
         world.settle();
         assert_eq!(state(&world, id), PromotionState::Completed);
     }
-    // The configured session is the pusher's, so the mailed link is refused too.
+    // The lead is Anna, who requested the promotion, so the lead's mailed link must not vote.
     let (mut world, id) = asked(ONE, ANNA, BOB, Some(ANNA_DEV));
     assert!(world.vote(id, "lead", Verdict::Approve).is_err());
 }
 
-/// AWS does not say which person holds the credentials of a federated user or of the root user.
+/// AWS does not name the person behind a federated user or the root user.
 #[test]
-fn strict_rule_needs_an_identified_requester() {
+fn strict_four_eyes_needs_an_identified_requester() {
     for unknown in [FEDERATED, ROOT] {
         for pushers in [&[unknown][..], &[unknown, ANNA_DEV]] {
             let (mut world, id) = asked(ONE, ROLE, BOB, None);
@@ -212,7 +213,7 @@ fn strict_rule_needs_an_identified_requester() {
         world.configuration.application.environments[0].approval.four_eyes = FourEyes::Strict;
         assert!(sign(&mut world, id, "second", BOB).is_err(), "{unknown}");
     }
-    // An identified person has asked, and another one approves.
+    // An identified person requests the promotion, and another person approves.
     let (mut world, id) = asked(ONE, ROLE, BOB, Some(ANNA_DEV));
     world.configuration.application.environments[0].approval.four_eyes = FourEyes::Strict;
     let pusher = Caller { arn: FEDERATED.to_owned(), at: world.now };
@@ -220,9 +221,10 @@ fn strict_rule_needs_an_identified_requester() {
     sign(&mut world, id, "second", BOB).unwrap();
 }
 
-/// A federated user may be any IAM user: only an IAM user or the root user can request its token.
+/// A federated user may be any IAM user, because only an IAM user or the root user can request the
+/// token of a federated user.
 #[test]
-fn rule_5_federated_pusher_may_be_any_user() {
+fn rule_5_federated_pusher_blocks_votes_of_iam_users() {
     let (mut world, id) = asked(ONE, USER, BOB, Some(FEDERATED));
     assert!(sign(&mut world, id, "lead", USER).is_err());
     sign(&mut world, id, "second", BOB).unwrap();

@@ -1,4 +1,4 @@
-//! Pins whose tag cannot be put: another image has it and it cannot move, or ECR refuses it.
+//! Pins without their tag: an immutable tag is on another image, or ECR refuses to put the tag.
 
 use stablepin_rules::build_tag::numbered;
 use stablepin_rules::image::ImageTag;
@@ -24,7 +24,7 @@ fn tag_taken_notices(world: &World) -> usize {
     world.operations.values().filter(|operation| operation.notified.contains(&Notice::TagTaken)).count()
 }
 
-/// Returns whether no effect is pending and no further check is planned.
+/// Returns true if the operation has no pending effect and no next check.
 fn is_quiet(world: &mut World, id: OperationId) -> bool {
     let holder = world.uuid();
     world.wait(3600);
@@ -33,7 +33,7 @@ fn is_quiet(world: &mut World, id: OperationId) -> bool {
 }
 
 #[test]
-fn promotion_with_a_taken_tag_completes_with_a_notice() {
+fn promotion_completes_with_a_notice_if_its_tag_is_taken() {
     let mut world = immutable();
     world.tags.insert(tag(1), digest(9));
     let id = pinned(&mut world, 0, 1);
@@ -50,7 +50,7 @@ fn promotion_with_a_taken_tag_completes_with_a_notice() {
 }
 
 #[test]
-fn next_pins_tag_is_put_after_a_taken_tag() {
+fn pin_gets_its_tag_although_the_previous_tag_was_taken() {
     let mut world = immutable();
     world.tags.insert(tag(1), digest(9));
     pinned(&mut world, 0, 1);
@@ -65,7 +65,7 @@ fn next_pins_tag_is_put_after_a_taken_tag() {
 }
 
 #[test]
-fn rollback_with_a_taken_tag_completes_with_a_notice() {
+fn rollback_completes_with_a_notice_if_its_tag_is_taken() {
     let mut world = immutable();
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -82,9 +82,9 @@ fn rollback_with_a_taken_tag_completes_with_a_notice() {
     assert!(is_quiet(&mut world, id));
 }
 
-/// Both promotions would put the newest pin's tag, and only one of them sends a notice.
+/// Both promotions try to put the newest pin's tag, but only one promotion sends a notice.
 #[test]
-fn taken_tag_sends_one_notice() {
+fn two_promotions_send_one_notice_about_a_taken_tag() {
     let mut world = immutable();
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
@@ -100,7 +100,7 @@ fn taken_tag_sends_one_notice() {
 }
 
 #[test]
-fn freed_tag_is_put_on_the_pin() {
+fn pin_gets_its_tag_when_the_tag_becomes_free() {
     for put_right in [false, true] {
         let mut world = immutable();
         world.tags.insert(tag(1), digest(9));
@@ -119,7 +119,7 @@ fn freed_tag_is_put_on_the_pin() {
 }
 
 #[test]
-fn retaken_tag_sends_a_new_notice_and_stops_retries() {
+fn tag_that_is_taken_again_causes_a_new_notice() {
     let mut world = immutable();
     pinned(&mut world, 0, 1);
     for again in 1..=3 {
@@ -138,9 +138,9 @@ fn retaken_tag_sends_a_new_notice_and_stops_retries() {
     assert_eq!(ends.len(), 3);
 }
 
-/// A missing permission stays missing. The pin is valid, and the tag is tried once a day.
+/// The pin is valid although the permission is missing. Stablepin retries the tag once a day.
 #[test]
-fn promotion_with_a_refused_tag_completes_with_a_notice() {
+fn promotion_completes_with_a_notice_if_ecr_refuses_the_tag() {
     let mut world = World::new(application(ONE, ""));
     world.tags_are_refused = true;
     let id = pinned(&mut world, 0, 1);

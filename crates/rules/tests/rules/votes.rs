@@ -1,4 +1,4 @@
-//! Tests of rule 5: links and votes.
+//! Tests of rule 5: an approver votes once, with a link or a signed request.
 
 use jiff::SignedDuration;
 use stablepin_rules::effect::Outcome;
@@ -34,7 +34,7 @@ fn rule_5_link_works_once_for_its_promotion_and_approver() {
         may_decide(world.now, &subject, &approver("lead"), Some(&used)),
         Err(Refusal::LinkUsed { .. })
     ));
-    // A signed request cannot vote again either, because votes count per approver.
+    // Each approver has one vote, so a signed request cannot vote again either.
     assert!(matches!(
         may_decide(world.now, &subject, &approver("lead"), None),
         Err(Refusal::AlreadyDecided { .. })
@@ -42,7 +42,7 @@ fn rule_5_link_works_once_for_its_promotion_and_approver() {
 }
 
 #[test]
-fn rule_5_newer_link_replaces_the_older_one() {
+fn rule_5_newer_link_invalidates_the_older_link() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     let old = world.token(id, "lead").unwrap();
@@ -56,7 +56,7 @@ fn rule_5_newer_link_replaces_the_older_one() {
 }
 
 #[test]
-fn rule_5_one_approver_cannot_vote_twice() {
+fn rule_5_approver_cannot_vote_twice() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -69,7 +69,7 @@ fn rule_5_one_approver_cannot_vote_twice() {
 }
 
 #[test]
-fn rule_5_former_approvers_do_not_count() {
+fn rule_5_votes_of_former_approvers_do_not_count() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "second", Verdict::Approve).unwrap();
@@ -82,7 +82,7 @@ fn rule_5_former_approvers_do_not_count() {
 }
 
 #[test]
-fn one_rejection_cancels_with_its_reason() {
+fn one_rejection_cancels_the_promotion() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "second", Verdict::Reject).unwrap();

@@ -1,5 +1,5 @@
 //! The world around the rules, in memory: a table with versions, a registry, services, approvers.
-//! Tests choose how late and how often it carries out pending effects, and which outcomes it loses.
+//! Tests choose when and how often the world carries out effects, and which outcomes it loses.
 
 mod configured;
 mod effects;
@@ -52,8 +52,8 @@ pub(crate) fn start() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().unwrap()
 }
 
-/// An effect that was started but has not taken place yet.
-/// It takes place before its lease ends, or never.
+/// A started effect that has not taken place yet.
+/// The effect takes place before `until`, the end of its lease, or never.
 #[derive(Debug, Clone)]
 pub(crate) struct Flight {
     pub(crate) operation: OperationId,
@@ -63,7 +63,7 @@ pub(crate) struct Flight {
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 
-/// A service's digest, and the deployment that brought it.
+/// The digest that a service runs, and the id of the deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Running {
     pub(crate) digest: ImageDigest,
@@ -84,25 +84,25 @@ pub(crate) struct World {
     pub(crate) tokens: BTreeMap<TokenHash, Token>,
     /// The registry's tags.
     pub(crate) tags: BTreeMap<ImageTag, ImageDigest>,
-    /// Whether tags cannot move, so that each pin has its own.
+    /// True if the registry's tags are immutable, so that each pin needs its own tag.
     pub(crate) immutable: bool,
-    /// Whether ECR refuses the stable tag.
+    /// True if ECR refuses to put the stable tag.
     pub(crate) tags_are_refused: bool,
-    /// Whether ECR refuses build tags.
+    /// True if ECR refuses to put build tags.
     pub(crate) build_tags_are_refused: bool,
     /// The digest that each service runs.
     pub(crate) services: BTreeMap<ServiceName, Running>,
     /// The digests that never become healthy.
     pub(crate) broken: BTreeSet<ImageDigest>,
-    /// Whether ECS rolls broken digests back by itself.
+    /// True if ECS's circuit breaker rolls broken digests back.
     pub(crate) breaker: bool,
-    /// The approvers that mails do not reach.
+    /// The approvers who receive no mail, each with the status of the subscription.
     pub(crate) unreachable: BTreeMap<ApproverName, SubscriptionStatus>,
-    /// SNS refuses the mails of these approvers.
+    /// The approvers to whom SNS refuses to send mail.
     pub(crate) mail_is_refused: BTreeSet<ApproverName>,
-    /// SNS refuses the notifications; how many were tried.
+    /// The number of notifications that SNS has refused. None if SNS accepts notifications.
     pub(crate) notices_refused: Option<u32>,
-    /// The digests whose endpoints do not answer.
+    /// The digests that fail the endpoint checks.
     pub(crate) unresponsive: BTreeSet<ImageDigest>,
     pub(crate) flights: Vec<Flight>,
     ids: u128,
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    /// Returns all state that affects what can happen next.
+    /// Returns the state that decides what can happen next.
     pub(crate) fn facts(&self) -> impl std::fmt::Debug + '_ {
         (
             (self.now, &self.environment, &self.builds, &self.operations, &self.opened),
@@ -174,7 +174,7 @@ impl World {
         };
     }
 
-    /// Observes a tag, as its event or the sweep does, and returns the repair that started.
+    /// Observes a tag, as the tagger or the sweep does. Returns the repair, if one starts.
     pub(crate) fn look_at_tag(&mut self, tag: &ImageTag) -> Option<OperationId> {
         let (id, tag, found) = (self.id(), tag.clone(), self.tags.get(tag).cloned());
         self.observe(None, None, &[Input::Drifted(Drifted { id, tag, found, by: None })]).unwrap();
@@ -197,13 +197,13 @@ impl World {
         }
     }
 
-    /// Reads the subject of a decision. A push gets the open question that it joins.
+    /// Reads the subject of a decision. The subject of a repeated push is the open promotion.
     pub(crate) fn read(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
         let asked = pushed.and_then(|digest| joined(self.now, &self.environment, digest));
         self.subject(operation.or(asked), pushed)
     }
 
-    /// Decides and commits. Calls never overlap, so the table has no conflicts.
+    /// Decides on the inputs, and commits the change. Calls never overlap, so no commit conflicts.
     pub(crate) fn observe(
         &mut self,
         operation: Option<OperationId>,
@@ -239,11 +239,11 @@ impl World {
                 Work::Promotion(promotion) => promotion.state.is_terminal(),
                 Work::Rollback(rollback) => rollback.state.is_terminal(),
                 Work::Repair(repair) => repair.repaired_at.is_some(),
-                // Live drift may have no next check, because only its notices need one.
+                // Live drift needs a next check only while a notice is pending.
                 Work::LiveDrift(_) => true,
             };
-            // The tick finds the operation by this time. While it is set, retention keeps the
-            // image.
+            // The tick finds operations by `wake_at`. Retention keeps an image while its operation
+            // has a `wake_at`.
             assert!(
                 ended || operation.wake_at.is_some(),
                 "an unfinished operation must have a next check: {operation:?}"
@@ -256,7 +256,7 @@ impl World {
         after
     }
 
-    /// Starts an operation's pending effects, and takes a lease for them.
+    /// Sends an operation's notifications, and starts its other pending effects under a lease.
     pub(crate) fn begin(&mut self, operation: OperationId) {
         let lease = Lease { holder: self.uuid(), until: self.now + LEASE };
         let notifications = pending_effects(self.now, &self.subject(Some(operation), None), lease.holder)
@@ -288,7 +288,7 @@ impl World {
         self.flights.retain(|flight| flight.until > now);
     }
 
-    /// Lets a started effect take place. Its outcome is committed only if `heard` is true.
+    /// Carries out a started effect. Commits the outcome only if `heard` is true.
     pub(crate) fn land(&mut self, flight: usize, heard: bool) {
         let Flight { operation, effect, .. } = self.flights.swap_remove(flight);
         let outcome = self.take_effect(operation, &effect);
@@ -306,7 +306,7 @@ impl World {
         self.observe(Some(operation), None, &[Input::Tick]).unwrap();
     }
 
-    /// Lets time pass, with ticks and all started effects, until nothing changes.
+    /// Ticks every operation and carries out every effect, until nothing changes any more.
     pub(crate) fn settle(&mut self) {
         for _ in 0..200 + 30 * self.operations.len() {
             while !self.flights.is_empty() {

@@ -1,15 +1,15 @@
-//! Applications, as their files configure them.
+//! Application files for tests.
 
 use stablepin_rules::application::Application;
 
 pub(crate) const STABLE: &str = "prod-stable";
 
-/// Returns an application whose team deploys by itself and only uses the pin.
+/// Returns an application with `deploy = "never"`: Stablepin pins, and the team deploys.
 pub(crate) fn application(approval: &str, services: &str) -> Application {
     configured(approval, services, "deploy = \"never\"")
 }
 
-/// Returns an application that deploys each approved build to its services.
+/// Returns an application for which Stablepin deploys each approved build to the services.
 pub(crate) fn deployed(approval: &str, services: &str) -> Application {
     configured(approval, services, "verify = { bake = \"2m\", endpoints = [\"https://web.example.com/\"] }")
 }

@@ -1,4 +1,4 @@
-//! The effects, and what the world answers to each.
+//! The world's outcome of each effect.
 
 use stablepin_rules::build_tag::numbered;
 use stablepin_rules::effect::{Effect, Outcome};

@@ -22,7 +22,7 @@ impl World {
         self.operations.contains_key(&id).then_some(id)
     }
 
-    /// Returns the event of a push, as the tagger sees it.
+    /// Returns the promotion request that the tagger makes from a push event.
     pub(crate) fn opening(&mut self, at: i64, n: u8) -> Opening {
         let id = self.id();
         let digest = digest(n);
@@ -42,7 +42,7 @@ impl World {
         }
     }
 
-    /// Returns the newest link that was mailed to the approver.
+    /// Returns the token of the newest link that the approver has received.
     pub(crate) fn token(&self, operation: OperationId, name: &str) -> Option<Token> {
         let subject = self.subject(Some(operation), None);
         let asked = subject.promotion()?.asked.get(&approver(name))?;
@@ -59,7 +59,7 @@ impl World {
         self.observe(Some(operation), None, &[Input::Decision(decision)])
     }
 
-    /// Returns a vote by the newest link.
+    /// Returns a vote with the approver's newest link.
     pub(crate) fn decision(&self, operation: OperationId, name: &str, verdict: Verdict) -> Decision {
         Decision {
             approver: approver(name),
@@ -82,7 +82,7 @@ impl World {
         Ok(id)
     }
 
-    /// Returns a rollback request that is resolved against the running digests.
+    /// Returns a rollback request, with `to` resolved against the running digests.
     pub(crate) fn rollback_request(&mut self, to: &str) -> Result<RollbackRequest, Refusal> {
         let id = self.id();
         let live = self.prepare();

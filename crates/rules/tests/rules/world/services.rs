@@ -1,4 +1,4 @@
-//! The services: what each one runs, and how ECS deploys to it.
+//! The services: the digest that each service runs, and the deployments of ECS.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use stablepin_rules::records::{Direction, Live, ServiceRollout, Started};
 use super::{Running, World};
 
 impl World {
-    /// Returns what each service runs, as ECS reports it.
+    /// Returns ECS's report of what each service runs.
     pub(super) fn prepare(&self) -> Vec<(ServiceName, Live)> {
         let live = |running: &Running| Live {
             task_definition: format!("td of {}", running.digest),
@@ -22,7 +22,7 @@ impl World {
         self.services.iter().map(|(service, running)| (service.clone(), live(running))).collect()
     }
 
-    /// Deploys a digest to a service without Stablepin.
+    /// Deploys a digest to a service, as a person or a pipeline does without Stablepin.
     pub(crate) fn deploy_by_hand(&mut self, service: &ServiceName, digest: ImageDigest) {
         self.ids += 1;
         let running = Running { digest, deployment: format!("theirs {}", self.ids) };
@@ -78,7 +78,7 @@ impl World {
     ) -> Observation {
         let (one, to) = self.rollout_of(operation, direction, service);
         let running = self.services[service].clone();
-        // The follow started before another operation overtook this one.
+        // Another operation has overtaken this operation since the effect started.
         let Some(started) = one.started else { return Observation::Overtaken };
         if running.deployment != started.deployment {
             let reason = format!("{} took the place of {}", running.deployment, started.deployment);
