@@ -9,7 +9,7 @@ use crate::call::{Call, CallError};
 use crate::session::{Service, Session};
 use crate::signed_json::{JsonCall, SignedJson};
 
-/// The most jobs that one call of [`Batch::jobs`] takes.
+/// The most jobs that one call of [`Batch::jobs`] may request.
 /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html>
 pub const PER_DESCRIBE_JOBS: usize = 100;
 
@@ -17,7 +17,7 @@ pub const PER_DESCRIBE_JOBS: usize = 100;
 /// <https://docs.aws.amazon.com/batch/latest/userguide/job_states.html>
 pub const OPEN_STATES: [&str; 5] = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"];
 
-/// Batch in the session's account and region.
+/// A client of AWS Batch in the session's account and region.
 #[derive(Debug, Clone)]
 pub struct Batch {
     client: SignedJson,
@@ -28,7 +28,7 @@ pub struct Batch {
 pub struct JobDefinition {
     pub name: String,
     pub revision: u64,
-    /// Whether Batch accepts new jobs of this revision.
+    /// True if Batch accepts new jobs of this revision.
     pub is_active: bool,
     pub images: BTreeSet<String>,
 }
@@ -145,8 +145,8 @@ struct JobSummary {
     job_id: Option<String>,
 }
 
-/// Returns every image in a definition or job: of its container, its tasks and pods, and the nodes
-/// of a multi-node job.
+/// Returns every image that a job definition or a job names: in its container, its ECS tasks, its
+/// EKS pods, and the nodes of a multi-node job.
 fn images(container: Option<JobContainer>, pods: Pods, nodes: Option<Nodes>) -> BTreeSet<String> {
     let mut found: Vec<JobContainer> = container.into_iter().collect();
     add_containers(pods, &mut found);
@@ -172,7 +172,8 @@ impl Batch {
         Self { client: session.patient_json(Service::Batch) }
     }
 
-    /// Returns all revisions that Batch still knows. Batch keeps deregistered ones for 180 days.
+    /// Returns all revisions of all job definitions. Batch keeps a deregistered revision for 180
+    /// days.
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDefinitions.html>
     pub async fn job_definitions(&self) -> Result<Vec<JobDefinition>, CallError> {
         let call = Call::new("DescribeJobDefinitions", "read the job definitions of Batch");
@@ -205,7 +206,7 @@ impl Batch {
         queues.into_iter().map(arn).collect()
     }
 
-    /// The ids of a queue's jobs in one of the [`OPEN_STATES`].
+    /// The ids of a queue's jobs that are in `state`, one of the [`OPEN_STATES`].
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html>
     pub async fn job_ids(&self, queue: &str, state: &str) -> Result<Vec<String>, CallError> {
         let call = Call::new("ListJobs", format!("read the jobs of {queue}"));
@@ -219,7 +220,7 @@ impl Batch {
         jobs.into_iter().map(|job| job.job_id.ok_or_else(|| call.lacks("jobId"))).collect()
     }
 
-    /// Returns up to [`PER_DESCRIBE_JOBS`] jobs. Jobs that Batch no longer knows are left out.
+    /// Describes up to [`PER_DESCRIBE_JOBS`] jobs. Omits jobs that Batch no longer knows.
     pub async fn jobs(&self, ids: &[String]) -> Result<Vec<Job>, CallError> {
         let call = Call::new("DescribeJobs", "read the jobs of Batch");
         let request = JsonCall::post("/v1/describejobs", &json!({ "jobs": ids }));

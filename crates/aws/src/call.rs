@@ -1,8 +1,8 @@
-//! A call of an AWS service, as its error names it.
+//! The description of a call to an AWS service in the text of an error.
 
 use crate::failed_call::FailedCall;
 
-/// The operation of a call, and what the call is for.
+/// The operation and the purpose of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     operation: &'static str,
@@ -10,7 +10,7 @@ pub(crate) struct Call {
     purpose: String,
 }
 
-/// A call without a usable result. Its text says what could not be done, and its source says why.
+/// The error of a failed call. Its text names the call's purpose, and its source is the cause.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {} ({})", call.purpose, call.operation)]
 pub struct CallError {
@@ -27,7 +27,7 @@ impl Call {
         CallError { call: self.clone(), source: source.into() }
     }
 
-    /// Returns `None` for an error with one of these codes.
+    /// Returns `None` instead of an error with one of these codes.
     pub(crate) fn none_if<T>(
         &self,
         codes: &[&str],
@@ -39,12 +39,13 @@ impl Call {
         }
     }
 
-    /// Makes the error for an answer that came, and cannot be used whenever the call is made.
+    /// Creates the error for a response that the client cannot use. A retry would get the same
+    /// response.
     pub(crate) fn unusable(&self, why: impl Into<String>) -> CallError {
         self.failed(FailedCall::unusable(why, false))
     }
 
-    /// Makes the error for an answer in which `member` is missing or not valid.
+    /// Creates the error for a response in which `member` is missing or not valid.
     pub(crate) fn lacks(&self, member: &str) -> CallError {
         self.unusable(format!("the answer has no valid {member}"))
     }
@@ -64,13 +65,13 @@ impl CallError {
         self.source.code()
     }
 
-    /// Whether the same call may succeed a little later. The failed call may have succeeded
-    /// already, so a retry can send a message or an event twice.
+    /// Returns true if a retry of the call may succeed. The service may have carried out the failed
+    /// call, so a retry can send a message or an event twice.
     pub fn is_retryable(&self) -> bool {
         self.source.is_retryable()
     }
 
-    /// Whether the service refuses the call, and will again.
+    /// Returns true if the service refused the call and will refuse a retry too.
     pub fn is_refusal(&self) -> bool {
         self.source.is_refusal()
     }

@@ -1,8 +1,9 @@
-//! The DynamoDB table, the source of truth. An item has `pk`, `sk`, `version`, the attributes of an
-//! index, and the record itself.
+//! The DynamoDB table, the source of truth. Most items have the attributes `pk`, `sk`, `version`
+//! and `record`. An item in the index also has the index's attributes.
 //!
-//! A write of several items is one transaction, which checks the versions of all items that the
-//! decision was based on. A lost race is a normal result, and its error names what was lost.
+//! A write of several items is one transaction. It checks the versions of all items on which the
+//! caller based its decision. If another writer has changed one of them, the transaction fails, and
+//! its error names the conflict. Callers must expect this error.
 
 mod applications;
 mod audit;

@@ -19,8 +19,8 @@ pub enum TargetState {
     Healthy,
     /// The target is being registered, or its first checks have not ended.
     Initial,
-    /// The target fails its checks. This includes a target whose connections are drained for that
-    /// reason, because it is still registered.
+    /// The target fails its checks. A failing target stays in this state while the load balancer
+    /// drains its connections, because the target is still registered.
     Unhealthy,
     /// No listener sends requests to the target group or to the target's zone.
     Unused,
@@ -28,14 +28,15 @@ pub enum TargetState {
     Draining,
     /// Health checks are off.
     Unavailable,
-    /// A state that this version does not know. It counts as neither healthy nor unhealthy.
+    /// A state that this version does not know. Stablepin treats the target as neither healthy nor
+    /// unhealthy.
     Unknown(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The address of a task in a target group of type `ip`, the id of a container instance in one
-    /// of type `instance`.
+    /// The target's id: the address of a task if the target group has the type `ip`, the id of a
+    /// container instance if it has the type `instance`.
     pub id: String,
     pub port: Option<u16>,
     pub state: TargetState,
@@ -49,7 +50,7 @@ impl Elb {
         Self { client: session.elb() }
     }
 
-    /// Returns all targets of a target group. The call has no pages.
+    /// Returns all targets of a target group. The response has no pages.
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetHealth.html>
     pub async fn targets(&self, target_group_arn: &str) -> Result<Vec<Target>, CallError> {
         let purpose = format!("read the health of the targets of {target_group_arn}");

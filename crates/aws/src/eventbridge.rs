@@ -12,9 +12,11 @@ use crate::call::{Call, CallError};
 use crate::failed_call::{FailedCall, is_retryable_code};
 use crate::session::Session;
 
-/// How many entries one PutEvents call takes, and how many bytes they may have together.
+/// The most entries that one PutEvents call accepts.
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html>
 const PER_PUT: usize = 10;
+/// The most bytes that the entries of one PutEvents call may have together.
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html>
 const BYTES_PER_PUT: usize = 256 * 1024;
 /// The bytes that EventBridge counts for an entry's time.
 const TIME_BYTES: usize = 14;
@@ -47,9 +49,9 @@ impl EventBridge {
         Self { client: session.eventbridge() }
     }
 
-    /// Puts the entries on the bus in their order, as far as EventBridge keeps an order. A refused
-    /// entry does not stop the entries after it. A retry also puts accepted events again; receivers
-    /// recognize them by their id.
+    /// Sends the entries to the bus in their order, which EventBridge may change. A refused entry
+    /// does not stop the entries after it. A retry sends accepted entries again, and receivers
+    /// recognize repeated events by their id.
     pub async fn put(&self, bus: &str, entries: &[Entry]) -> Result<(), CallError> {
         let (mut failed, mut is_retryable) = (Vec::new(), true);
         let mut from = 0;
@@ -63,7 +65,7 @@ impl EventBridge {
                 .send()
                 .await
                 .map_err(|error| call.failed(error))?;
-            // The answer's entries are in the same order as the request's.
+            // The response lists its results in the order of the request's entries.
             let results = answer.entries();
             if results.len() != batch.len() {
                 let (found, put) = (results.len(), batch.len());
@@ -96,8 +98,8 @@ fn request(bus: &str, entry: &Entry) -> PutEventsRequestEntry {
         .build()
 }
 
-/// Returns how many of these entries fit into one call. It is at least one: EventBridge itself
-/// refuses an entry that is too large.
+/// Returns how many of these entries fit into one call, at least one. EventBridge itself refuses an
+/// entry that is too large.
 fn batch_length(entries: &[Entry]) -> usize {
     let mut bytes = 0;
     let fit = entries.iter().take(PER_PUT).take_while(|entry| {

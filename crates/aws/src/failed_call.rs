@@ -1,5 +1,5 @@
-//! Why a call of an AWS service failed. All services share this type, so that one place decides
-//! which calls are worth a retry.
+//! The reason why a call of an AWS service failed. All services share this type, so that one place
+//! decides which calls are worth a retry.
 
 use std::error::Error;
 use std::fmt;
@@ -11,37 +11,38 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why a call failed after all its attempts. The type is boxed, so that the clients' errors stay
-/// small.
+/// The reason why a call failed after all its attempts. The type is boxed, so that the clients'
+/// errors stay small.
 #[derive(Debug)]
 pub struct FailedCall(Box<Failure>);
 
 #[derive(Debug)]
 struct Failure {
     kind: Kind,
-    /// The underlying error. `None` if the service answered, because the text already contains its
-    /// answer.
+    /// The underlying error. `None` if the service responded with an error, because the text
+    /// already contains that response.
     source: Option<BoxError>,
 }
 
 #[derive(Debug)]
 enum Kind {
-    /// The service answered with an error.
+    /// The service responded with an error.
     Refused { status: u16, code: Option<String>, message: Option<String>, request: Option<String> },
-    /// No answer arrived in time. The service may have carried out the request.
+    /// No response arrived in time. The service may have carried out the request.
     Timeout,
     /// The connection failed or broke. The service may have carried out the request.
     Connection,
-    /// The answer is not one of this service.
+    /// The client cannot parse the response.
     Answer,
-    /// The service answered without an error, but the answer lacks something or reports a failure.
+    /// The service responded without an error, but the response lacks a member or reports a
+    /// failure.
     Unusable { why: String, is_retryable: bool },
-    /// The request was never sent: it could not be built from its input.
+    /// The client sent no request, because it could not build the request from its input.
     Request,
 }
 
-/// Codes that ask the caller to slow down, without the suffix `Exception`. `LimitExceeded` is not
-/// among them: our services use it for a quota, and waiting does not raise a quota.
+/// Throttling codes, without the suffix `Exception`. `LimitExceeded` is not among them: the
+/// services that Stablepin calls use it for a quota, and waiting does not raise a quota.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
 const THROTTLING: [&str; 14] = [
     "BandwidthLimitExceeded",
@@ -60,8 +61,8 @@ const THROTTLING: [&str; 14] = [
     "UpstreamTooManyRequests",
 ];
 
-/// Codes of a failure inside the service, or of two transactions at the same moment, without the
-/// suffix `Exception`. Some services send them with status 400.
+/// Codes of a failure inside the service or of a conflict between two transactions, without the
+/// suffix `Exception`. Some services send these codes with status 400.
 const TRANSIENT: [&str; 10] = [
     "InternalError",
     "InternalFailure",
@@ -75,9 +76,9 @@ const TRANSIENT: [&str; 10] = [
     "UpstreamUnavailable",
 ];
 
-/// Codes that do not judge the request itself, without the suffix `Exception`: expired credentials,
+/// Codes of a condition that may pass, without the suffix `Exception`: expired credentials,
 /// differing clocks, a quota, a concurrent change. Their status is often 4xx. AWS does not say
-/// whether waiting helps after a `LimitExceededException` of ECS. For ECR see
+/// whether waiting helps after ECS's `LimitExceededException`. For ECR, see
 /// [`FailedCall::is_refusal_of_ecr`].
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
 const OF_THE_MOMENT: [&str; 22] = [
@@ -105,14 +106,14 @@ const OF_THE_MOMENT: [&str; 22] = [
     "UpdateInProgress",
 ];
 
-/// General codes, whose message alone may say that the condition passes. The messages of other
-/// codes only quote names, which people choose.
+/// General codes. With such a code, only the message can say that the condition may pass. The
+/// client does not search the messages of other codes, because they quote names that people choose.
 const GENERAL: [&str; 4] =
     ["Client", "InvalidParameter", "InvalidParameterValue", "InvalidParameterCombination"];
 
-/// Words for a passing condition in messages of a general code. An example is ECS's
+/// Words in the message of a general code that mean a passing condition. An example is ECS's
 /// `ClientException`: "Too many concurrent attempts to create a new revision of the specified
-/// family." A lasting message may end with "and try again".
+/// family." The words "and try again" also occur in messages about lasting conditions.
 const WORDS_OF_THE_MOMENT: [&str; 8] = [
     "being updated",
     "in progress",
@@ -124,7 +125,7 @@ const WORDS_OF_THE_MOMENT: [&str; 8] = [
     "try again later",
 ];
 
-/// Policies that can deny a call, as AWS's messages name them.
+/// Policies that can deny a call, in the words of AWS's messages.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
 const POLICIES: [&str; 7] = [
     "a service control policy",
@@ -139,22 +140,22 @@ const POLICIES: [&str; 7] = [
 /// The reason why the caller may not pass a task's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassRoleDenial {
-    /// No policy of the caller's role allows it.
+    /// No policy of the caller's role allows `iam:PassRole`.
     NotAllowed,
-    /// A policy of this kind denies it, whatever the caller's role allows.
+    /// A policy of this kind denies `iam:PassRole`, even if the caller's role allows it.
     Policy(&'static str),
     /// AWS names no policy.
     Unexplained,
 }
 
-/// Returns a code without its suffix. A service may send `ServiceUnavailable` and another one
+/// Returns a code without the suffix `Exception`. Some services send `ServiceUnavailable`, others
 /// `ServiceUnavailableException`.
 fn bare(code: &str) -> &str {
     code.strip_suffix("Exception").unwrap_or(code)
 }
 
-/// Whether an error code is worth a retry. It may be the code of one failure inside a successful
-/// answer.
+/// Returns true if a retry may succeed after this error code. A successful response may also
+/// contain such a code, for the failure of one item.
 pub(crate) fn is_retryable_code(code: &str) -> bool {
     let code = bare(code);
     THROTTLING.contains(&code) || TRANSIENT.contains(&code)
@@ -177,7 +178,7 @@ where
                     header("x-amzn-requestid").or_else(|| header("x-amz-request-id")),
                 );
             }
-            // The body is not the service's, for example a gateway's error page.
+            // The body is not from the service. It may be a gateway's error page.
             SdkError::ResponseError(context) if !context.raw().status().is_success() => {
                 return Self::refused(context.raw().status().as_u16(), None, None, None);
             }
@@ -208,7 +209,7 @@ impl FailedCall {
         Self(Box::new(Failure { kind, source: None }))
     }
 
-    /// Makes a failure for an answer that could not be parsed.
+    /// Creates a failure for a response that the client cannot parse.
     pub(crate) fn unreadable(error: serde_json::Error) -> Self {
         Self(Box::new(Failure { kind: Kind::Answer, source: Some(error.into()) }))
     }
@@ -218,7 +219,7 @@ impl FailedCall {
         Self(Box::new(Failure { kind, source: None }))
     }
 
-    /// Makes a failure for a body that did not arrive completely.
+    /// Creates a failure for a body that did not arrive completely.
     pub(crate) fn broken_off(error: impl Into<BoxError>) -> Self {
         Self::unusable("the transfer broke off", true).with_source(error)
     }
@@ -228,7 +229,8 @@ impl FailedCall {
         self
     }
 
-    /// Drops the source of the failure, for a call whose address must stay secret.
+    /// Removes the source of the failure, because the source may contain an address that must stay
+    /// secret.
     pub(crate) fn without_source(mut self) -> Self {
         self.0.source = None;
         self
@@ -240,14 +242,14 @@ impl FailedCall {
         code.as_deref()
     }
 
-    /// Whether the service answered with a 4xx status, which means that this attempt changed
-    /// nothing.
+    /// Returns true if the service responded with a 4xx status. This attempt then changed nothing.
     pub(crate) fn is_answered(&self) -> bool {
         matches!(self.0.kind, Kind::Refused { status: 400..500, .. })
     }
 
-    /// Whether the service will give the same answer until a permission, a parameter or a resource
-    /// changes. A passing condition is no refusal, and neither is a call without an answer.
+    /// Returns true if the service will refuse a retry too, until a permission, a parameter or a
+    /// resource changes. A passing condition is not a refusal. A call without a response is not a
+    /// refusal.
     pub fn is_refusal(&self) -> bool {
         let Kind::Refused { status, code, message, .. } = &self.0.kind else { return false };
         let code = bare(code.as_deref().unwrap_or_default());
@@ -261,8 +263,9 @@ impl FailedCall {
             && !is_passing
     }
 
-    /// Whether ECR refuses the call for good, or gives nothing usable and will do so again. Waiting
-    /// does not raise its limits: 100,000 images of a repository, 1,000 tags of an image.
+    /// Returns true if a retry of an ECR call would fail too: ECR refused the call, or its response
+    /// is not usable. An exceeded limit counts as a refusal, because waiting does not raise the
+    /// limits: 100,000 images of a repository, 1,000 tags of an image.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
     pub(crate) fn is_refusal_of_ecr(&self) -> bool {
         self.is_refusal()
@@ -270,7 +273,8 @@ impl FailedCall {
             || (self.is_answered() && self.code() == Some("LimitExceededException"))
     }
 
-    /// Returns why the caller may not pass a task's role. None if the failure is another one.
+    /// Returns why the caller may not pass a task's role. Returns `None` if the call failed for
+    /// another reason.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
     pub fn pass_role_denial(&self) -> Option<PassRoleDenial> {
         let Kind::Refused { message: Some(message), .. } = &self.0.kind else { return None };
@@ -286,7 +290,8 @@ impl FailedCall {
         Some(policy.map_or(PassRoleDenial::Unexplained, |policy| PassRoleDenial::Policy(policy)))
     }
 
-    /// Whether the service rejects the signer: unknown, or without the permission.
+    /// Returns true if the service rejected the credentials, or if the credentials lack a
+    /// permission.
     pub fn is_denied(&self) -> bool {
         let Kind::Refused { status, code, .. } = &self.0.kind else { return false };
         let denials = ["AccessDenied", "ExpiredToken", "UnrecognizedClient", "Signature", "SecurityToken"];
@@ -294,8 +299,8 @@ impl FailedCall {
             || code.as_ref().is_some_and(|code| denials.iter().any(|denial| code.contains(denial)))
     }
 
-    /// Whether the same call may succeed a little later: throttling, a failure inside the service,
-    /// no connection, no answer in time.
+    /// Returns true if a retry of the call may succeed. Examples are throttling, a failure inside
+    /// the service, a failed connection, and a missing response.
     pub fn is_retryable(&self) -> bool {
         match &self.0.kind {
             Kind::Timeout | Kind::Connection | Kind::Answer => true,
@@ -342,7 +347,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retryable_codes_are_recognized() {
+    fn failed_call_recognizes_retryable_codes() {
         for (status, code, again) in [
             (400, Some("ThrottlingException"), true),
             (400, Some("TooManyRequestsException"), true),
@@ -486,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_of_ecr_is_a_refusal() {
+    fn exceeded_ecr_limit_is_a_refusal() {
         for (status, code, refusal) in [
             (400, "LimitExceededException", true),
             (400, "AccessDeniedException", true),
@@ -502,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn text_shows_the_service_answer() {
+    fn failed_call_text_includes_code_and_message() {
         let failed = FailedCall::refused(
             400,
             Some("ThrottlingException"),

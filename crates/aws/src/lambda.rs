@@ -13,12 +13,12 @@ use crate::session::Session;
 const PER_PAGE: i32 = 50;
 /// The most pages that one list may have: enough for 100,000 versions.
 const MOST_PAGES: usize = 2000;
-/// How many GetFunction calls run at the same time. Lambda allows 100 per second in an account and
-/// region.
+/// The number of GetFunction calls that run at the same time. Lambda allows 100 such calls per
+/// second in an account and region.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests>
 const AT_ONCE: usize = 8;
 
-/// The functions of the session's account and region.
+/// A client of the Lambda functions of the session's account and region.
 #[derive(Debug, Clone)]
 pub struct Lambda {
     client: Client,
@@ -38,15 +38,15 @@ pub struct FunctionImage {
 }
 
 impl Lambda {
-    /// Creates a client that slows down when Lambda throttles it. ListFunctions allows 15 calls per
-    /// second, and the account's other tools share them.
+    /// Creates a client that slows down when Lambda throttles it. Lambda allows 15 calls of
+    /// ListFunctions per second, which all tools of the account share.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests>
     pub fn new(session: &Session) -> Self {
         Self { client: session.patient_lambda() }
     }
 
-    /// Returns the images of all versions of all functions, `$LATEST` included. Aliases need no
-    /// calls of their own: an alias always points to one of these versions, or to two by weight.
+    /// Returns the images of all versions of all functions, including `$LATEST`. An alias needs no
+    /// call of its own, because it points to one or two of these versions.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html>
     pub async fn images(&self) -> Result<Vec<FunctionImage>, CallError> {
         let versions = self.versions().await?;
@@ -58,7 +58,7 @@ impl Lambda {
         Ok(images)
     }
 
-    /// Lists all versions except those made of a zip file.
+    /// Lists the versions of all functions. Omits versions that run code from a zip file.
     async fn versions(&self) -> Result<Vec<Version>, CallError> {
         let call = Call::new("ListFunctions", "list the functions");
         let (mut versions, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
@@ -84,8 +84,8 @@ impl Lambda {
         }
     }
 
-    /// Reads the image of one version. Returns `None` if the version was deleted meanwhile, or
-    /// turns out to have no image.
+    /// Reads the image of one version. Returns `None` if the version was deleted meanwhile, or if
+    /// it has no image.
     async fn image(&self, of: Version) -> Result<Option<FunctionImage>, CallError> {
         let purpose = format!("read the image of the function {}, version {}", of.function, of.version);
         let call = Call::new("GetFunction", purpose);

@@ -1,4 +1,4 @@
-//! The clients of AWS services: one concrete struct per service, with typed requests and answers.
+//! The clients of AWS services: one concrete struct per service, with typed requests and responses.
 //! Only this package uses the SDK crates.
 
 #[cfg(feature = "retention")]

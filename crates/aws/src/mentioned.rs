@@ -1,4 +1,5 @@
-//! The common parts of schedules, rules and pipes: each names the task or job that it starts.
+//! Types that schedules, rules and pipes have in common. Each of these resources names the task or
+//! job that it starts.
 
 use serde::Deserialize;
 use stablepin_retention_rules::mentions::Mention;

@@ -1,11 +1,11 @@
-//! Lists in pages that must come to an end.
+//! Reads lists page by page, and detects lists that do not end.
 
 use std::collections::BTreeSet;
 
 use crate::call::{Call, CallError};
 
-/// The state of a list that is read page by page. A partial list looks like a complete one, so an
-/// endless list is an error and is never cut off.
+/// The state of a list that a client reads page by page. An endless list is an error: if the client
+/// stopped early, a partial list would look complete.
 #[derive(Debug)]
 pub(crate) struct Pages {
     most: usize,
@@ -23,8 +23,8 @@ impl Pages {
         self.next.clone()
     }
 
-    /// Whether another page follows. `token` is the token in the answer. It is an error if the list
-    /// returned to an earlier page, or has more pages than allowed.
+    /// Returns true if another page follows. `token` is the token in the response. Fails if the
+    /// list repeats the token of a page or has more pages than allowed.
     pub(crate) fn follows(&mut self, call: &Call, token: Option<&str>) -> Result<bool, CallError> {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(false) };
         if self.seen.len() + 1 >= self.most || !self.seen.insert(token.to_owned()) {
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn list_ends_without_a_token() {
+    fn missing_token_ends_the_list() {
         let mut pages = Pages::at_most(3);
         assert_eq!(pages.token(), None);
         assert_eq!(follows(&mut pages, Some("b")), Some(true));
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn repeating_or_too_long_list_is_endless() {
+    fn list_with_repeated_token_or_too_many_pages_fails() {
         let mut pages = Pages::at_most(10);
         assert_eq!(follows(&mut pages, Some("b")), Some(true));
         assert_eq!(follows(&mut pages, Some("c")), Some(true));

@@ -8,7 +8,7 @@ use crate::mentioned::{EcsParameters, Mentioned, service_of};
 use crate::session::{Service, Session};
 use crate::signed_json::{JsonCall, SignedJson, unless_deleted};
 
-/// The pipes of the session's account and region.
+/// A client of the pipes of the session's account and region.
 #[derive(Debug, Clone)]
 pub struct Pipes {
     client: SignedJson,
@@ -53,8 +53,8 @@ impl Pipes {
         Self { client: session.patient_json(Service::Pipes) }
     }
 
-    /// The names of the pipes whose target is ECS or Batch. The list includes stopped pipes,
-    /// because they can be started at any time.
+    /// The names of the pipes that have ECS or Batch as their target. The list includes stopped
+    /// pipes, because a person can start them at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_ListPipes.html>
     pub async fn names(&self) -> Result<Vec<String>, CallError> {
         let call = Call::new("ListPipes", "read the pipes of EventBridge Pipes");
@@ -72,8 +72,8 @@ impl Pipes {
         Ok(found)
     }
 
-    /// Returns the definitions that a pipe names. The list is empty if the pipe was deleted
-    /// meanwhile.
+    /// Returns the task and job definitions that a pipe names. The list is empty if the pipe was
+    /// deleted meanwhile.
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_DescribePipe.html>
     pub async fn mentioned(&self, name: &str) -> Result<Vec<Mentioned>, CallError> {
         let by = format!("the pipe {name}");

@@ -18,7 +18,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::failed_call::FailedCall;
 
-/// The longest time for a body, after the headers have arrived.
+/// The longest time to receive a body, counted from the arrival of the headers.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
@@ -41,16 +41,17 @@ impl PlainHttp {
         self.client.clone()
     }
 
-    /// Opens a connection and leaves it in the pool. Any answer will do.
+    /// Opens a connection and leaves it in the pool. Any response is sufficient.
     pub(crate) async fn ping(&self, base: &str) {
         if let Ok(body) = self.get(base, "/ping", &RetryConfig::disabled()).await {
-            // The pool reuses a connection only if its last answer was read to the end.
+            // The pool reuses a connection only after the client has read the last response to the
+            // end.
             read(body, 64 * 1024).await.ok();
         }
     }
 
-    /// Returns the body of a successful answer. At most `limit` bytes of it are in memory. No
-    /// failure contains the address, because a presigned address is a credential.
+    /// Downloads a body of at most `limit` bytes. Fails if the body is larger. No failure contains
+    /// the address, because a presigned address is a credential.
     pub(crate) async fn download(&self, url: &str, limit: usize) -> Result<Vec<u8>, FailedCall> {
         let invalid = || FailedCall::unusable("the address is not one that can be fetched from", false);
         let scheme = url.find("://").ok_or_else(invalid)? + "://".len();
@@ -100,7 +101,7 @@ async fn read(body: SdkBody, limit: usize) -> Result<Vec<u8>, FailedCall> {
     Ok(bytes)
 }
 
-/// An answer whose status is not a success.
+/// A response with another status than success.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
 struct RefusedRequest(ErrorMetadata);
@@ -111,7 +112,7 @@ impl ProvideErrorMetadata for RefusedRequest {
     }
 }
 
-/// Hands the body out unread, so that the reader may stop early.
+/// A deserializer that returns the unread body, so that the caller can stop reading early.
 #[derive(Debug)]
 struct TakeBody;
 

@@ -1,8 +1,8 @@
-//! Checks an application's health endpoints without giving anybody access to the network.
+//! Probes the health endpoints of applications, and protects the network from misuse.
 //!
-//! The author of an application's configuration chooses the address, and the function sends the
-//! request from inside the network. So the probe refuses the function itself, the instance and
-//! their metadata (CWE-918). It reads no body and follows no redirect.
+//! The author of an application's configuration chooses the address, but the function sends the
+//! request from inside the network (CWE-918). So the probe refuses addresses of the function, of
+//! the instance and of their metadata. The probe reads no body and follows no redirect.
 
 use std::error::Error;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -27,12 +27,12 @@ pub use network::{Network, NetworkError};
 #[derive(Debug, Clone)]
 pub struct Probe {
     allowed: Arc<[Network]>,
-    /// The connector. The first attempt creates it, because loading the trusted roots takes
-    /// milliseconds.
+    /// The connector. The first attempt creates it, so that a start need not load the trusted
+    /// roots, which takes milliseconds.
     connector: Arc<OnceLock<Connector>>,
 }
 
-/// Why an attempt returned no status.
+/// The reason why an attempt returned no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
     #[error("the endpoint is not an address that can be asked")]
@@ -50,7 +50,7 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// Whether the same attempt may succeed a little later.
+    /// Returns true if a retry of the attempt may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Address | Self::Refused { .. } => false,
@@ -60,14 +60,14 @@ impl ProbeError {
 }
 
 impl Probe {
-    /// Creates a probe. It may connect to the `allowed` networks even if they are loopback,
-    /// link-local or similar.
+    /// Creates a probe. The probe may connect to every address in the `allowed` networks, even to a
+    /// loopback or link-local address.
     pub fn new(allowed: Vec<Network>) -> Self {
         Self { allowed: allowed.into(), connector: Arc::default() }
     }
 
-    /// Returns the status of the answer. A redirect is not followed: its own status is returned.
-    /// The timeout covers everything from DNS to the last header.
+    /// Returns the status of the endpoint's response. For a redirect, this is the redirect's own
+    /// status. The timeout covers everything from DNS to the last header.
     pub async fn get(&self, endpoint: &Endpoint, timeout: Duration) -> Result<u16, ProbeError> {
         tokio::time::timeout(timeout, self.attempt(endpoint))
             .await
@@ -81,15 +81,15 @@ impl Probe {
         request.headers_mut().insert("accept", "*/*");
         let request = request.try_into_http1x().map_err(|_| ProbeError::Address)?;
         let host = request.uri().host().ok_or(ProbeError::Address)?;
-        // The resolver sees only names. The connector uses a literal address as it is, without the
-        // brackets.
+        // The connector calls the resolver only for names. It connects directly to a literal
+        // address, so this code checks that address, without the brackets of IPv6.
         if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
             permitted(vec![address], &self.allowed)
                 .map_err(|Refused { address, what }| ProbeError::Refused { address, what })?;
         }
         let request = HttpRequest::try_from(request).map_err(|_| ProbeError::Address)?;
         let answer = self.connector().call(request).await;
-        // The body is dropped unread, together with the connection.
+        // Dropping the response closes the connection without reading the body.
         answer.map(|answer| answer.status().as_u16()).map_err(|error| explain(&error))
     }
 
@@ -104,8 +104,8 @@ impl Probe {
     }
 }
 
-/// The connector's resolver. The connector connects only to addresses from here, so no second DNS
-/// answer can differ from the checked one.
+/// The connector's resolver. The connector connects only to addresses that this resolver has
+/// checked, so a second DNS response cannot add an unchecked address.
 #[derive(Debug, Clone)]
 struct Resolver {
     allowed: Arc<[Network]>,
@@ -130,7 +130,8 @@ struct Refused {
     what: &'static str,
 }
 
-/// Returns the addresses that the probe may connect to. It fails if it may connect to none.
+/// Returns the addresses to which the probe may connect. Fails if the probe must refuse all of
+/// them.
 fn permitted(mut addresses: Vec<IpAddr>, allowed: &[Network]) -> Result<Vec<IpAddr>, Refused> {
     let mut refused = None;
     addresses.retain(|address| match network::refused(*address, allowed) {
@@ -146,8 +147,8 @@ fn permitted(mut addresses: Vec<IpAddr>, allowed: &[Network]) -> Result<Vec<IpAd
     }
 }
 
-/// Returns the part of the connector's error chain that helps a person: the kind and the first
-/// cause.
+/// Returns the part of the connector's error chain that helps a person: the kind of failure and its
+/// deepest cause.
 fn explain(error: &(dyn Error + 'static)) -> ProbeError {
     let mut is_name = false;
     let mut cause = error;
@@ -169,9 +170,9 @@ fn explain(error: &(dyn Error + 'static)) -> ProbeError {
 mod tests {
     use super::*;
 
-    /// Tests must not use the network, so this one asks no name server.
+    /// The test creates the resolver's error itself, because tests must not use the network.
     #[test]
-    fn unresolved_name_says_why() {
+    fn probe_error_explains_unresolved_name() {
         let failed = explain(&ResolveDnsError::new("Name or service not known"));
         assert_eq!(failed.to_string(), "the endpoint's name was not resolved: Name or service not known");
         assert!(failed.is_retryable());

@@ -9,8 +9,8 @@ use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
 use crate::session::Session;
 
-/// The largest object, a plan of some 150,000 images (ECR's quota is 100,000). A larger one would
-/// not fit into memory together with the next plan's data.
+/// The largest object: a plan of about 150,000 images. ECR's quota is 100,000 images. A larger
+/// object would not fit into memory together with the data of the next plan.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
@@ -42,7 +42,7 @@ pub enum S3Error {
 }
 
 impl S3Error {
-    /// Whether the same call may succeed a little later.
+    /// Returns true if a retry of the call may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Call(failed) => failed.is_retryable(),
@@ -58,8 +58,8 @@ impl Bucket {
 
     /// Puts an object and replaces an object with the same key.
     ///
-    /// The request contains the SHA-256: S3 refuses other bytes and stores the hash with the
-    /// object.
+    /// The request contains the SHA-256 of the bytes. S3 refuses bytes with another hash, and
+    /// stores the hash with the object.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html>
     pub async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<Stored, S3Error> {
         if bytes.len() > MOST_BYTES {
@@ -85,8 +85,8 @@ impl Bucket {
         })
     }
 
-    /// Returns an object's newest version, or `None` if there is no object. S3 answers "access
-    /// denied" instead if the role may not list the bucket.
+    /// Returns the newest version of an object, or `None` if the object does not exist. If the role
+    /// may not list the bucket, a missing object gives the error "access denied".
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, S3Error> {
         let bucket = &self.name;

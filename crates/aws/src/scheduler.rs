@@ -9,13 +9,13 @@ use crate::mentioned::{EcsParameters, Mentioned, service_of};
 use crate::session::{Service, Session};
 use crate::signed_json::{JsonCall, SignedJson, unless_deleted};
 
-/// The schedules of the session's account and region.
+/// A client of the schedules of the session's account and region.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     client: SignedJson,
 }
 
-/// A schedule that may start an image.
+/// The name of a schedule that may start an image, and the name of its group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScheduleName {
     pub group: String,
@@ -37,7 +37,7 @@ struct ScheduleSummary {
     target: Option<ScheduleTarget>,
 }
 
-/// The target of a schedule. In a list, only its ARN is present.
+/// The target of a schedule. In a list, a schedule's target has only its ARN.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ScheduleTarget {
@@ -58,8 +58,9 @@ impl Scheduler {
         Self { client: session.patient_json(Service::Scheduler) }
     }
 
-    /// The schedules of all groups whose target may name a task definition, a job definition or an
-    /// image. The list includes disabled schedules, because they can be enabled at any time.
+    /// Lists the schedules, in all groups, that may name a task definition, a job definition or an
+    /// image in their target. The list includes disabled schedules, because a person can enable
+    /// them at any time.
     /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_ListSchedules.html>
     pub async fn schedules(&self) -> Result<Vec<ScheduleName>, CallError> {
         let call = Call::new("ListSchedules", "read the schedules of EventBridge Scheduler");
@@ -78,7 +79,8 @@ impl Scheduler {
         Ok(found)
     }
 
-    /// Returns what a schedule names. The list is empty if the schedule was deleted meanwhile.
+    /// Returns the task definitions, job definitions and images that a schedule names. The list is
+    /// empty if the schedule was deleted meanwhile.
     /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_GetSchedule.html>
     pub async fn mentioned(&self, of: &ScheduleName) -> Result<Vec<Mentioned>, CallError> {
         let by = format!("the schedule {}/{}", of.group, of.name);
@@ -95,12 +97,13 @@ impl Scheduler {
         let more = match target.input.as_deref().filter(|input| !input.is_empty()).map(mentions) {
             None => Default::default(),
             Some(Ok(found)) => found,
-            // The input is the whole API call. Without it, the named images are unknown.
+            // The input contains all parameters of the API call. If the input is unreadable,
+            // retention cannot know the images that it names.
             Some(Err(error)) if is_universal(arn) => {
                 let why = "its input is no valid JSON: correct it or delete it";
                 return Err(call.failed(FailedCall::unusable(why, false).with_source(error)));
             }
-            // The input of a cluster's target cannot change the image.
+            // If the target is a cluster, the input cannot change the image.
             Some(Err(_)) => Default::default(),
         };
         let all = task.map(Mention::TaskDefinition).into_iter().chain(more);
@@ -108,14 +111,14 @@ impl Scheduler {
     }
 }
 
-/// Whether the target is an API call, such as `arn:aws:scheduler:::aws-sdk:ecs:runTask`.
+/// Returns true if the target is an API call, such as `arn:aws:scheduler:::aws-sdk:ecs:runTask`.
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html>
 fn is_universal(arn: &str) -> bool {
     service_of(arn) == "scheduler" && arn.contains(":aws-sdk:")
 }
 
-/// Whether a target can start an image: clusters, every API call of ECS and Batch, and the two
-/// Lambda calls that give a function an image.
+/// Returns true if a target can start an image: a cluster, any API call of ECS or Batch, or one of
+/// the two Lambda calls that give a function an image.
 fn starts_what_has_an_image(arn: &str) -> bool {
     let Some((_, call)) = arn.split_once(":aws-sdk:").filter(|_| is_universal(arn)) else {
         return matches!(service_of(arn), "ecs" | "batch");
@@ -134,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_that_may_name_an_image_are_recognized() {
+    fn scheduler_recognizes_targets_with_images() {
         for (arn, expected) in [
             ("arn:aws:ecs:eu-west-1:111122223333:cluster/prod", true),
             ("arn:aws-us-gov:ecs:us-gov-west-1:111122223333:cluster/prod", true),

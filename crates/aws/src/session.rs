@@ -1,8 +1,8 @@
 //! The session that all clients of a process share: region, credentials, connections, timeouts and
 //! retries.
 //!
-//! The code does without `aws-config`. A function gets everything in environment variables, and
-//! `aws-config` would add STS, profiles and instance roles to its size and start time.
+//! The code does not use `aws-config`. A function gets all settings in environment variables.
+//! `aws-config` would add STS, profiles and instance roles to the function's size and start time.
 
 use std::time::Duration;
 
@@ -23,25 +23,25 @@ use aws_types::region::Region;
 
 use crate::plain_http::PlainHttp;
 
-/// The time to connect, including the TLS handshake. This is the SDK's default: TCP sends a lost
-/// SYN again after 1 s and 3 s.
+/// The longest time to connect, including the TLS handshake. This is the SDK's default. In this
+/// time, TCP can send a lost SYN again after 1 s and after 3 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
-/// The time for one attempt, from the first byte sent to the last byte read. DynamoDB and ECR
-/// answer within tens of milliseconds, UpdateService within about a second.
+/// The longest time for one attempt, from the first byte sent to the last byte read. DynamoDB and
+/// ECR respond within tens of milliseconds, UpdateService within about a second.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The time for a call with all its attempts and pauses. A lease lasts longer, so no call is
-/// retried after its caller has lost the lease.
+/// The longest time for a call with all its attempts and pauses. A lease lasts longer, so no client
+/// retries a call after the caller has lost the lease.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
-/// The first attempt and three retries.
+/// The most attempts of a call: the first attempt and three retries.
 const ATTEMPTS: u32 = 4;
-/// The same as [`ATTEMPT_TIMEOUT`] for patient clients. A page of 1,000 images has almost a
-/// megabyte.
+/// The same as [`ATTEMPT_TIMEOUT`], for patient clients. They read pages of 1,000 images, which
+/// have almost a megabyte.
 const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
-/// The same as [`OPERATION_TIMEOUT`] for patient clients. The pauses between eight attempts take at
-/// most 71 s.
+/// The same as [`OPERATION_TIMEOUT`], for patient clients. The pauses between eight attempts take
+/// at most 71 s.
 pub const PATIENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
 const PATIENT_ATTEMPTS: u32 = 8;
-/// The most time that warming connections may add to a start.
+/// The longest time by which warming connections may delay a start.
 const WARM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The AWS services that have a client.
@@ -134,24 +134,25 @@ pub enum SessionError {
     NotSet(&'static str),
 }
 
-/// The settings from which a session is made.
+/// The settings of a session.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub region: String,
-    /// The credentials of the process. They are not renewed: Lambda replaces a function's
-    /// environment before its credentials expire.
+    /// The credentials of the process. The session does not renew them, because Lambda replaces a
+    /// function's environment before its credentials expire.
     pub credentials: Credentials,
-    /// The endpoint of every service that has none of its own. `None` means AWS's endpoints.
+    /// The endpoint of every service that is not in `endpoints`. `None` means AWS's endpoints.
     pub endpoint: Option<String>,
     pub endpoints: Vec<(Service, String)>,
-    /// The most attempts of a call, the first one included.
+    /// The most attempts of a call, including the first attempt.
     pub attempts: u32,
-    /// The most attempts of a call of a patient client.
+    /// The most attempts of a call by a patient client.
     pub patient_attempts: u32,
 }
 
 impl Settings {
-    /// Reads the variables that Lambda sets, and those that set another endpoint in every AWS SDK.
+    /// Reads the environment variables that Lambda sets, and the standard variables that set other
+    /// endpoints in every AWS SDK.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime>
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SessionError> {
         let set = |name: &'static str| variable(name).filter(|value| !value.is_empty());
@@ -203,8 +204,8 @@ impl Session {
     }
 
     pub fn new(settings: Settings) -> Self {
-        // All clients share one HTTP client: loading the trusted roots takes milliseconds, and the
-        // pool is per host.
+        // All clients share one HTTP client, because loading the trusted roots takes milliseconds.
+        // The client's pool has separate connections for each host.
         let http = http_client();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -213,7 +214,7 @@ impl Session {
             .build();
         let retries = RetryConfig::standard().with_max_attempts(settings.attempts);
         let config = SdkConfig::builder()
-            // The version is pinned, so that an upgrade is a decision after reading what changes.
+            // The version is fixed, so that a developer reads what changes before an upgrade.
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(settings.credentials.clone()))
@@ -222,7 +223,8 @@ impl Session {
             .http_client(http.clone())
             .timeout_config(timeouts.clone())
             .retry_config(retries.clone())
-            // This protection allows a stalled transfer 20 s; an attempt ends after 5 s anyway.
+            // This protection ends a stalled transfer after 20 s, but an attempt ends after 5 s
+            // anyway.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self { settings, config, http: PlainHttp::new(http, timeouts, retries) }
@@ -234,10 +236,10 @@ impl Session {
 
     /// Opens connections to the services that a function calls first, so that the first event does
     /// not wait for DNS and TLS. Connecting can take most of a second on a small function, but
-    /// initialization has a full CPU.
+    /// Lambda gives the initialization a full CPU.
     ///
     /// Each ping is an unsigned `GET /ping`, which needs no permission and leaves nothing in
-    /// CloudTrail. Warming takes a second at most. It ignores failures, because the first call
+    /// CloudTrail. Warming takes at most a second. It ignores failures, because the first call
     /// reports them.
     pub async fn warm(&self, services: &[Service]) {
         let pings = services.iter().map(|service| {
@@ -268,14 +270,14 @@ impl Session {
         self.http.clone()
     }
 
-    /// The retries of patient clients. Such a client makes many calls without hurry, and calls more
-    /// slowly after a service throttled it.
+    /// The retries of patient clients. A patient client makes many calls that are not urgent, and
+    /// slows down when a service throttles it.
     fn patient_retries(&self) -> RetryConfig {
         RetryConfig::adaptive().with_max_attempts(self.settings.patient_attempts)
     }
 
-    /// The scope of the slower pace: one client. The SDK's default is all clients of a service in
-    /// the process.
+    /// The scope in which throttling slows calls down: one client. By default, the SDK slows down
+    /// all clients of a service in the process.
     fn patient_partition() -> RetryPartition {
         RetryPartition::custom("patient").build()
     }
@@ -324,7 +326,7 @@ impl Session {
         aws_sdk_lambda::Client::from_conf(config.build())
     }
 
-    /// A client of a service without its SDK.
+    /// A client of a service for which this package has no SDK.
     #[cfg(feature = "retention")]
     pub(crate) fn patient_json(&self, service: Service) -> crate::signed_json::SignedJson {
         crate::signed_json::SignedJson::new(crate::signed_json::Reached {
@@ -347,13 +349,13 @@ impl Session {
             .retry_config(self.patient_retries())
             .retry_partition(Self::patient_partition())
             .timeout_config(Self::patient_timeouts())
-            // With AWS's own endpoints, each bucket has its own host, as S3 recommends. With a
-            // given endpoint (a VPC endpoint, an emulator) only that host is known to exist, so the
-            // bucket goes into the path.
+            // AWS's own endpoints have a host for each bucket, as S3 recommends. A configured
+            // endpoint (a VPC endpoint, an emulator) has only one known host, so the path names the
+            // bucket.
             // <https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html>
             .force_path_style(endpoint.is_some())
-            // By default the SDK adds a CRC to each upload and checks one on each download. We send
-            // a SHA-256 with each object, which protects it better.
+            // By default, the SDK adds a CRC to each upload and checks a CRC on each download. This
+            // client sends a SHA-256 with each object, which protects the object better.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         config.set_endpoint_url(endpoint.map(str::to_owned));
@@ -403,9 +405,9 @@ impl Session {
     }
 }
 
-/// Creates the HTTPS client: rustls with ring, trusting the system's roots. The first connection
-/// loads the roots. Set `SSL_CERT_FILE` on a function: then rustls reads only that bundle, not a
-/// directory of single files.
+/// Creates the HTTPS client: rustls with ring, which trusts the system's roots. The first
+/// connection loads the roots. A function should set `SSL_CERT_FILE`, so that rustls reads only
+/// that bundle and not a directory of single files.
 fn http_client() -> SharedHttpClient {
     Builder::new().tls_provider(tls()).build_https()
 }
@@ -433,7 +435,7 @@ mod tests {
     ];
 
     #[test]
-    fn missing_variable_is_named() {
+    fn session_error_names_the_missing_variable() {
         for (index, name) in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].iter().enumerate() {
             let mut without = LAMBDA.to_vec();
             without.remove(index);
@@ -447,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn own_endpoint_of_a_service_comes_first() {
+    fn service_endpoint_overrides_the_general_endpoint() {
         let mut variables = LAMBDA.to_vec();
         let session = Session::new(settings(&variables).unwrap());
         assert_eq!(session.url(Service::Ecr), "https://api.ecr.eu-west-1.amazonaws.com");
@@ -465,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_text_hides_secrets() {
+    fn session_debug_text_hides_secrets() {
         let shown = format!("{:?}", Session::new(settings(&LAMBDA).unwrap()));
         assert!(!shown.contains("not-to-be-shown") && !shown.contains("nor-this"), "{shown}");
     }

@@ -1,5 +1,5 @@
-//! Signed calls of services that speak JSON, without their SDKs. Retention reads a few lists from
-//! four services; their SDKs would not fit into its zip file.
+//! Signed calls of JSON services, without their SDKs. Retention reads a few lists from four
+//! services. Their SDKs would not fit into retention's zip file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub(crate) struct JsonCall {
 #[derive(Debug, Clone)]
 enum Sends {
     Nothing,
-    /// A JSON body. `target` is the header of the JSON 1.1 protocol that names the operation.
+    /// A JSON body. In the JSON 1.1 protocol, `target` is the header that names the operation.
     Json {
         target: Option<&'static str>,
         body: String,
@@ -67,7 +67,7 @@ enum Sends {
 }
 
 impl JsonCall {
-    /// Makes a `GET`. It encodes the values of the query.
+    /// Creates a `GET` request. Encodes the parts of the path and the values of the query.
     pub(crate) fn get(path: &[&str], query: &[(&str, Option<&str>)]) -> Self {
         let mut all = String::new();
         for part in path {
@@ -85,13 +85,13 @@ impl JsonCall {
         Self { path: all, sends: Sends::Nothing }
     }
 
-    /// Makes a `POST` of JSON to a path.
+    /// Creates a `POST` request with a JSON body.
     pub(crate) fn post(path: &str, body: &Value) -> Self {
         let sends = Sends::Json { target: None, body: body.to_string() };
         Self { path: path.to_owned(), sends }
     }
 
-    /// Makes a request of the JSON 1.1 protocol. `target` is the service and its operation.
+    /// Creates a request of the JSON 1.1 protocol. `target` names the service and its operation.
     pub(crate) fn json_1_1(target: &'static str, body: &Value) -> Self {
         let sends = Sends::Json { target: Some(target), body: body.to_string() };
         Self { path: "/".to_owned(), sends }
@@ -192,7 +192,7 @@ impl SignedJson {
         Self { operation: Arc::new(operation) }
     }
 
-    /// Sends one request and returns the parsed answer.
+    /// Sends one request and returns the parsed response.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         call: &Call,
@@ -202,8 +202,8 @@ impl SignedJson {
         serde_json::from_slice(&bytes).map_err(|error| call.failed(FailedCall::unreadable(error)))
     }
 
-    /// Returns every item of a list, page by page. `request` makes the request for a page token.
-    /// `page` splits an answer into its items and the next page's token.
+    /// Returns every item of a list, page by page. `request` creates the request for a page token.
+    /// `page` splits a response into its items and the token of the next page.
     pub(crate) async fn list<P: DeserializeOwned, T>(
         &self,
         call: &Call,
@@ -256,7 +256,7 @@ struct Said {
     capital_message: Option<String>,
 }
 
-/// An answer whose status is not a success.
+/// A response with another status than success.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
 pub(crate) struct Refused(ErrorMetadata);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn error_code_is_the_bare_name() {
+    fn error_code_omits_namespace_and_url() {
         assert_eq!(name("aws.events#ThrottlingException:http://internal"), Some("ThrottlingException"));
         assert_eq!(name("AccessDeniedException"), Some("AccessDeniedException"));
         assert_eq!(name(""), None);

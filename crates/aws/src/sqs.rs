@@ -30,7 +30,7 @@ impl Sqs {
     }
 
     /// Sends all messages with delays spread evenly over `seconds` (900 at most), so that the
-    /// receiver does not get all at once.
+    /// receiver does not get all messages at once.
     pub async fn send_spread(
         &self,
         queue_url: &str,

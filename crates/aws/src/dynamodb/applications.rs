@@ -1,4 +1,5 @@
-//! Applications: their files and their claims. Two applications cannot claim the same thing.
+//! Applications: their files and their claims. Two applications cannot claim the same repository,
+//! service or stable tag.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use super::keys;
 use super::table::Table;
 use super::transaction::{CommitError, Part, Writes};
 
-/// An application's file as it was last put.
+/// The latest version of an application's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredApplication {
     pub text: String,
@@ -26,7 +27,7 @@ pub struct StoredApplication {
     pub by: String,
 }
 
-/// A parsed and checked file that replaces `before`.
+/// The new file of an application, parsed and checked. It replaces the file `before`.
 #[derive(Debug)]
 pub struct PutApplication<'a> {
     pub application: &'a Application,
@@ -50,13 +51,13 @@ pub enum PutApplicationError {
     Table(#[from] TableError),
 }
 
-/// The most claims of an application. A transaction takes 100 writes, and some of them are not
-/// claims.
+/// The most claims of an application. A DynamoDB transaction has at most 100 writes, and some of
+/// these do not write claims.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 const MOST_CLAIMS: usize = 95;
 
 impl Table {
-    /// Returns the application that takes builds from a repository, in one read.
+    /// Returns the application that claims the repository, in one read.
     pub async fn claimant(&self, repository: &RepositoryName) -> Result<Option<ApplicationName>, TableError> {
         self.claimant_of(repository.as_str()).await
     }
@@ -76,8 +77,8 @@ impl Table {
         }))
     }
 
-    /// Writes an application with its claims and its audit record in one transaction. Returns its
-    /// version.
+    /// Writes an application with its claims and an audit record in one transaction. Returns the
+    /// application's new version.
     pub async fn put_application(&self, put: &PutApplication<'_>) -> Result<u64, PutApplicationError> {
         let name = &put.application.name;
         let of = |application: &Application| -> BTreeSet<String> {

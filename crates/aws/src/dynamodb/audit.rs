@@ -8,8 +8,8 @@ use super::item::{Item, item};
 use super::keys;
 use super::uuid_v7::uuid_v7_at;
 
-/// Builds an audit record's item. The records of one transaction have the same time; `place` keeps
-/// their order.
+/// Builds the item of an audit record. All records of one transaction have the same time, so
+/// `place` becomes part of the id and keeps the records in order.
 pub(super) fn audit_item(audit: &AuditRecord, place: u8) -> Result<Item, TableError> {
     let id = uuid_v7_at(audit.at, Some(place)).to_string();
     let mut item = item(&keys::audit(audit, &id), 1, audit)?;

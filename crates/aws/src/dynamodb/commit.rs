@@ -1,4 +1,4 @@
-//! The write of a change of a subject.
+//! Writes the change of a subject to the table.
 
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -15,7 +15,7 @@ use super::table::Table;
 use super::transaction::{CommitError, MOST_NEEDED, Part, Writes};
 
 impl Table {
-    /// Writes a change in one transaction, if everything that the decision was based on is
+    /// Writes a change in one transaction, if every item on which the caller based its decision is
     /// unchanged. Returns the subject with its new versions.
     pub async fn commit(&self, before: &Subject, change: &Change) -> Result<Subject, CommitError> {
         let mut after = change.after.clone();
@@ -53,7 +53,7 @@ impl Table {
             }
             let stored = StoredOperation { environment: after.name.clone(), operation: operation.clone() };
             let mut item = item(&keys::of_operation(&application, operation), operation.version, &stored)?;
-            // The promoter need not look at a leased operation before the lease ends.
+            // The promoter need not process a leased operation before the lease ends.
             let look = operation.lease.as_ref().map(|lease| lease.until).or(operation.wake_at);
             if let (Some(at), Some(_)) = (look, operation.wake_at) {
                 item.insert("wake".into(), AttributeValue::S(WAKE.into()));
@@ -87,9 +87,9 @@ impl Table {
 }
 
 impl Writes<'_> {
-    /// Records that the opened operation needs its image. The write fails if retention is deleting
-    /// the image, and afterwards retention cannot mark it. When the operation ends, retention
-    /// itself removes the reference.
+    /// Records that the opened operation needs its image. The transaction fails if retention is
+    /// deleting the image. After the transaction, retention cannot mark the image. Retention
+    /// removes the reference after the operation has ended.
     fn need_image(&mut self, application: &ApplicationName, opened: &Operation) {
         let (digest, most) = match &opened.work {
             Work::Promotion(promotion) => (&promotion.digest, MOST_NEEDED),

@@ -1,4 +1,4 @@
-//! The console's links, and the reads of its pages. The console writes nothing but links.
+//! The console's links, and the reads for its pages. The console writes only links.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
@@ -14,7 +14,8 @@ use super::tokens::KEPT_AFTER_EXPIRY;
 use super::transaction::{CommitError, Part, Writes};
 use crate::failed_call::FailedCall;
 
-/// The environments of an application without any operation, in the file's order.
+/// The subjects of one application's environments, in the order of the file. These subjects have no
+/// build and no operation.
 pub type Environments = Vec<Subject>;
 
 impl Table {
@@ -22,8 +23,8 @@ impl Table {
         let mut item = item(&keys::console_link(&link.hash), 1, link)?;
         let ttl = link.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
-        // A transaction with a single write: another SDK operation would add 50 kB to a program
-        // that does not need it otherwise.
+        // This is a transaction with one write. `PutItem` would add 50 kB to a program that needs
+        // that operation nowhere else.
         let mut writes = Writes::new(&self.name);
         writes.put(item, Some(0), Part::Version);
         self.transact(writes).await.map_err(|error| match error {
@@ -39,9 +40,8 @@ impl Table {
         self.stored(&keys::console_link(hash)).await
     }
 
-    /// Reads the environments of several applications in two reads. Returns `None` for an
-    /// application that does not exist. An unreadable application returns its own error and does
-    /// not hide the others.
+    /// Reads the environments of several applications in two reads. Returns one entry for each
+    /// application: `None` if the application does not exist, an error if it is unreadable.
     pub async fn standing(
         &self,
         applications: &[ApplicationName],

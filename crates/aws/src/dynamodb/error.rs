@@ -1,4 +1,4 @@
-//! Failed reads and writes of the table.
+//! The error of a failed read or write of the table.
 
 use crate::call::CallError;
 

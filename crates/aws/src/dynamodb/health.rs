@@ -1,5 +1,4 @@
-//! The latest problems found in the stack itself, and the number of mails to an address in each
-//! second.
+//! The latest findings of health checks, and the number of mails to each address in each second.
 
 use std::collections::BTreeSet;
 
@@ -29,16 +28,16 @@ pub struct Health {
     /// `topics`, or the application's name.
     pub about: String,
     pub findings: BTreeSet<String>,
-    /// The time since which the findings are the same.
+    /// The time of the last change of the findings.
     pub since: Timestamp,
 }
 
-/// The most mails to one address in one second. SNS disables an address above 10 a second; half of
-/// that allows for differing clocks.
+/// The most mails to one address in one second. SNS disables an address that gets more than 10
+/// mails a second. This limit is half of that, because the clocks of functions differ.
 /// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
 const MAILS_A_SECOND: u8 = 5;
 
-/// The seconds that the count of one second is kept.
+/// The lifetime of the count of one second, in seconds.
 const COUNT_KEPT: i64 = 3600;
 
 impl About {
@@ -85,8 +84,8 @@ impl Table {
         self.query_all(keys::HEALTH.to_owned(), "").await?.iter().map(record).collect()
     }
 
-    /// Counts one more mail to an address in this second. Returns false if the address has reached
-    /// its limit.
+    /// Counts one more mail to an address in the current second. Returns false if the address has
+    /// reached the limit.
     pub async fn may_mail(&self, mail: &MailAddress, now: Timestamp) -> Result<bool, TableError> {
         let ttl = now.as_second().saturating_add(COUNT_KEPT);
         let answer = self

@@ -67,7 +67,7 @@ pub(super) fn record<T: DeserializeOwned>(item: &Item) -> Result<T, TableError> 
         .map_err(|error| unreadable(text(item, "sk"), error.to_string()))
 }
 
-/// Takes an item of a read, and returns its record.
+/// Removes an item from the result of a read, and returns the item's record.
 pub(super) fn take<T: DeserializeOwned>(
     found: &mut HashMap<ItemKey, Item>,
     key: &ItemKey,
@@ -75,7 +75,7 @@ pub(super) fn take<T: DeserializeOwned>(
     found.remove(key).map(|item| record(&item)).transpose()
 }
 
-/// Returns a text of an item. It is empty if the item has no such text.
+/// Returns a text attribute of an item, or an empty text if the item lacks that attribute.
 pub(super) fn text<'a>(item: &'a Item, name: &str) -> &'a str {
     match item.get(name) {
         Some(AttributeValue::S(text)) => text,

@@ -1,4 +1,5 @@
-//! Every key of the table. A name cannot contain `#`, so no two keys are equal.
+//! The keys of all items. A name cannot contain `#`, so two different items never have the same
+//! key.
 
 use jiff::Timestamp;
 use stablepin_retention_rules::run::RunId;
@@ -11,11 +12,12 @@ use stablepin_rules::records::{Build, Occurrence, Operation, TokenHash};
 use super::item::ItemKey;
 use super::operation_key::OperationKey;
 
-/// The only partition of the sparse index. It sorts operations by the time to look at them next.
+/// The only partition of the sparse index. The index sorts operations by the time at which the
+/// promoter must process them next.
 pub(super) const WAKE: &str = "WAKE";
 
-/// Formats a time as text that sorts by time: whole seconds in UTC, always 20 characters. It rounds
-/// up, so that nothing is found before it is due.
+/// Formats a time as text that sorts by time: whole seconds in UTC, always 20 characters. A
+/// fraction of a second rounds up, so that a query finds no operation before it is due.
 pub(super) fn sortable(at: Timestamp) -> String {
     let up = if at.subsec_nanosecond() > 0 { jiff::SignedDuration::from_secs(1) } else { Default::default() };
     let at = at.saturating_add(up).unwrap_or(at);
@@ -133,8 +135,8 @@ pub(super) fn run(application: &ApplicationName, id: RunId) -> ItemKey {
     app(application, format!("{RUNS}{id}"))
 }
 
-/// The partition of marks and locks. Only here may retention delete items, so that its role's
-/// policy can name the partition.
+/// The partition of marks and locks. Retention may delete items only in this partition, so that the
+/// policy of its role can name the partition.
 pub(super) fn images(application: &ApplicationName) -> String {
     format!("IMAGES#{application}")
 }
@@ -145,7 +147,7 @@ pub(super) fn image(application: &ApplicationName, digest: &ImageDigest) -> Item
     key(images(application), format!("{IMAGES}{digest}"))
 }
 
-/// The lock of the run that works on a repository's images.
+/// The key of the lock that a retention run has on a repository.
 pub(super) fn retention(application: &ApplicationName, repository: &RepositoryName) -> ItemKey {
     key(images(application), format!("RETENTION#{repository}"))
 }

@@ -19,7 +19,7 @@ use super::table::Table;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
-/// How many rollbacks of all environments are read at once.
+/// The most rollbacks that one read returns. A read covers the rollbacks of all environments.
 const ROLLBACKS_A_READ: i32 = 100;
 
 /// The most reads for one page of an environment's rollbacks.
@@ -36,7 +36,7 @@ pub(super) struct Range<'a> {
     pub(super) partition: String,
     pub(super) prefix: &'a str,
     pub(super) newest_first: bool,
-    /// The most items of a page. `None` means one DynamoDB read, 1 MB.
+    /// The most items of a page. With `None`, a page is one DynamoDB read of up to 1 MB.
     pub(super) limit: Option<i32>,
     pub(super) after: Option<Cursor>,
 }
@@ -51,7 +51,8 @@ impl Table {
         self.newest_pins(application, environment, usize::MAX).await
     }
 
-    /// Returns at least `least` pins, newest first, or all if there are fewer.
+    /// Returns at least `least` pins, newest first. If there are fewer pins, it returns all of
+    /// them.
     pub async fn newest_pins(
         &self,
         application: &ApplicationName,
@@ -108,8 +109,9 @@ impl Table {
         Ok(Page { items, next: page.next })
     }
 
-    /// A page of an environment's rollbacks, newest first. Their keys do not name the environment,
-    /// so a page may have fewer than `limit`, or none before the end.
+    /// A page of an environment's rollbacks, newest first. The keys of rollbacks do not name the
+    /// environment. So a page that is not the last one may have fewer than `limit` rollbacks, or
+    /// none.
     pub async fn rollbacks(
         &self,
         application: &ApplicationName,
@@ -193,7 +195,7 @@ impl Table {
         .await
     }
 
-    /// A page of the applications' names, in order.
+    /// A page of the names of all applications, in alphabetical order.
     pub async fn applications(
         &self,
         limit: i32,
@@ -209,8 +211,8 @@ impl Table {
         .await
     }
 
-    /// Lists the operations that are due, the longest waiting first. The index may lag behind, so
-    /// the caller decides on a fresh, consistent read.
+    /// Lists the operations that are due, in the order of their due times. The index may be stale,
+    /// so the caller must read each operation again before a decision.
     pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<Key>, TableError> {
         let answer = self
             .client
@@ -228,7 +230,7 @@ impl Table {
         for item in answer.items.unwrap_or_default() {
             match self.key_of(&item).await {
                 Ok(key) => due.extend(key),
-                // An unreadable record must not keep all other operations waiting.
+                // One unreadable record must not delay all other operations.
                 Err(error @ TableError::Unreadable { .. }) => {
                     tracing::error!(item.key = ?item.get("sk"), "a due operation cannot be read: {error}");
                 }
@@ -238,8 +240,8 @@ impl Table {
         Ok(due)
     }
 
-    /// Reads the key of an operation from an index item. The index contains only keys; the
-    /// environment is in the record.
+    /// Completes the key of an operation in an index item. The index contains only keys, so this
+    /// function reads the environment from the operation's record.
     async fn key_of(&self, item: &Item) -> Result<Option<Key>, TableError> {
         let application =
             text(item, "pk").strip_prefix("APP#").and_then(|name| ApplicationName::parse(name).ok());
@@ -251,7 +253,8 @@ impl Table {
         Ok(found.map(|(environment, _)| Key { application, environment, operation }))
     }
 
-    /// The latest repairs, newest first. Stablepin opens a repair when it finds a stable tag moved.
+    /// The latest repairs, newest first. Stablepin opens a repair when it finds that a stable tag
+    /// has moved.
     pub async fn repairs(
         &self,
         application: &ApplicationName,
@@ -294,7 +297,7 @@ impl Table {
     }
 
     pub(super) async fn query<T: DeserializeOwned>(&self, range: Range<'_>) -> Result<Page<T>, TableError> {
-        // A cursor of another list gives an empty page, not an error.
+        // A cursor of another list returns an empty page, not an error.
         if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(range.prefix)) {
             return Ok(Page { items: Vec::new(), next: None });
         }
@@ -303,7 +306,7 @@ impl Table {
         Ok(Page { items, next: page.next })
     }
 
-    /// Reads every item below the prefix, in order.
+    /// Reads every item whose sort key begins with the prefix, in the order of the sort keys.
     pub(super) async fn query_all(&self, partition: String, prefix: &str) -> Result<Vec<Item>, TableError> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {

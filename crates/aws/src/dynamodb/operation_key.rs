@@ -4,7 +4,8 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{Operation, Subject, Work};
 
-/// The key of an operation. It names every item that its subject is read from.
+/// The key of an operation in an environment of an application. This key is sufficient to read the
+/// operation's subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     pub application: ApplicationName,

@@ -1,4 +1,4 @@
-//! The read of everything that the table knows about a push.
+//! Reads everything that the table knows about a push.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,12 @@ use super::tags::pushers_of;
 #[derive(Debug)]
 pub struct PushContext {
     pub configuration: Configuration,
-    /// Whether Stablepin put this tag on this digest.
+    /// True if Stablepin put this tag on this digest.
     pub ours: bool,
     pub build: Option<Build>,
-    /// The ARNs of everybody who pushed the image, as far as CloudTrail has reported.
+    /// The ARNs of the principals that pushed the image, according to CloudTrail.
     pub pushers: BTreeSet<String>,
-    /// The newest build that is an image index containing this image.
+    /// The newest image index that is a build and contains this image.
     pub contained_in: Option<ContainingIndex>,
 }
 

@@ -1,6 +1,6 @@
-//! Marks on images. The item `IMAGE#{digest}` says why retention keeps or deletes an image.
-//! `needed_by` lists the operations that need it, `marked_by` names the run that deletes it. An
-//! item has one of the two, never both.
+//! Marks on images. The item `IMAGE#{digest}` says why retention keeps or deletes an image. Its
+//! attribute `needed_by` lists the operations that need the image. Its attribute `marked_by` names
+//! the run that deletes the image. An item never has both attributes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -33,21 +33,21 @@ use crate::failed_call::FailedCall;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     pub digest: ImageDigest,
-    /// The operations that were opened for the image. Some of them may have ended.
+    /// The operations that Stablepin opened for the image. Some of them may have ended.
     pub needed_by: BTreeSet<OperationKey>,
-    /// The run that is deleting the image, or that was interrupted while deleting it.
+    /// The run that is deleting the image, or that stopped before it finished the deletion.
     pub marked_by: Option<RunId>,
 }
 
 impl Table {
-    /// Every image that is needed or marked.
+    /// The marks of all images that an operation needs or a run has marked.
     pub async fn marks(&self, application: &ApplicationName) -> Result<Vec<Mark>, TableError> {
         let items = self.query_all(keys::images(application), keys::IMAGES).await?;
         items.iter().map(mark).collect()
     }
 
-    /// Returns the operations that are finished or do not exist. An operation that has ended but
-    /// still owes a tag or a mail is not finished.
+    /// Returns the operations that are finished or do not exist. An operation with a pending tag or
+    /// mail is not finished, even if it has ended.
     pub async fn ended(
         &self,
         application: &ApplicationName,
@@ -58,7 +58,7 @@ impl Table {
         let wanted: Vec<ItemKey> =
             operations.iter().map(|operation| keys::operation(application, *operation)).collect();
         let found = self.batch_get_attributes(&wanted, Some("pk, sk, wake")).await?;
-        // Every unfinished operation has the attribute `wake`, which puts it into the index.
+        // Every unfinished operation has the attribute `wake`, the partition key of the index.
         let ended = operations
             .iter()
             .zip(&wanted)
@@ -66,7 +66,8 @@ impl Table {
         Ok(ended.map(|(operation, _)| *operation).collect())
     }
 
-    /// Removes the references of ended operations. A reference that is added meanwhile stays.
+    /// Removes the references of ended operations. Keeps references that another writer adds
+    /// meanwhile.
     pub async fn release(
         &self,
         application: &ApplicationName,
@@ -96,9 +97,9 @@ impl Table {
         Ok(())
     }
 
-    /// Marks the image, so that no operation can be opened for it. Returns false, without marking,
-    /// if an operation needs the image or another run has marked it. Returns true if the same run
-    /// marked it before.
+    /// Marks the image, so that Stablepin cannot open an operation for it. Returns false and marks
+    /// nothing if an operation needs the image or another run has marked it. Returns true if the
+    /// same run has already marked it.
     pub async fn mark_for_deletion(
         &self,
         application: &ApplicationName,
@@ -118,15 +119,16 @@ impl Table {
         Ok(self.update_where(&keys::image(application, digest), mark_for_deletion).await?.is_some())
     }
 
-    /// Removes the mark, whichever run set it. The caller knows that the image was not deleted, or
-    /// is gone.
+    /// Removes the image's mark, even if another run set the mark. The caller must already know
+    /// whether ECR has deleted the image.
     pub async fn unmark(
         &self,
         application: &ApplicationName,
         digest: &ImageDigest,
     ) -> Result<(), TableError> {
         let key = keys::image(application, digest);
-        // No image is both needed and marked, so an item without `needed_by` can be deleted.
+        // An item never has both attributes, so an item without `needed_by` has only the mark and
+        // can be deleted.
         let unneeded = self.client.delete_item().condition_expression("attribute_not_exists(needed_by)");
         if !self.delete_where(&key, unneeded).await? {
             let unmark = self
@@ -139,9 +141,9 @@ impl Table {
         Ok(())
     }
 
-    /// Records that the registry has deleted the image, and removes the mark. The build loses its
-    /// confirmed tag; a later push of the digest confirms it again. This is safe after a crash too:
-    /// for an image that still exists, the tag is only checked once more.
+    /// Records that ECR has deleted the image, and removes the mark. Sets the build's `tagged` to
+    /// false, so that a later push of the digest confirms the build tag again. A caller may repeat
+    /// this after a crash: if the image still exists, Stablepin only checks the tag again.
     pub async fn was_deleted(
         &self,
         application: &ApplicationName,
@@ -174,7 +176,8 @@ impl Table {
         Err(self.contended("TransactWriteItems", &keys::build(application, digest)))
     }
 
-    /// Every pin of every environment, including environments that have left the configuration.
+    /// Every pin of every environment, including environments that are no longer in the
+    /// configuration.
     pub async fn pins_of_all(
         &self,
         application: &ApplicationName,
@@ -190,7 +193,7 @@ impl Table {
         items.iter().map(pin).collect()
     }
 
-    /// The images that were live when a rollback began, for every rollback.
+    /// The images that were live at the start of each rollback.
     pub async fn was_live(&self, application: &ApplicationName) -> Result<Vec<WasLive>, TableError> {
         let items = self.query_all(keys::partition(application), keys::ROLLBACKS).await?;
         let mut found = Vec::new();
@@ -207,7 +210,8 @@ impl Table {
         Ok(found)
     }
 
-    /// Every environment with a record, including environments that have left the configuration.
+    /// Every environment with a record, including environments that are no longer in the
+    /// configuration.
     pub async fn environments_of(
         &self,
         application: &ApplicationName,
@@ -220,8 +224,8 @@ impl Table {
         items.iter().map(environment).collect()
     }
 
-    /// Returns what is known of each tag of the repository: where Stablepin ever put it, and which
-    /// push was answered.
+    /// Returns the table's knowledge of each tag of the repository: the digests on which Stablepin
+    /// put the tag, and the newest push that Stablepin has handled.
     pub async fn tags_of(
         &self,
         application: &ApplicationName,
@@ -234,7 +238,8 @@ impl Table {
         items.iter().map(of).collect()
     }
 
-    /// Returns the latest digest and time of each tag that is neither a build tag nor ours.
+    /// Returns the latest digest and time of each foreign tag. A foreign tag is no build tag, and
+    /// Stablepin did not put it.
     pub async fn tagged_of(
         &self,
         application: &ApplicationName,
@@ -250,8 +255,8 @@ impl Table {
         Ok(found)
     }
 
-    /// Locks a repository for one run until `until`. Returns false while another holder has the
-    /// lock. The current holder may extend it.
+    /// Locks a repository for one run until the time `until`. Returns false while another holder
+    /// has the lock. The current holder may extend the lock.
     pub async fn take_repository(
         &self,
         application: &ApplicationName,
@@ -277,7 +282,7 @@ impl Table {
         Ok(self.update_where(&keys::retention(application, repository), take).await?.is_some())
     }
 
-    /// Releases the lock. Nothing happens if another holder has the lock by now.
+    /// Releases the lock. Does nothing if another holder has the lock.
     pub async fn give_repository_back(
         &self,
         application: &ApplicationName,
@@ -294,7 +299,7 @@ impl Table {
         Ok(())
     }
 
-    /// Updates the item and returns it. `None` if the condition does not hold.
+    /// Updates the item and returns it. Returns `None` if the condition of the update is false.
     async fn update_where(
         &self,
         key: &ItemKey,
@@ -312,7 +317,7 @@ impl Table {
         Err(self.contended("UpdateItem", key))
     }
 
-    /// Deletes the item. Returns false if the condition does not hold.
+    /// Deletes the item. Returns false if the condition of the deletion is false.
     async fn delete_where(&self, key: &ItemKey, delete: DeleteItemFluentBuilder) -> Result<bool, TableError> {
         let delete = delete.table_name(&self.name).set_key(Some(key.attributes()));
         for round in 0..MOST_ROUNDS {
@@ -337,7 +342,8 @@ impl Table {
     }
 }
 
-/// Whether a transaction is writing the item at this moment. The SDK does not retry that.
+/// Returns true if a write failed because a transaction was writing the same item. The SDK does not
+/// retry after this failure.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
 fn is_in_transaction(failed: &CallError) -> bool {
     failed.code() == Some("TransactionConflictException")
@@ -349,7 +355,7 @@ fn named<T>(item: &Item, prefix: &str, parse: impl Fn(&str) -> Option<T>) -> Res
     sk.strip_prefix(prefix).and_then(parse).ok_or_else(|| unreadable(sk, "its key has no name in it"))
 }
 
-/// Reads a mark. An unreadable mark is an error, so that nothing is deleted.
+/// Parses a mark. An unreadable mark is an error, so that retention deletes nothing.
 fn mark(item: &Item) -> Result<Mark, TableError> {
     let digest = named(item, keys::IMAGES, |digest| ImageDigest::parse(digest).ok())?;
     let malformed = |reason: &str| unreadable(text(item, "sk"), reason);

@@ -1,4 +1,4 @@
-//! Retention's runs. Their keys are `RUN#{id}`, and the ids sort by time.
+//! The runs of retention. The sort key of a run is `RUN#{id}`, and the ids sort by time.
 
 use stablepin_retention_rules::run::{Run, RunId};
 use stablepin_rules::audit::AuditRecord;
@@ -13,14 +13,15 @@ use super::table::Table;
 use super::transaction::{CommitError, Part, Writes};
 
 impl Table {
-    /// Writes a new run with its audit record. Returns the run with its version. `Lost` means that
-    /// the run exists already.
+    /// Writes a new run with its audit record. Returns the run with its version. The error `Lost`
+    /// means that the run already exists.
     pub async fn put_run(&self, run: &Run, audit: &AuditRecord) -> Result<Run, CommitError> {
         self.write_run(0, run, std::slice::from_ref(audit)).await
     }
 
-    /// Writes a run's new state with its audit records, if the run is still as `before`. Returns
-    /// the run with its new version. On `Lost`, the caller reads the run again and decides again.
+    /// Writes a run's new state with its audit records, if the table still has the version of
+    /// `before`. Returns the run with its new version. After the error `Lost`, the caller must read
+    /// the run and decide again.
     pub async fn update_run(
         &self,
         before: &Run,

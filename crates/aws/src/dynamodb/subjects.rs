@@ -1,4 +1,4 @@
-//! The reads of subjects: an environment, its configuration, its build and one operation.
+//! Reads subjects. A subject is an environment with its configuration, its build and one operation.
 
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
@@ -11,7 +11,7 @@ use super::operation_key::Key;
 use super::table::Table;
 
 impl Table {
-    /// Reads a subject that has no operation yet, for a push or a requested rollback.
+    /// Reads a subject without an operation, for a push or a requested rollback.
     pub async fn environment(
         &self,
         configuration: Configuration,
@@ -56,9 +56,8 @@ impl Table {
         self.stored(&keys::build(application, digest)).await
     }
 
-    /// Reads an operation's subject and the link that the caller presented, in one consistent read.
-    /// A build without a confirmed tag needs a second read. Returns `None` if the operation does
-    /// not exist.
+    /// Reads an operation's subject and the link with this hash, in one consistent read. A build
+    /// without a confirmed tag needs a second read. Returns `None` if the operation does not exist.
     pub async fn subject(
         &self,
         key: &Key,

@@ -20,11 +20,12 @@ pub struct Table {
     pub(super) name: String,
 }
 
-/// The most keys that DynamoDB takes in one read.
+/// The most keys that DynamoDB accepts in one read.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
 const PER_READ: usize = 100;
 
-/// The most requests for one batch, counting those for what DynamoDB left unprocessed.
+/// The most requests for one batch or one write. DynamoDB may leave keys of a batch unprocessed,
+/// and a write may conflict with a transaction.
 pub(super) const MOST_ROUNDS: u32 = 6;
 
 impl Table {
@@ -32,13 +33,14 @@ impl Table {
         Self { client: session.dynamodb(), name }
     }
 
-    /// The call of an operation, as its error names it.
+    /// Describes a call of this operation, for the texts of errors.
     pub(super) fn call(&self, operation: &'static str) -> Call {
         let acts_on = if matches!(operation, "BatchGetItem" | "Query") { "read" } else { "write to" };
         Call::new(operation, format!("{acts_on} the table {}", self.name))
     }
 
-    /// Returns the answer to a conditional write, or `None` if the condition does not hold.
+    /// Returns the response to a conditional write. Returns `None` if the condition of the write is
+    /// false.
     pub(super) fn conditional<T>(
         &self,
         operation: &'static str,
@@ -52,8 +54,8 @@ impl Table {
         self.get(key).await?.map(|item| record(&item)).transpose()
     }
 
-    /// Reads an item as a batch of one: `GetItem` would add another SDK operation to each zip file
-    /// and does nothing more.
+    /// Reads one item as a batch. `GetItem` would do the same, but would add another SDK operation
+    /// to each zip file.
     pub(super) async fn get(&self, key: &ItemKey) -> Result<Option<Item>, TableError> {
         Ok(self.batch_get(std::slice::from_ref(key)).await?.remove(key))
     }
@@ -66,7 +68,7 @@ impl Table {
         self.batch_get_attributes(wanted, None)
     }
 
-    /// Reads only the given attributes. `None` reads the whole items.
+    /// Reads only these attributes of any number of items. `None` reads all attributes.
     pub(super) async fn batch_get_attributes(
         &self,
         wanted: &[ItemKey],
@@ -86,7 +88,8 @@ impl Table {
         self.batch_get_part(wanted, None)
     }
 
-    /// Reads consistently, in one round trip. It requests again what DynamoDB left unprocessed.
+    /// Reads up to [`PER_READ`] items consistently, in one request. Requests unprocessed keys
+    /// again.
     async fn batch_get_part(
         &self,
         wanted: &[ItemKey],

@@ -1,5 +1,5 @@
-//! The table's knowledge of tags: where Stablepin put a tag, and which push of a tag was answered
-//! last.
+//! The table's knowledge of tags: the digests on which Stablepin put a tag, and the newest push of
+//! the tag among the pushes that Stablepin has handled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,16 +19,16 @@ use super::keys::{self, sortable};
 use super::table::Table;
 use super::transaction::{CommitError, Part, Writes};
 
-/// The seconds that a caller is kept, in case ECR's event arrives late. Records that needed the
-/// caller have a copy.
+/// The lifetime of a caller in the table, in seconds. ECR's event may arrive late. A record that
+/// needs the caller for longer has a copy.
 const CALLER_KEPT: i64 = 30 * 24 * 3600;
 
-/// The seconds that a containing index is kept for the event of its image's push. EventBridge
-/// retries for one day.
+/// The lifetime of a containing index in the table, in seconds. The push event of its image may
+/// arrive late, because EventBridge retries an event for one day.
 const CONTAINED_KEPT: i64 = 2 * 24 * 3600;
 
 impl Table {
-    /// Returns what the table knows of these tags. Unknown tags are left out.
+    /// Returns the table's knowledge of these tags. Omits unknown tags.
     pub async fn known_tags(
         &self,
         application: &ApplicationName,
@@ -42,7 +42,7 @@ impl Table {
         Ok(known.collect())
     }
 
-    /// Returns those digests for which a push was answered.
+    /// Returns the digests with a build in the table. Stablepin has handled a push of each of them.
     pub async fn known_builds(
         &self,
         application: &ApplicationName,
@@ -54,8 +54,8 @@ impl Table {
         Ok(known.map(|(digest, _)| digest.clone()).collect())
     }
 
-    /// Returns the principal that put the tag on the digest, as CloudTrail recorded it. `None` if
-    /// CloudTrail has not reported it yet, or if there is no trail.
+    /// Returns the principal that put the tag on the digest, according to CloudTrail. Returns
+    /// `None` if CloudTrail has not reported the call yet, or if there is no trail.
     pub async fn caller(
         &self,
         application: &ApplicationName,
@@ -78,7 +78,7 @@ impl Table {
         self.put_newest(item, caller.at, CALLER_KEPT).await
     }
 
-    /// Returns the newest build that is an image index containing this image.
+    /// Returns the newest image index that is a build and contains this image.
     pub async fn containing_index(
         &self,
         application: &ApplicationName,
@@ -97,8 +97,8 @@ impl Table {
         self.put_newest(item, index.pushed_at, CONTAINED_KEPT).await
     }
 
-    /// Keeps the item for `seconds` from now, even if its report arrives late. The newest report
-    /// wins, in whatever order reports arrive.
+    /// Writes the item if its report is the newest one, in whatever order reports arrive. The table
+    /// keeps the item for `seconds` from now, even if the report arrives late.
     async fn put_newest(&self, mut item: Item, at: Timestamp, seconds: i64) -> Result<(), TableError> {
         let ttl = at.max(Timestamp::now()).as_second().saturating_add(seconds);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
@@ -113,12 +113,12 @@ impl Table {
             .expression_attribute_values(":ahead", AttributeValue::S(latest_valid_time()))
             .send()
             .await;
-        // A failed condition means that the table holds something newer.
+        // If the condition is false, the table has a newer item.
         self.conditional("PutItem", answer)?;
         Ok(())
     }
 
-    /// The ARNs of everybody who put a build tag on this digest, as far as CloudTrail has reported.
+    /// The ARNs of the principals that put a build tag on this digest, according to CloudTrail.
     pub async fn pushers(
         &self,
         application: &ApplicationName,
@@ -146,8 +146,9 @@ impl Table {
         Ok(())
     }
 
-    /// Forgets that Stablepin put the tag on these digests, once no event about that can arrive any
-    /// more. Returns false, and changes nothing, if the environment has changed since the decision.
+    /// Deletes the record that Stablepin put the tag on these digests. The caller must know that no
+    /// event about them can still arrive. Returns false and changes nothing if the environment has
+    /// changed since the caller decided.
     pub async fn forget_intents(
         &self,
         before: &Subject,
@@ -167,8 +168,9 @@ impl Table {
         }
     }
 
-    /// Records the push of a tag, unless a newer push was answered. A push cannot be answered while
-    /// retention deletes its image. The sweep answers it later, however old the image is.
+    /// Records a push of a tag, if the table has no newer push that Stablepin has handled.
+    /// Stablepin cannot handle a push while retention deletes the image: `is_answered` is then
+    /// false. The sweep handles such a push later, however old the image is.
     pub async fn put_push(
         &self,
         application: &ApplicationName,
@@ -200,9 +202,9 @@ impl Table {
         Ok(())
     }
 
-    /// Records that a person or tool put a tag that is neither a build tag nor ours. Retention
-    /// counts the image's age from then on. The record has an item of its own, which expires after
-    /// `kept`; a [`KnownTag`] must not expire.
+    /// Records the push of a foreign tag, which is no build tag and which Stablepin did not put.
+    /// Retention counts the image's age from that push. The record is a separate item, which
+    /// expires after `kept`. A [`KnownTag`] must not expire.
     pub async fn was_tagged(
         &self,
         application: &ApplicationName,
@@ -244,8 +246,8 @@ impl Writes<'_> {
     }
 }
 
-/// The latest time that a correct clock can report. A stored time after it is wrong, and any new
-/// report replaces it.
+/// The latest time that a correct clock can report. A later stored time is wrong, so any new report
+/// replaces that time.
 fn latest_valid_time() -> String {
     sortable(place(Timestamp::now(), Timestamp::MAX))
 }
@@ -253,7 +255,7 @@ fn latest_valid_time() -> String {
 pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {
     match item.get("pushers") {
         Some(AttributeValue::Ss(arns)) => {
-            // Items written before the limit existed may hold more ARNs than the limit allows.
+            // An item from before the limit existed may have more ARNs than the limit allows.
             let mut known = BTreeSet::new();
             for arn in arns {
                 keep_pusher(&mut known, arn);

@@ -10,15 +10,15 @@ use super::keys;
 use super::table::Table;
 use super::transaction::{Part, Writes};
 
-/// The seconds that a link is kept after its expiry.
+/// The time between a link's expiry and the expiry of its item, in seconds.
 pub(super) const KEPT_AFTER_EXPIRY: i64 = 7 * 24 * 3600;
 
 impl Table {
-    /// Stores a link before it is mailed.
+    /// Stores a link. The caller mails the link afterwards.
     pub async fn put_token(&self, token: &Token) -> Result<(), TableError> {
         let mut item = item(&keys::token(&token.hash), 1, token)?;
-        // DynamoDB deletes the item within days after its expiry. Until then the page can say that
-        // the link has expired.
+        // DynamoDB deletes the item days after the link has expired. Until then, the page can say
+        // that the link has expired.
         let ttl = token.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
         self.client
@@ -34,8 +34,8 @@ impl Table {
 }
 
 impl Writes<'_> {
-    /// Stores a link after its use or after a wrong code. The write fails if the link has expired,
-    /// was used, or got another wrong code meanwhile.
+    /// Records the use of a link or a wrong code. The transaction fails if the link has expired, or
+    /// if another request has used the link or entered a wrong code meanwhile.
     pub(super) fn update_token(&mut self, token: &Token) {
         let (set, before) = match token.used_at {
             Some(at) => (("used_at", AttributeValue::S(at.to_string())), token.wrong_codes),

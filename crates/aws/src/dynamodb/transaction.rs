@@ -1,4 +1,5 @@
-//! A transaction: several writes with their conditions, and which of them failed.
+//! Transactions: several writes with their conditions, and an error that names the failed
+//! condition.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use super::item::{Item, ItemKey, record};
 use super::table::Table;
 use crate::failed_call::FailedCall;
 
-/// Why a change was not written. In each case DynamoDB wrote no part of it.
+/// The reason why DynamoDB did not write a change. DynamoDB wrote no part of the change.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     #[error("something that the decision was made on has changed meanwhile")]
@@ -32,12 +33,13 @@ pub enum CommitError {
     Table(#[from] TableError),
 }
 
-/// The most promotions that may be opened for one image before retention's nightly run releases the
-/// ended ones. At 47 bytes each, they take a ninth of an item's space. Rollbacks have the same
-/// number on top, so promotions cannot keep them out.
+/// The most promotions that can refer to one image until retention's nightly run removes the
+/// references of ended promotions. 1,000 references of 47 bytes use a ninth of an item's space.
+/// Rollbacks can use another 1,000 references, so promotions cannot block rollbacks.
 pub const MOST_NEEDED: usize = 1000;
 
-/// The meaning of a write in a transaction, so that an error can name what failed.
+/// The purpose of a write in a transaction. The purpose determines the error if the write's
+/// condition fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
     Version,
@@ -74,7 +76,7 @@ impl<'a> Writes<'a> {
         self.parts.push(part);
     }
 
-    /// Requires that the item still has this version. 0 means that the item does not exist.
+    /// Requires that the item has this version. Version 0 means that the item does not exist.
     pub(super) fn check(&mut self, key: &ItemKey, version: u64, part: Part) {
         let (expression, values) = version_is(version);
         let check = ConditionCheck::builder()
@@ -87,7 +89,8 @@ impl<'a> Writes<'a> {
         self.push(TransactWriteItem::builder().condition_check(check).build(), part);
     }
 
-    /// Writes the item if it still has this version. 0 means that the item does not exist yet.
+    /// Writes the item if the stored item has this version. Version 0 means that the table has no
+    /// such item yet.
     pub(super) fn put(&mut self, item: Item, version: Option<u64>, part: Part) {
         let mut put = Put::builder().table_name(self.table).set_item(Some(item));
         if let Some(version) = version {
@@ -114,8 +117,8 @@ impl Table {
                     wanted(part) && reason.code().is_some_and(|code| code == "ConditionalCheckFailed")
                 })
             };
-            // An error with a specific cause takes precedence over an error that only reports a
-            // change.
+            // Conditions with a specific meaning come first, because `Lost` says only that
+            // something has changed.
             if failed(&|part| *part == Part::Opened).is_some() {
                 return Err(CommitError::AlreadyOpened);
             }
@@ -139,7 +142,8 @@ impl Table {
             if reasons.iter().any(|reason| reason.code().is_some_and(raced)) {
                 return Err(CommitError::Lost);
             }
-            // The code of the cancellation says nothing about a retry.
+            // The code of the whole cancellation does not say whether a retry may succeed. The code
+            // of a single reason does.
             if let Some(reason) =
                 reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"))
             {

@@ -12,19 +12,19 @@ use super::image_id::identifier;
 use super::manifests::code;
 use crate::call::{Call, CallError};
 
-/// The most images that one [`Ecr::delete`] call takes.
+/// The most images that one [`Ecr::delete`] call accepts.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
 pub const PER_DELETE: usize = 100;
 
 /// The result of one [`Ecr::delete`] call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deleted {
-    /// The deleted digests. ECR's answer repeats a digest for each of its tags.
+    /// The deleted digests. ECR's response repeats a digest for each of its tags.
     pub digests: BTreeSet<ImageDigest>,
     pub failures: Vec<FailedImage>,
 }
 
-/// Why ECR did not delete an image.
+/// The reason why ECR did not delete an image.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedImage {
@@ -35,9 +35,10 @@ pub struct FailedImage {
 }
 
 impl Ecr {
-    /// Deletes up to [`PER_DELETE`] images with all their tags in one call. This cannot be undone.
+    /// Deletes up to [`PER_DELETE`] images with all their tags in one call. The deletion is final.
     ///
-    /// ECR answers 200 even if it deleted none of them; the failures list what it did not delete.
+    /// ECR responds with status 200 even if it deleted no image. The failures name the images that
+    /// ECR did not delete.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
     pub async fn delete(
         &self,

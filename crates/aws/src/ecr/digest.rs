@@ -1,4 +1,4 @@
-//! The digests of bytes, and the digests in answers.
+//! Computes digests of bytes, and parses digests in responses.
 
 use sha2::{Digest, Sha256};
 use stablepin_rules::image::ImageDigest;

@@ -5,12 +5,12 @@ use std::fmt;
 
 use crate::call::CallError;
 
-/// A failed call of ECR. Its text explains those of ECR's codes that do not explain themselves.
+/// The error of a failed ECR call. Its text explains ECR's codes that are not clear by themselves.
 #[derive(Debug)]
 pub struct EcrError(CallError);
 
 impl EcrError {
-    /// Returns ECR's error code if the refusal concerns this image only.
+    /// Returns ECR's error code if the error concerns only the requested image.
     pub fn of_one_image(&self) -> Option<&'static str> {
         match self.0.code() {
             Some("ImageNotFoundException") => Some("ImageNotFound"),
@@ -21,18 +21,18 @@ impl EcrError {
         }
     }
 
-    /// Whether ECR refuses the call, or gives no usable answer, and will do so again.
+    /// Returns true if a retry would fail too: ECR refused the call, or its response is not usable.
     pub fn is_refusal(&self) -> bool {
         self.0.reason().is_refusal_of_ecr()
     }
 
-    /// Whether every image of the repository would give this error: the role may not read it, or it
-    /// does not exist.
+    /// Returns true if every image of the repository would give this error: the role may not access
+    /// the repository, or the repository does not exist.
     pub fn is_of_all_images(&self) -> bool {
         self.0.reason().is_denied() || self.0.code() == Some("RepositoryNotFoundException")
     }
 
-    /// Whether the same call may succeed a little later.
+    /// Returns true if a retry of the call may succeed.
     pub fn is_retryable(&self) -> bool {
         self.0.is_retryable()
     }

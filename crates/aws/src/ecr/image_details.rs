@@ -1,4 +1,4 @@
-//! Descriptions of single images and of tagged images.
+//! Descriptions of one image, and of all tagged images.
 
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatus as SdkImageStatus, ImageStatusFilter, TagStatus};
 use aws_smithy_types::DateTime;
@@ -18,7 +18,7 @@ pub(super) const PER_DESCRIBE: i32 = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageStatus {
     Active,
-    /// ECR cannot serve the image until it is restored, which takes up to 20 minutes.
+    /// ECR cannot serve the image before its restoration, which takes up to 20 minutes.
     Archived,
     /// ECR is restoring the image.
     Activating,
@@ -28,9 +28,9 @@ pub enum ImageStatus {
 pub struct ImageDetail {
     pub digest: ImageDigest,
     pub tags: Vec<ImageTag>,
-    /// The compressed size. For an index, the size of its largest manifest.
+    /// The compressed size. For an image index, ECR reports the size of its largest manifest.
     pub size_bytes: Option<u64>,
-    /// The time of the push. Putting a tag does not change it.
+    /// The time of the push. A later tag does not change this time.
     pub pushed_at: Option<Timestamp>,
     pub status: ImageStatus,
     pub media_type: Option<String>,
@@ -88,7 +88,7 @@ impl Ecr {
     }
 }
 
-/// The call that lists all or some images of a repository.
+/// Describes the call that lists images of a repository, for the texts of errors.
 pub(super) fn list(repository: &RepositoryName) -> Call {
     Call::new("DescribeImages", format!("list the images of {repository}"))
 }
@@ -102,7 +102,8 @@ fn detail(call: &Call, detail: &aws_sdk_ecr::types::ImageDetail) -> Result<Image
     };
     Ok(ImageDetail {
         digest: digest(detail.image_digest()).ok_or_else(|| call.lacks("imageDigest"))?,
-        // Tags older than the 128-character limit of the registry protocol are never Stablepin's.
+        // A tag that does not parse is older than the registry protocol's limit of 128 characters.
+        // Such a tag is never one of Stablepin's.
         tags: detail.image_tags().iter().filter_map(|tag| ImageTag::parse(tag).ok()).collect(),
         size_bytes: detail.image_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok()),
         pushed_at: detail.image_pushed_at().and_then(timestamp),
@@ -112,7 +113,7 @@ fn detail(call: &Call, detail: &aws_sdk_ecr::types::ImageDetail) -> Result<Image
     })
 }
 
-/// Converts a time. Returns `None` if it is outside the calendar's range.
+/// Converts a time. Returns `None` if the time is outside the range of [`Timestamp`].
 pub(super) fn timestamp(at: &DateTime) -> Option<Timestamp> {
     Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
 }

@@ -1,6 +1,6 @@
-//! Reads DescribeImages answers into the few members that retention needs. The SDK creates fifteen
-//! members per image, which was half of a plan's memory at 100,000 images. The SDK still makes the
-//! call and parses errors.
+//! Reads from a DescribeImages response only the members that retention needs. The SDK's type has
+//! fifteen members per image. At 100,000 images, these members used half of a plan's memory. The
+//! SDK still makes the call and parses errors.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,36 +26,37 @@ use stablepin_rules::image::{ImageDigest, ImageTag};
 use super::image_details::{ImageStatus, timestamp};
 use crate::call::{Call, CallError};
 
-/// An image of a repository, with the members that decide whether it stays. The type is small,
+/// An image of a repository, with the members from which retention decides. The type is small,
 /// because a repository may have 100,000 images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundImage {
     pub digest: ImageDigest,
     pub tags: Vec<ImageTag>,
-    /// The compressed size. For an index, the size of its largest manifest.
+    /// The compressed size. For an image index, ECR reports the size of its largest manifest.
     pub size_bytes: Option<u64>,
-    /// The time of the push. Putting a tag does not change it.
+    /// The time of the push. A later tag does not change this time.
     pub pushed_at: Option<Timestamp>,
     pub status: ImageStatus,
-    /// The time when the image was last archived, if it ever was.
+    /// The time at which ECR last archived the image. `None` if ECR never archived it.
     pub archived_at: Option<Timestamp>,
-    /// The time when the image was last restored. ECR's own lifecycle rules count its age from then
-    /// on.
+    /// The time at which ECR last restored the image. ECR's lifecycle rules count the image's age
+    /// from this time.
     pub activated_at: Option<Timestamp>,
-    /// The time of the last pull, up to a day old. Reading a manifest counts as a pull, see
+    /// The time of the last recorded pull. The last pull may be up to a day later. A read of a
+    /// manifest counts as a pull, see
     /// [`Ecr::exclude_from_pull_times`](super::client::Ecr::exclude_from_pull_times).
     pub pulled_at: Option<Timestamp>,
-    /// Whether the image is an OCI index or a Docker manifest list. True if ECR gives no media
+    /// True if the image is an OCI index or a Docker manifest list. Also true if ECR gives no media
     /// type, so that retention reads the manifest.
     pub is_index: bool,
-    /// The image that this signature, SBOM or attestation belongs to.
+    /// The digest of the image to which this signature, SBOM or attestation belongs.
     pub subject: Option<ImageDigest>,
-    /// A description of what is not understood.
+    /// A description of the first member that the client cannot read.
     pub odd: Option<Box<Oddness>>,
 }
 
-/// A description of what is not understood about an image. It is boxed, because few images have
-/// one.
+/// A description of a member of an image that the client cannot read. [`FoundImage`] boxes the
+/// description, because few images have one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oddness(pub String);
 
@@ -67,12 +68,13 @@ pub(super) struct Page {
     pub(super) unnamed: Vec<String>,
 }
 
-/// An interceptor that reads the answer of one call.
+/// An interceptor that parses the response of one call.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
-    /// The SDK's deserializer, which reads error answers.
+    /// The SDK's deserializer, for error responses.
     sdk: Option<FrozenLayer>,
-    /// The page, from its reading until the call ends. `None` before.
+    /// The parsed page. `None` before the response arrives, and after the caller has taken the
+    /// page.
     read: Arc<Mutex<Option<Page>>>,
 }
 
@@ -81,8 +83,8 @@ impl Reader {
         Self { sdk: DescribeImages::new().config(), read: Arc::default() }
     }
 
-    /// Returns the images after a successful call. If the SDK did not use this reader, it is an
-    /// error, so that the repository does not look empty.
+    /// Returns the page after a successful call. Fails if the SDK did not use this reader, so that
+    /// the repository does not look empty.
     pub(super) fn found(&self, call: &Call) -> Result<Page, CallError> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
         read.ok_or_else(|| call.unusable("the answer was not read"))
@@ -132,8 +134,8 @@ struct ImagesAnswer<T> {
     next_token: Option<String>,
 }
 
-/// Parses a page and the token of the next one. An image of an undocumented shape does not make the
-/// page unreadable.
+/// Parses a page and the token of the next page. An image in an undocumented form does not make the
+/// whole page unreadable.
 fn page(body: &[u8]) -> Result<(Page, Option<String>), serde_json::Error> {
     let mut page = Page::default();
     let next = match serde_json::from_slice::<ImagesAnswer<ImageDetail<'_>>>(body) {
@@ -175,10 +177,10 @@ fn words(member: &str, found: &str) -> String {
     format!("ECR says that its {member} is {shown:?}, which is not understood")
 }
 
-/// The most characters that are shown of a value that is not understood.
+/// The most characters that a description quotes from an unreadable value.
 const LONGEST_SHOWN: usize = 100;
 
-/// An image in an answer.
+/// An image in a response of DescribeImages.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -188,7 +190,7 @@ struct ImageDetail<'a> {
     #[serde(borrow)]
     image_tags: Option<Vec<Text<'a>>>,
     image_size_in_bytes: Option<i64>,
-    /// The time of the push in seconds since 1970, like every time in the answer.
+    /// The time of the push in seconds since 1970, like every time in the response.
     image_pushed_at: Option<f64>,
     #[serde(borrow)]
     image_status: Option<Text<'a>>,
@@ -201,13 +203,13 @@ struct ImageDetail<'a> {
     subject_manifest_digest: Option<Text<'a>>,
 }
 
-/// A text that borrows from the answer, unless it contains escaped characters.
+/// A text in the response. It borrows from the response if it contains no escaped characters.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Page {
-    /// Adds an image. If something about it is not understood, the image says so, and the planner
-    /// keeps it.
+    /// Adds an image to the page. If a member is unreadable, the image gets a description of the
+    /// member, and the planner keeps the image.
     fn add(&mut self, image: ImageDetail<'_>, odd: Option<String>) {
         let mut odd = odd;
         let mut is_odd = |member: &str, found: &str| {
@@ -272,16 +274,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unread_answer_is_an_error() {
+    fn unread_response_is_an_error() {
         let failed = Reader::new().found(&Call::new("DescribeImages", "list")).unwrap_err();
         assert!(!failed.is_retryable());
     }
 
     #[test]
-    fn images_take_little_memory() {
+    fn found_images_use_little_memory() {
         let image = size_of::<FoundImage>();
         assert!(image <= 200, "{image}");
-        // A usual image has a digest and a tag of 40 characters. A large one has a digest, a
+        // A usual image has a digest and a tag of 40 characters. A large image has a digest, a
         // subject and two such tags. The allocator adds 16 bytes to each text.
         let tag = size_of::<ImageTag>() + 40 + 16;
         let usual = image + (71 + 16) + (tag + 16);

@@ -1,5 +1,5 @@
-//! The list of a repository's images for retention. It is complete, or it is an error.
-//! An image with an unreadable member is listed with a description of what is odd about it.
+//! Lists a repository's images for retention. The list is complete, or the call fails. The list
+//! includes an image with an unreadable member, and describes that member.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +14,12 @@ use super::images::{FoundImage, Reader};
 use crate::call::CallError;
 use crate::pages::Pages;
 
-/// The most images that one DescribeImages call takes by name.
+/// The most digests that one DescribeImages call accepts.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
 const PER_DESCRIBE_BY_NAME: usize = 100;
 
-/// The most pages of images: two million images, twenty times a repository's usual quota and more
-/// than fits into memory.
+/// The most pages of images. 2,000 pages have two million images: twenty times a repository's usual
+/// quota, and more than fits into memory.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 const MOST_PAGES: usize = 2000;
 
@@ -27,12 +27,13 @@ const MOST_PAGES: usize = 2000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListedImages {
     pub images: Vec<FoundImage>,
-    /// Invalid digests, as ECR wrote them. Their images cannot be read or deleted.
+    /// Invalid digests, as ECR wrote them. Retention cannot read or delete the images with these
+    /// digests.
     pub unnamed: Vec<String>,
 }
 
 impl Ecr {
-    /// Every image in every state, in no particular order.
+    /// Lists the images in all states, in no particular order.
     pub async fn inventory(&self, repository: &RepositoryName) -> Result<ListedImages, EcrError> {
         let call = list(repository);
         let mut found = ListedImages::default();
@@ -63,7 +64,7 @@ impl Ecr {
         }
     }
 
-    /// Describes these images as they are now. Missing images are left out.
+    /// Describes these images. Omits missing images.
     pub async fn describe_some(
         &self,
         repository: &RepositoryName,
@@ -76,8 +77,8 @@ impl Ecr {
         while let Some(part) = parts.pop() {
             match self.describe_named(repository, part).await? {
                 Some(mut images) => found.append(&mut images),
-                // One missing image fails the call for all, and ECR does not say which one. So each
-                // half is requested again.
+                // One missing image makes the whole call fail, and ECR does not name that image. So
+                // the client requests each half again.
                 // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html#API_DescribeImages_Errors>
                 None if part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);

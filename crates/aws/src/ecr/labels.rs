@@ -10,13 +10,14 @@ use super::manifests::{Manifest, must_hash_to, read};
 use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
 
-/// The largest image configuration that is read. Real ones are far smaller: labels and history take
-/// a few kilobytes.
+/// The largest image configuration that the client downloads. Real configurations are far smaller:
+/// labels and history need a few kilobytes.
 const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
 impl Ecr {
-    /// Reads the labels in the image's configuration. For an index, it reads the first image's.
-    /// Returns `None` if there is nothing to run: a signature, a chart, an index of attestations.
+    /// Reads the labels in an image's configuration. For an image index, it reads the configuration
+    /// of the first image. Returns `None` for an artifact without an image: a signature, a chart,
+    /// an index of attestations.
     pub async fn labels(
         &self,
         repository: &RepositoryName,

@@ -1,4 +1,4 @@
-//! Reads of manifests, whose bytes must hash to their digests.
+//! Reads manifests, and checks that their bytes hash to their digests.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,15 @@ use super::image_id::{ImageId, identifier};
 use crate::call::{Call, CallError};
 use crate::failed_call::{FailedCall, is_retryable_code};
 
-/// The most images that one BatchGetImage call takes.
+/// The most images that one BatchGetImage call accepts.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
 const PER_BATCH_GET: usize = 100;
 
-/// A manifest with exactly the bytes that the registry stores. They hash to the digest.
+/// A manifest with exactly the bytes that the registry stores. The bytes hash to the digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     pub digest: ImageDigest,
-    /// The tag, if the manifest was requested by tag.
+    /// The tag, if the caller requested the manifest by tag.
     pub tag: Option<ImageTag>,
     pub media_type: String,
     pub bytes: String,
@@ -36,10 +36,10 @@ impl Manifest {
 }
 
 impl Ecr {
-    /// Reads the manifests of these images. Missing images are left out, and so are archived ones;
-    /// [`describe`](Self::describe) distinguishes the two.
+    /// Reads the manifests of these images. Omits missing and archived images, which
+    /// [`describe`](Self::describe) distinguishes.
     ///
-    /// ECR counts this as a pull.
+    /// ECR counts this call as a pull.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
     pub async fn image(
         &self,
@@ -71,11 +71,12 @@ impl Ecr {
         Ok(manifests)
     }
 
-    /// Reads manifests. Returns the manifests, and the digests without one, each with ECR's code
-    /// (such as `ImageNotFound`). Each requested digest is in one of the two lists.
+    /// Reads the manifests of these digests. Returns the manifests, and the digests without a
+    /// manifest together with ECR's code, such as `ImageNotFound`. Each requested digest is in one
+    /// of the two lists.
     ///
-    /// ECR counts this as a pull, unless [`exclude_from_pull_times`](Self::exclude_from_pull_times)
-    /// was called.
+    /// ECR counts this call as a pull, unless
+    /// [`exclude_from_pull_times`](Self::exclude_from_pull_times) has excluded the role.
     pub async fn manifests(
         &self,
         repository: &RepositoryName,
@@ -126,12 +127,12 @@ impl Ecr {
     }
 }
 
-/// The call that reads manifests of a repository.
+/// Describes the call that reads manifests of a repository, for the texts of errors.
 pub(super) fn read(repository: &RepositoryName) -> Call {
     Call::new("BatchGetImage", format!("read the manifests in {repository}"))
 }
 
-/// Makes the failure of one image in a successful answer.
+/// Creates the failure of one image in a successful response.
 pub(super) fn reported(code: &str, reason: &str) -> FailedCall {
     let text = if reason.is_empty() { code.to_owned() } else { format!("{code}, {reason}") };
     FailedCall::unusable(text, is_retryable_code(code))

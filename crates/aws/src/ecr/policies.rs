@@ -7,7 +7,7 @@ use super::error::EcrError;
 use crate::call::Call;
 
 impl Ecr {
-    /// The repository's policy, which grants permissions, as JSON. `None` if there is no policy.
+    /// The permissions policy of a repository as JSON. `None` if there is no policy.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>
     pub async fn repository_policy(&self, repository: &RepositoryName) -> Result<Option<String>, EcrError> {
         let call = Call::new("GetRepositoryPolicy", format!("read the policy of {repository}"));
@@ -17,8 +17,8 @@ impl Ecr {
         Ok(text.transpose()?)
     }
 
-    /// The registry's policy, which grants permissions on some or all repositories, as JSON. `None`
-    /// if there is no policy.
+    /// The permissions policy of the registry as JSON. It applies to some or all repositories.
+    /// `None` if there is no policy.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
     pub async fn registry_policy(&self) -> Result<Option<String>, EcrError> {
         let call = Call::new("GetRegistryPolicy", "read the registry's policy");
@@ -27,8 +27,8 @@ impl Ecr {
         Ok(answer.and_then(|answer| answer.policy_text))
     }
 
-    /// The repository's lifecycle policy as JSON. ECR deletes images by this policy without
-    /// checking who uses them. `None` if there is no policy.
+    /// The lifecycle policy of a repository as JSON. `None` if there is no policy. ECR deletes
+    /// images by this policy and does not check whether they are in use.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
     pub async fn lifecycle_policy(&self, repository: &RepositoryName) -> Result<Option<String>, EcrError> {
         let call = Call::new("GetLifecyclePolicy", format!("read the lifecycle policy of {repository}"));

@@ -1,4 +1,4 @@
-//! The principals whose pulls ECR does not record.
+//! Exclusions from pull times: ECR does not record the pulls of an excluded principal.
 
 use super::client::Ecr;
 use super::error::EcrError;
@@ -10,8 +10,8 @@ use crate::pages::Pages;
 const MOST_PAGES_OF_EXCLUSIONS: usize = 100;
 
 impl Ecr {
-    /// Stops ECR from counting this role's reads as pulls. Returns whether ECR counted them until
-    /// now. Otherwise a daily read of every manifest would make every image look used.
+    /// Stops ECR from counting this role's reads as pulls. Returns true if ECR counted them until
+    /// now. Without the exclusion, a daily read of every manifest would make every image look used.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
     pub async fn exclude_from_pull_times(&self, role_arn: &str) -> Result<bool, EcrError> {
         let call = Call::new("ListPullTimeUpdateExclusions", "list whose pulls are not recorded");
@@ -35,7 +35,7 @@ impl Ecr {
         let call = Call::new("RegisterPullTimeUpdateExclusion", purpose);
         let registered =
             self.client.register_pull_time_update_exclusion().principal_arn(role_arn).send().await;
-        // The code means that another call registered the exclusion in the meantime.
+        // This code means that another caller has registered the exclusion meanwhile.
         Ok(call.none_if(&["ExclusionAlreadyExistsException"], registered)?.is_some())
     }
 }

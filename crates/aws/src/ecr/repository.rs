@@ -14,7 +14,7 @@ use crate::call::Call;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
     pub arn: String,
-    /// The name of the repository in a task definition, without a tag.
+    /// The repository's name in image references, without a tag.
     pub uri: String,
     pub mutability: Mutability,
 }
@@ -40,8 +40,8 @@ impl Ecr {
     }
 }
 
-/// Converts the repository's setting. An unknown setting counts as the stricter one: each pin then
-/// gets its own tag, which every repository accepts.
+/// Converts the repository's setting. An unknown setting counts as `Immutable`, the strictest one.
+/// Each pin then gets its own tag, which every repository accepts.
 fn mutability(
     setting: Option<&ImageTagMutability>,
     filters: &[ImageTagMutabilityExclusionFilter],

@@ -12,14 +12,15 @@ use crate::call::Call;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageClass {
-    /// The archive. Its images cannot be pulled and cost at least 90 days of storage.
+    /// The archive. ECR serves no pulls of its images, and each image costs at least 90 days of
+    /// storage.
     Archive,
     /// The standard class. ECR restores an archived image within 20 minutes.
     Standard,
 }
 
 impl Ecr {
-    /// Archives an image, or starts its restoration. One call takes one image.
+    /// Archives an image, or starts its restoration. ECR accepts one image per call.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html>
     pub async fn set_storage_class(
         &self,

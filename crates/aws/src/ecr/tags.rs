@@ -1,4 +1,4 @@
-//! Tags: put one on an image, and remove one from an image.
+//! Puts tags on images, and removes tags from images.
 
 use aws_sdk_ecr::types::ImageIdentifier;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
@@ -20,17 +20,18 @@ pub enum PutTag {
 /// The result of an attempt to remove a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Untag {
-    /// The tag was removed; the image still exists.
+    /// ECR removed the tag. The image still exists.
     Untagged,
-    /// The tag is not on that image, or not any more. Nothing was done.
+    /// The tag is not on the image. The call changed nothing.
     NotThere,
-    /// The tag is the image's only one; without it, ECR would delete the image. Nothing was done.
+    /// The tag is the image's only tag. Without a tag, ECR would delete the image. The call changed
+    /// nothing.
     LastTag,
 }
 
 impl Ecr {
-    /// Puts a tag on an image of the repository. The request repeats the manifest's bytes, and ECR
-    /// must compute the same digest.
+    /// Puts a tag on an image of the repository. The request contains the manifest's bytes, from
+    /// which ECR must compute the same digest.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html>
     pub async fn put_tag(
         &self,
@@ -56,7 +57,7 @@ impl Ecr {
         match failed.code() {
             Some("ImageAlreadyExistsException") => Ok(PutTag::AlreadyThere),
             Some("ImageTagAlreadyExistsException") => {
-                // ECR refuses an immutable tag even if it is already on this digest.
+                // ECR refuses to put an immutable tag even if the tag is already on this digest.
                 let on = self.describe(repository, tag).await?.map(|image| image.digest);
                 Ok(if on.as_ref() == Some(digest) { PutTag::AlreadyThere } else { PutTag::PointsElsewhere })
             }
@@ -67,9 +68,11 @@ impl Ecr {
     /// Removes a tag from an image that has other tags.
     ///
     /// AWS says: "When you remove the last tag from an image, the image is deleted from your
-    /// repository." It does not document a request with a tag and a digest, except that they must
-    /// match. So this function reads the image first and then sends only the tag. The tag can move
-    /// in between, so this does not protect against concurrent writers.
+    /// repository." AWS does not document a request with a tag and a digest, except that the two
+    /// must match.
+    ///
+    /// So this function reads the image first, and then sends only the tag. Another writer can
+    /// still move the tag in between.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
     pub async fn untag(
         &self,

@@ -1,4 +1,4 @@
-//! Members of answers, converted.
+//! Converts members of ECS's responses.
 
 use aws_sdk_ecs::types::Failure;
 use aws_smithy_types::DateTime;
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::call::{Call, CallError};
 
-/// Fails if a failure has another reason than `MISSING`.
+/// Fails if ECS reports a failure with another reason than `MISSING`.
 pub(super) fn others_than_missing(call: &Call, failures: &[Failure]) -> Result<(), CallError> {
     match failures.iter().find(|failure| failure.reason() != Some("MISSING")) {
         None => Ok(()),
@@ -14,7 +14,7 @@ pub(super) fn others_than_missing(call: &Call, failures: &[Failure]) -> Result<(
     }
 }
 
-/// Makes the error for an item that ECS left out of its answer.
+/// Creates the error for an item that ECS reports as a failure.
 pub(super) fn left_out(call: &Call, failure: &Failure) -> CallError {
     let reason = match (failure.reason(), failure.detail()) {
         (Some(reason), Some(detail)) => format!("{reason}, {detail}"),
@@ -24,7 +24,7 @@ pub(super) fn left_out(call: &Call, failure: &Failure) -> CallError {
     call.unusable(format!("ECS left {} out of its answer: {reason}", failure.arn().unwrap_or("something")))
 }
 
-/// Makes the error for a requested item that the answer does not mention.
+/// Creates the error for a requested item that the response does not mention.
 pub(super) fn unmentioned(call: &Call, what: &str) -> CallError {
     call.unusable(format!("ECS left {what} out of its answer: it is neither found nor missing"))
 }
@@ -38,7 +38,8 @@ pub(super) fn text(value: Option<&str>) -> Option<String> {
     value.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Converts a port. 0 means that the port is chosen when a task starts, and gives `None`.
+/// Converts a port. Returns `None` for 0, which stands for a port that gets its number when a task
+/// starts.
 pub(super) fn port(number: Option<i32>) -> Option<u16> {
     number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0)
 }

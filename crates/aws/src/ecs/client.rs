@@ -1,4 +1,4 @@
-//! The client, with two ways to retry.
+//! The ECS client, with two retry policies.
 
 use aws_sdk_ecs::Client;
 
@@ -15,7 +15,7 @@ impl Ecs {
         Self { client: session.ecs() }
     }
 
-    /// Creates a client that slows down when ECS throttles it, for the many reads of a whole
+    /// Creates a client that slows down when ECS throttles it. It is for the many reads of a whole
     /// account.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
     pub fn patient(session: &Session) -> Self {

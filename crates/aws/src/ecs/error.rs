@@ -3,22 +3,23 @@
 use crate::call::CallError;
 use crate::failed_call::FailedCall;
 
-/// A failed call about a service.
+/// The error of a failed ECS call.
 #[derive(Debug, thiserror::Error)]
 pub enum EcsError {
     #[error(transparent)]
     Call(#[from] CallError),
-    /// A read of service deployments or revisions. Its refusal is not the service's, which may have
-    /// been updated before.
+    /// A failed read of service deployments or revisions. ECS may have updated the service before,
+    /// so a refused read does not mean a refused update.
     #[error(transparent)]
     ServiceDeployment(CallError),
-    /// An update that ECS may have carried out, because the answer to an attempt is unknown.
+    /// A failed update that ECS may have carried out, because the result of one of its attempts is
+    /// unknown.
     #[error(transparent)]
     InDoubt(CallError),
 }
 
 impl EcsError {
-    /// Whether the same call may succeed a little later.
+    /// Returns true if a retry of the call may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Call(failed) | Self::ServiceDeployment(failed) | Self::InDoubt(failed) => {
@@ -27,7 +28,7 @@ impl EcsError {
         }
     }
 
-    /// Returns why ECS refused the call, if it will refuse it again.
+    /// Returns the reason of ECS's refusal, if ECS will refuse a retry too.
     pub fn refusal(&self) -> Option<&FailedCall> {
         match self {
             Self::Call(failed) => Some(failed.reason()).filter(|reason| reason.is_refusal()),
@@ -35,7 +36,7 @@ impl EcsError {
         }
     }
 
-    /// Whether the failed call may have changed a service.
+    /// Returns true if the failed call may have changed a service.
     pub fn may_have_moved(&self) -> bool {
         matches!(self, Self::InDoubt(_))
     }

@@ -1,10 +1,13 @@
-//! Everything in an account that names images: services, tasks, revisions, task definitions,
+//! Reads everything in an account that names images: services, tasks, revisions, task definitions,
 //! daemons.
 //!
-//! These reads decide which images must not be deleted, so they fail closed. A list is complete or
-//! an error. An item missing from an answer is an error too, unless it is a task or service that
-//! ended after it was listed. Each describing call is one request with as many items as ECS takes;
-//! the caller runs them concurrently.
+//! Retention keeps every image that these reads find, so the reads fail closed.
+//!
+//! A list is complete, or its read fails. A read also fails if the response lacks a requested item.
+//! The exceptions are tasks and services that ended after they were listed.
+//!
+//! Each describing call is one request with as many items as ECS accepts. The caller runs these
+//! calls concurrently.
 
 mod completeness;
 mod daemons;

@@ -1,4 +1,4 @@
-//! Services and their deployments as DescribeServices returns them, and the start of a deployment.
+//! Reads services and their deployments with DescribeServices, and starts deployments.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use super::error::EcsError;
 use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
 
-/// The most services that one DescribeServices call takes.
+/// The most services that one DescribeServices call accepts.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
 const PER_DESCRIBE_SERVICES: usize = 10;
 
@@ -35,7 +35,7 @@ pub enum Controller {
 pub enum DeploymentStatus {
     /// The latest deployment.
     Primary,
-    /// An older deployment that still has tasks and is being replaced.
+    /// An older deployment that still has tasks and that ECS is replacing.
     Active,
     Inactive,
 }
@@ -45,15 +45,14 @@ pub enum RolloutState {
     Completed,
     InProgress,
     Failed,
-    /// A state that this version does not know. It counts as still running, neither success nor
-    /// failure.
+    /// A state that this version does not know. Stablepin treats the deployment as still running.
     Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
-    /// The deployment's id, such as `ecs-svc/1234567890123456789`. Its tasks name it as
-    /// `startedBy`.
+    /// The deployment's id, such as `ecs-svc/1234567890123456789`. The deployment's tasks have this
+    /// id as their `startedBy`.
     pub id: String,
     pub status: DeploymentStatus,
     pub rollout_state: Option<RolloutState>,
@@ -62,7 +61,7 @@ pub struct Deployment {
     pub task_definition: String,
     pub desired: u32,
     pub running: u32,
-    /// How many tasks in a row did not start or did not become healthy.
+    /// The number of consecutive tasks that did not start or did not become healthy.
     pub failed: u32,
 }
 
@@ -78,21 +77,22 @@ pub struct ServiceState {
     pub desired: u32,
     pub running: u32,
     pub pending: u32,
-    /// The task definition's ARN with its revision. `None` if the service's task sets have their
-    /// own.
+    /// The task definition's ARN with its revision. `None` if each task set of the service has its
+    /// own task definition.
     pub task_definition: Option<String>,
     pub deployments: Vec<Deployment>,
-    /// The ARN of the current or latest service deployment. `None` if ECS has no service
-    /// deployments.
+    /// The ARN of the current or latest service deployment. `None` if ECS reports no service
+    /// deployment.
     pub service_deployment: Option<String>,
-    /// The load-balancing targets that each task is registered as.
+    /// The ports with which each task is a target of a load balancer.
     pub registrations: Vec<Registration>,
-    /// Whether a Classic Load Balancer is attached. It has no target groups.
+    /// True if the service has a Classic Load Balancer, which has no target groups.
     pub classic_load_balancer: bool,
-    /// Whether the tasks run on Fargate; false means instances. `None` if ECS does not say.
+    /// True if the tasks run on Fargate, false if they run on instances. `None` if ECS does not
+    /// say.
     pub on_fargate: Option<bool>,
-    /// Whether the service runs one task on each instance. The desired count then follows from the
-    /// instances.
+    /// True if the service runs one task on each instance. ECS then derives the desired count from
+    /// the instances.
     pub daemon: bool,
     pub minimum_healthy_percent: Option<u32>,
     pub maximum_percent: Option<u32>,
@@ -102,25 +102,25 @@ pub struct ServiceState {
     pub circuit_breaker: Option<CircuitBreaker>,
 }
 
-/// A port of each task that is a target of a load balancer.
+/// A port with which each task is a target of a load balancer.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_LoadBalancer.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// The target group's ARN. A blue/green service also has an alternate group, and a task is in
-    /// one of the two.
+    /// The ARN of the target group. A blue/green service also has an alternate target group, and
+    /// each task is in one of the two groups.
     pub groups: Vec<String>,
     pub container: Option<String>,
-    /// The container's port. Where tasks have no addresses of their own, the target has the host's
+    /// The container's port. If tasks have no addresses of their own, the target has the host's
     /// port instead.
     pub port: Option<u16>,
 }
 
-/// ECS's own check of a deployment.
+/// The settings of ECS's deployment circuit breaker.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CircuitBreaker {
-    /// Whether ECS returns to the last completed deployment by itself. If not, it leaves the failed
-    /// deployment.
+    /// True if ECS rolls back to the last completed deployment by itself. If false, ECS keeps the
+    /// failed deployment.
     pub rollback: bool,
 }
 
@@ -134,12 +134,12 @@ impl ServiceState {
     }
 }
 
-/// The result of an update.
+/// The result of [`Ecs::start`] and [`Ecs::start_anew`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
     pub deployment: Deployment,
-    /// The service deployment that the answer names as current. It may still be the previous one,
-    /// so the caller compares its target revision.
+    /// The service deployment that ECS's response names as current. This may still be the previous
+    /// one, so the caller must compare its target revision.
     pub service_deployment: Option<String>,
 }
 
@@ -183,8 +183,8 @@ impl Ecs {
         Ok(services)
     }
 
-    /// Starts a deployment of this task definition and returns it. The request sends nothing else,
-    /// so nothing else of the service changes.
+    /// Starts a deployment of this task definition and returns the deployment. The request contains
+    /// no other setting, so ECS changes no other setting of the service.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
     pub async fn start(
         &self,
@@ -196,7 +196,7 @@ impl Ecs {
     }
 
     /// Starts a new deployment even if the service already has this task definition. The new
-    /// deployment replaces one that does not complete.
+    /// deployment replaces a deployment that does not complete.
     pub async fn start_anew(
         &self,
         cluster: &str,
@@ -229,7 +229,7 @@ impl Ecs {
             .await
             .map_err(|error| {
                 let reason = FailedCall::from(error);
-                // ECS updates no service that it does not have.
+                // ECS cannot have updated a service that does not exist.
                 let is_gone =
                     matches!(reason.code(), Some("ServiceNotActiveException" | "ServiceNotFoundException"));
                 let in_doubt = unanswered.0.load(Ordering::Relaxed) || !reason.is_answered();
@@ -246,8 +246,8 @@ impl Ecs {
     }
 }
 
-/// A flag for a call that ECS may have carried out: one attempt had no answer, or a status other
-/// than 4xx. The answer to a later attempt does not clear it.
+/// A flag for attempts that ECS may have carried out: they got no response, or a response with a
+/// status other than 4xx. The response to a later attempt does not clear the flag.
 #[derive(Debug, Clone, Default)]
 struct Unanswered(Arc<AtomicBool>);
 
@@ -271,7 +271,8 @@ impl Intercept for Unanswered {
     }
 }
 
-/// Whether a failure's ARN belongs to a service that was requested by this name or ARN.
+/// Returns true if a failure's ARN belongs to the service that the caller requested by this name or
+/// ARN.
 fn is_of(arn: &str, asked: &str) -> bool {
     arn == asked || arn.rsplit('/').next() == Some(asked)
 }
@@ -315,9 +316,9 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
     })
 }
 
-/// Whether a service's tasks run on Fargate. The launch type says so. Without one, the capacity
-/// providers do: either all are Fargate's or none is. A platform version is "only specified for
-/// tasks that are hosted on Fargate".
+/// Returns whether a service's tasks run on Fargate, or `None` if ECS does not say. The launch type
+/// says it directly. Otherwise the capacity providers decide: either all of them are Fargate's or
+/// none is. A platform version is "only specified for tasks that are hosted on Fargate".
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>
 fn on_fargate(service: &aws_sdk_ecs::types::Service) -> Option<bool> {
     if let Some(kind) = service.launch_type() {

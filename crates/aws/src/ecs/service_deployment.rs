@@ -1,7 +1,7 @@
 //! Service deployments and service revisions: ECS's own records of a deployment.
 //!
-//! An emulator may not offer these calls. That gives `None`, not an error; the caller then uses the
-//! service's deployments.
+//! An emulator may not support these calls. The client then returns `None` or an empty list, not an
+//! error, and the caller uses the service's deployments.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
 use std::cmp::Reverse;
@@ -36,8 +36,7 @@ pub enum ServiceDeploymentStatus {
     RollbackInProgress,
     RollbackSuccessful,
     RollbackFailed,
-    /// A status that this version does not know. It counts as still running, neither success nor
-    /// failure.
+    /// A status that this version does not know. Stablepin treats the deployment as still running.
     Unknown(String),
 }
 
@@ -46,9 +45,9 @@ pub struct ServiceDeployment {
     pub arn: String,
     pub status: ServiceDeploymentStatus,
     pub status_reason: Option<String>,
-    /// ECS's name of the stage, such as `BAKE_TIME`.
+    /// ECS's name of the deployment's stage, such as `BAKE_TIME`.
     pub lifecycle_stage: Option<String>,
-    /// The ARN of the revision that is deployed.
+    /// The ARN of the service revision that this deployment deploys.
     pub target_revision: Option<String>,
     /// ECS's own rollback, if there is one.
     pub rollback: Option<Rollback>,
@@ -61,11 +60,11 @@ pub struct ServiceDeployment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollback {
     pub reason: Option<String>,
-    /// The ARN of the revision that ECS returns to.
+    /// The ARN of the revision to which ECS rolls back.
     pub service_revision: Option<String>,
 }
 
-/// A deployment's wait for an action.
+/// A pause in which a deployment waits for an action.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
@@ -76,7 +75,7 @@ pub struct Pause {
     pub expires_at: Option<Timestamp>,
 }
 
-/// The circuit breaker's failures so far, and the number at which it triggers.
+/// The state of the circuit breaker, which triggers when `failures` reaches `threshold`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerCount {
     pub failures: u32,
@@ -110,12 +109,12 @@ pub struct RevisionImage {
     pub digest: Option<ImageDigest>,
 }
 
-/// The codes of an endpoint that does not offer a call.
+/// The error codes of an endpoint that does not support a call.
 pub(super) const NOT_OFFERED: [&str; 3] =
     ["UnsupportedFeatureException", "UnknownOperationException", "InvalidAction"];
 
 impl Ecs {
-    /// Reads a service deployment. Returns `None` if it does not exist, or if ECS does not offer
+    /// Reads a service deployment. Returns `None` if it does not exist, or if ECS does not support
     /// the call.
     pub async fn service_deployment(&self, arn: &str) -> Result<Option<ServiceDeployment>, EcsError> {
         let purpose = format!("describe the service deployment {arn}");
@@ -128,7 +127,8 @@ impl Ecs {
         Ok(found.map(|found| service_deployment(&call, found)).transpose()?)
     }
 
-    /// A service's latest 100 deployments, newest first. Empty if ECS does not offer the call.
+    /// A service's latest 100 deployments, newest first. The list is empty if ECS does not support
+    /// the call.
     pub async fn newest_service_deployments(
         &self,
         cluster: &str,
@@ -141,13 +141,13 @@ impl Ecs {
         let answer = call.none_if(&NOT_OFFERED, answer).map_err(EcsError::ServiceDeployment)?;
         let briefs = answer.iter().flat_map(|answer| answer.service_deployments());
         let mut found = briefs.map(|brief| listed(&call, brief)).collect::<Result<Vec<_>, _>>()?;
-        // ECS lists the newest first but does not document that.
+        // ECS lists the newest deployment first, but AWS does not document that order.
         found.sort_by_key(|deployment| Reverse(deployment.created_at));
         Ok(found)
     }
 
-    /// Reads a service revision. Returns `None` if it does not exist, or if ECS does not offer the
-    /// call.
+    /// Reads a service revision. Returns `None` if it does not exist, or if ECS does not support
+    /// the call.
     pub async fn service_revision(&self, arn: &str) -> Result<Option<ServiceRevision>, EcsError> {
         let purpose = format!("describe the service revision {arn}");
         let call = Call::new("DescribeServiceRevisions", purpose);

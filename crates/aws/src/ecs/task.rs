@@ -10,7 +10,7 @@ use super::client::Ecs;
 use super::error::EcsError;
 use crate::call::{Call, CallError};
 
-/// The most tasks that one DescribeTasks call takes.
+/// The most tasks that one DescribeTasks call accepts.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 const PER_DESCRIBE_TASKS: usize = 100;
 
@@ -26,21 +26,20 @@ pub enum Health {
 pub struct Container {
     pub name: String,
     pub image: Option<String>,
-    /// The digest of the pulled image as ECS reports it. `None` before the pull, or if the agent
-    /// does not report it.
+    /// The digest of the pulled image, as ECS reports it. `None` before the pull, or if the ECS
+    /// agent does not report the digest.
     pub digest: Option<ImageDigest>,
     pub last_status: Option<String>,
     pub health: Health,
     pub exit_code: Option<i32>,
-    /// The container's ports on the host, in network modes where tasks have no addresses of their
-    /// own.
+    /// The container's ports on the host. Tasks with addresses of their own have no such ports.
     pub bindings: Vec<Binding>,
     pub reason: Option<String>,
 }
 
 impl Container {
-    /// Returns the digest that the container runs. If ECS reports none, a started container has the
-    /// digest in its image's name: the container runtime has verified it.
+    /// Returns the digest of the image that the container runs. If ECS reports no digest, a started
+    /// container runs the digest in its image reference, which the container runtime has verified.
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
     pub fn running_digest(&self) -> Option<ImageDigest> {
         let has_started = self.last_status.as_deref() == Some("RUNNING") || self.exit_code.is_some();
@@ -51,7 +50,7 @@ impl Container {
         self.digest.clone().or_else(|| if has_started { named() } else { None })
     }
 
-    /// Whether the container is one of the application's own.
+    /// Returns true if the container is one of the application's own containers.
     pub fn is_one_of(&self, own: &OwnContainers<'_>) -> bool {
         let image = self.image.as_deref().map(ImageReference::parse);
         image.is_some_and(|image| own.includes(&self.name, &image))
@@ -77,23 +76,23 @@ pub struct Task {
     pub desired_status: String,
     pub health: Health,
     pub containers: Vec<Container>,
-    /// The addresses of the task's own network interfaces. A target group of type `ip` uses them.
-    /// Empty in other network modes.
+    /// The addresses of the task's own network interfaces, which a target group of type `ip` uses.
+    /// Empty in network modes without such interfaces.
     pub addresses: Vec<String>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
-    /// The time at which the task stopped. `None` while it runs.
+    /// The time at which the task stopped. `None` while the task runs.
     pub stopped_at: Option<Timestamp>,
 }
 
 impl Ecs {
-    /// The tasks of a service that ECS has not decided to stop.
+    /// The service's tasks with the desired status `RUNNING`: ECS has not decided to stop them.
     pub async fn running(&self, cluster: &str, service: &str) -> Result<Vec<Task>, EcsError> {
         self.tasks(cluster, service, DesiredStatus::Running).await
     }
 
-    /// The tasks of a service that have stopped or that ECS is stopping. ECS keeps them for about
-    /// an hour.
+    /// The service's tasks that have stopped or that ECS is stopping. ECS keeps a stopped task for
+    /// about an hour.
     pub async fn stopped(&self, cluster: &str, service: &str) -> Result<Vec<Task>, EcsError> {
         self.tasks(cluster, service, DesiredStatus::Stopped).await
     }

@@ -23,7 +23,7 @@ pub struct RawTaskDefinition {
     pub described: Value,
     /// A list of keys and values.
     pub tags: Value,
-    /// The status. A service can only be updated to an `ACTIVE` task definition.
+    /// The status. ECS updates a service only to an `ACTIVE` task definition.
     pub status: String,
 }
 
@@ -31,7 +31,7 @@ impl Ecs {
     /// Reads a task definition by its ARN, by `family:revision`, or by `family` for the newest
     /// active revision.
     ///
-    /// It keeps the JSON that ECS sent, because the SDK's types drop unknown members.
+    /// The result contains the JSON that ECS sent, because the SDK's types drop unknown members.
     pub async fn task_definition(&self, task_definition: &str) -> Result<RawTaskDefinition, EcsError> {
         let purpose = format!("describe the task definition {task_definition}");
         let call = Call::new("DescribeTaskDefinition", purpose);
@@ -50,7 +50,8 @@ impl Ecs {
 
     /// Registers a revision with exactly this JSON. Returns the registered task definition.
     ///
-    /// The call has no client token: a call that timed out may have registered an unused revision.
+    /// ECS accepts no client token for this call. So a call that timed out may have registered a
+    /// revision that nothing uses.
     pub async fn register(&self, request: &Value) -> Result<RawTaskDefinition, EcsError> {
         let family = request.get("family").and_then(Value::as_str).unwrap_or_default();
         let purpose = format!("register a revision of the task definition {family}");
@@ -62,7 +63,8 @@ impl Ecs {
             .family(family)
             .customize()
             .interceptor(answered.clone())
-            // This runs before the SDK signs the request, so length and hash match the new body.
+            // This closure runs before the SDK signs the request, so length and hash match the new
+            // body.
             .mutate_request(move |request| {
                 request.headers_mut().insert("content-length", body.len().to_string());
                 *request.body_mut() = SdkBody::from(body.as_str());
@@ -74,7 +76,7 @@ impl Ecs {
     }
 }
 
-/// Extracts the task definition from the answer's JSON.
+/// Extracts the task definition from the JSON of the response.
 fn raw(call: &Call, body: &Body) -> Result<RawTaskDefinition, CallError> {
     let mut answer: Value =
         serde_json::from_slice(&body.take()).map_err(|error| call.failed(FailedCall::unreadable(error)))?;
@@ -89,7 +91,7 @@ fn raw(call: &Call, body: &Body) -> Result<RawTaskDefinition, CallError> {
     })
 }
 
-/// An interceptor that keeps the bytes of the answer.
+/// An interceptor that keeps the bytes of the response.
 #[derive(Debug, Clone, Default)]
 struct Body(Arc<Mutex<Vec<u8>>>);
 

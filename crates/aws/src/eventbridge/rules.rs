@@ -11,13 +11,13 @@ use crate::signed_json::{JsonCall, SignedJson, unless_deleted};
 
 const NOT_FOUND: &str = "ResourceNotFoundException";
 
-/// The rules of the session's account and region.
+/// A client of the EventBridge rules of the session's account and region.
 #[derive(Debug, Clone)]
 pub struct Rules {
     client: SignedJson,
 }
 
-/// A rule and its bus.
+/// The name of a rule and the name of its bus.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleName {
     pub bus: String,
@@ -92,8 +92,8 @@ impl Rules {
         buses.into_iter().map(|bus| bus.name.ok_or_else(|| call.lacks("Name"))).collect()
     }
 
-    /// The rules of a bus that have this target: the ARN of a cluster or of a job queue. The list
-    /// includes disabled rules, because they can be enabled at any time.
+    /// Lists the bus's rules with this target, the ARN of a cluster or of a job queue. The list
+    /// includes disabled rules, because a person can enable them at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByTarget.html>
     pub async fn with_target(&self, bus: &str, target: &str) -> Result<Vec<RuleName>, CallError> {
         let purpose = format!("read the rules of the bus {bus} that start something in {target}");
@@ -107,7 +107,8 @@ impl Rules {
         Ok(names.into_iter().map(|rule| RuleName { bus: bus.to_owned(), rule }).collect())
     }
 
-    /// Returns what a rule's targets name. The list is empty if the rule was deleted meanwhile.
+    /// Returns the task definitions, job definitions and images that a rule's targets name. The
+    /// list is empty if the rule was deleted meanwhile.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListTargetsByRule.html>
     pub async fn mentioned(&self, name: &RuleName) -> Result<Vec<Mentioned>, CallError> {
         let by = name.in_words();
@@ -127,8 +128,8 @@ impl Rules {
             let task = target.ecs_parameters.and_then(|ecs| ecs.task_definition_arn);
             let job = target.batch_parameters.and_then(|batch| batch.job_definition);
             let names = task.map(Mention::TaskDefinition).into_iter().chain(job.map(Mention::JobDefinition));
-            // The input of such a target cannot change the image. What a readable input names is
-            // protected all the same.
+            // The input of an ECS or Batch target cannot change the image. To be safe, retention
+            // also protects the images that a readable input names.
             let more = target.input.and_then(|input| mentions(&input).ok()).unwrap_or_default();
             found.extend(names.chain(more).map(|mention| Mentioned { by: by.clone(), mention }));
         }

@@ -50,8 +50,8 @@ impl Network {
         text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(Self::parse).collect()
     }
 
-    /// Whether the network contains the address. An IPv4 address is never in an IPv6 network, nor
-    /// an IPv6 address in an IPv4 network.
+    /// Returns true if the network contains the address. An IPv4 network contains no IPv6 address,
+    /// and an IPv6 network contains no IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
@@ -104,8 +104,8 @@ fn class_v4(address: Ipv4Addr) -> Option<&'static str> {
 
 fn class_v6(address: Ipv6Addr) -> Option<&'static str> {
     match address.segments() {
-        // Metadata is at ::254 and a pod's credentials at ::23. The name server and the clock are
-        // also in this range.
+        // The metadata service is at ::254, and the credentials of a pod are at ::23. The name
+        // server and the time server are also in this range.
         [0xfd00, 0x0ec2, ..] => Some("one of AWS's own services on an instance, such as metadata"),
         [0, 0, 0, 0, 0, 0, 0, 1] => Some("a loopback address"),
         [0, 0, 0, 0, 0, 0, 0, 0] => Some("an unspecified address"),
@@ -115,14 +115,15 @@ fn class_v6(address: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 address that an IPv6 address leads to, or may lead to through a translator.
+/// Returns the IPv4 address that an IPv6 address contains. Packets may reach this IPv4 address,
+/// directly or through a translator.
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
         // IPv4-compatible, mapped and translated addresses. `::` and `::1` are not among them.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => return None,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => (high, low),
-        // NAT64, with the public prefix and with the local one.
+        // NAT64 addresses, with the public prefix and with the local prefix.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => (high, low),
         // 6to4 addresses.
         [0x2002, high, low, ..] => (high, low),
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_address_is_refused_in_every_form() {
+    fn probe_refuses_dangerous_address_in_every_form() {
         for (first, last, what) in REFUSED {
             for text in [first, last] {
                 let mut all = vec![address(text)];
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn open_address_is_open_in_every_form() {
+    fn probe_allows_harmless_address_in_every_form() {
         for text in OPEN {
             let mut all = vec![address(text)];
             if let IpAddr::V4(plain) = address(text) {
@@ -228,10 +229,10 @@ mod tests {
         }
     }
 
-    /// Tests every IPv4 address that differs in one byte from a refused one. Its IPv6 forms must
-    /// get the same result.
+    /// Tests every IPv4 address that differs in one byte from a refused address. Its IPv6 forms
+    /// must get the same result.
     #[test]
-    fn ipv6_forms_are_treated_like_their_ipv4_address() {
+    fn probe_treats_ipv6_form_like_its_ipv4_address() {
         for (first, _, _) in REFUSED {
             let IpAddr::V4(plain) = address(first) else { continue };
             for place in 0..4 {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn only_allowed_networks_are_opened() {
+    fn allowed_network_permits_only_its_own_addresses() {
         let allowed = Network::parse_list("127.0.0.0/8, fe80::/10").unwrap();
         for open in ["127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "fe80::1"] {
             assert_eq!(refused(address(open), &allowed), None, "{open}");
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_network_says_why() {
+    fn network_error_explains_invalid_text() {
         for (text, said) in [
             ("10.0.0.1", "\"10.0.0.1\" has no prefix length: write 10.0.0.1/32 for one IPv4 address"),
             ("10.0.0/8", "does not begin with an IP address"),

@@ -1,11 +1,11 @@
-//! The client.
+//! The SNS client.
 
 use aws_sdk_sns::Client;
 
 use crate::session::Session;
 
-/// A client of the topics of the session's account and region. Each mailbox's subscription filters
-/// on the attribute `mail`, so that it receives only its own mails.
+/// A client of the topics of the session's account and region. The subscription of a mailbox
+/// filters messages by the attribute `mail`, so that the mailbox receives only its own mails.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html>
 #[derive(Debug, Clone)]
 pub struct Sns {

@@ -11,12 +11,12 @@ use crate::call::{Call, CallError};
 /// The most bytes that a message may have.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
 const MAX_MESSAGE: usize = 262_144;
-/// The last line of a mail that was cut.
+/// The last line of a mail that the client has cut.
 const CUT: &str = "\n[cut: too long for a mail]\n";
 
 impl Sns {
-    /// Publishes a mail to one approver and returns the message's id. The body contains links that
-    /// decide, so it must not appear in a log or an error.
+    /// Publishes a mail to one approver and returns the message's id. The body contains links with
+    /// which the approver votes, so the body must not appear in a log or an error.
     pub async fn publish(
         &self,
         topic_arn: &str,
@@ -44,8 +44,8 @@ impl Sns {
     }
 
     /// Publishes a notification to all subscribers of a topic and returns the message's id. Chats
-    /// and queues get `default`, the JSON of Amazon Q Developer's custom notification; people get
-    /// `email`. A long mail is cut; a notification is not, because a cut JSON text is invalid.
+    /// and queues get `default`, the JSON of Amazon Q Developer's custom notification. People get
+    /// `email`. The client cuts a long `email`, but not `default`, because cut JSON is invalid.
     /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
     pub async fn notify(
         &self,
@@ -69,7 +69,7 @@ impl Sns {
     }
 }
 
-/// Builds the message with one text per protocol. It cuts the mail to SNS's limit. It returns the
+/// Builds a message with one text per protocol, and cuts the mail to SNS's limit. Fails with the
 /// reason if the notification alone is over the limit.
 fn message(default: &str, email: &str) -> Result<String, String> {
     let encoded = |email: &str| json!({"default": default, "email": email}).to_string();
@@ -90,8 +90,8 @@ fn message(default: &str, email: &str) -> Result<String, String> {
     Ok(encoded(&(kept + CUT)))
 }
 
-/// Makes a subject that SNS accepts: ASCII, one line, fewer than 100 characters, not starting with
-/// a space. It cuts what is too long and replaces other characters by a question mark.
+/// Creates a subject that SNS accepts: ASCII, one line, fewer than 100 characters, no space at the
+/// start. Cuts a longer text, and replaces other characters with question marks.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
 pub fn subject_line(text: &str) -> String {
     const MAX: usize = 99;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn mail_at_the_limit_is_not_cut() {
+    fn mail_at_the_size_limit_is_not_cut() {
         let around = message("{}", "").unwrap().len();
         let fits = "a".repeat(MAX_MESSAGE - around);
         assert!(!message("{}", &fits).unwrap().contains("[cut"));

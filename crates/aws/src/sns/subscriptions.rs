@@ -1,4 +1,4 @@
-//! The subscriptions of a topic: listing, subscribing, confirming.
+//! Lists, adds and confirms the subscriptions of a topic.
 
 use stablepin_rules::application::MailAddress;
 use stablepin_rules::subscription_status::{Attributes, Subscription, filter};
@@ -6,13 +6,14 @@ use stablepin_rules::subscription_status::{Attributes, Subscription, filter};
 use super::client::Sns;
 use crate::call::{Call, CallError};
 
-/// The texts that SNS lists instead of an ARN: before a confirmation, and after an unsubscription.
-/// <https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html>
+/// The text that SNS lists instead of the ARN of an unconfirmed subscription.
 const PENDING: &str = "PendingConfirmation";
+/// The text that SNS lists instead of the ARN of a deleted subscription.
+/// <https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html>
 const DELETED: &str = "Deleted";
 
-/// The codes with which SNS refuses the request itself. On the wire they have no suffix, unlike in
-/// the API's model.
+/// The codes with which SNS rejects the parameters of a request. SNS sends them without the suffix
+/// `Exception`, but the API's model has the suffix.
 const REFUSED: [&str; 4] = ["InvalidParameter", "InvalidParameterException", "NotFound", "NotFoundException"];
 
 /// The result of [`Sns::subscribe`].
@@ -22,12 +23,12 @@ pub enum Subscribed {
     Requested,
     /// The topic has as many filter policies as SNS allows.
     TopicFull,
-    /// The mailbox is subscribed already, with other attributes.
+    /// The mailbox already has a subscription with other attributes.
     Differently,
 }
 
 impl Sns {
-    /// Lists all subscriptions of a topic, of every protocol.
+    /// Lists all subscriptions of a topic, with every protocol.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_ListSubscriptionsByTopic.html>
     pub async fn subscriptions(&self, topic_arn: &str) -> Result<Vec<Subscription>, CallError> {
         let call = Call::new("ListSubscriptionsByTopic", format!("list the subscriptions of {topic_arn}"));
@@ -60,7 +61,7 @@ impl Sns {
         }
     }
 
-    /// The JSON of a topic's policy.
+    /// The policy of a topic as JSON.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_GetTopicAttributes.html>
     pub async fn topic_policy(&self, topic_arn: &str) -> Result<Option<String>, CallError> {
         let call = Call::new("GetTopicAttributes", format!("read the policy of {topic_arn}"));
@@ -89,8 +90,9 @@ impl Sns {
         }))
     }
 
-    /// Subscribes a mailbox together with its filter. Without the filter, other approvers' mails
-    /// would arrive first. SNS mails a confirmation request, also if it sent one before.
+    /// Subscribes a mailbox together with its filter. If the filter came later, the mailbox could
+    /// get mails to other approvers first. SNS mails a confirmation request, even if it mailed one
+    /// before.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html>
     pub async fn subscribe(&self, topic_arn: &str, mail: &MailAddress) -> Result<Subscribed, CallError> {
         let call = Call::new("Subscribe", format!("subscribe {mail} to {topic_arn}"));
@@ -112,9 +114,9 @@ impl Sns {
         }
     }
 
-    /// Confirms a subscription. From then on only a signed request can unsubscribe: a click on the
-    /// link at the end of each mail cannot, and neither can a scanner that follows it. Returns
-    /// false for a token that belongs to another topic, was used, is older than 3 days, or is none.
+    /// Confirms a subscription, so that only a signed request can end it. A mail scanner that
+    /// follows the link at the end of a mail then cannot unsubscribe the reader. Returns false for
+    /// an invalid token, a used token, a token of another topic, and a token older than 3 days.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html>
     pub async fn confirm(&self, topic_arn: &str, token: &str) -> Result<bool, CallError> {
         let call = Call::new("ConfirmSubscription", format!("confirm a subscription to {topic_arn}"));

@@ -65,7 +65,7 @@ async fn put_tag_sends_the_exact_bytes() {
 }
 
 #[tokio::test]
-async fn put_tag_returns_ecrs_error() {
+async fn put_tag_returns_the_ecr_error() {
     let wire = Wire::answering([error(400, "ImageAlreadyExistsException")]);
     let put = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap();
     assert_eq!(put, PutTag::AlreadyThere);
@@ -94,7 +94,7 @@ async fn put_tag_returns_ecrs_error() {
 }
 
 #[tokio::test]
-async fn immutable_tag_on_the_same_digest_is_no_conflict() {
+async fn immutable_tag_on_the_same_digest_is_not_a_conflict() {
     let on = |digest: &ImageDigest| ok(json!({"imageDetails": [{"imageDigest": digest.as_str()}]}));
     for (described, expected) in [
         (on(&odd().digest), PutTag::AlreadyThere),
@@ -109,7 +109,7 @@ async fn immutable_tag_on_the_same_digest_is_no_conflict() {
 }
 
 #[tokio::test]
-async fn manifests_are_requested_in_their_stored_form() {
+async fn manifest_request_accepts_all_media_types() {
     let wire = Wire::answering([ok(answer_of(
         &[ODD],
         json!([{"imageId": {"imageTag": "gone"}, "failureCode": "ImageNotFound", "failureReason": "none"}]),
@@ -147,7 +147,7 @@ async fn failure_other_than_absence_is_an_error() {
 }
 
 #[tokio::test]
-async fn bytes_with_another_hash_are_rejected() {
+async fn ecr_client_rejects_bytes_with_another_hash() {
     let mut answer = answer_of(&[ODD], json!([]));
     answer["images"][0]["imageManifest"] = ODD.trim().into();
     let wire = Wire::answering([ok(answer)]);
@@ -156,7 +156,7 @@ async fn bytes_with_another_hash_are_rejected() {
 }
 
 #[tokio::test]
-async fn images_are_read_a_hundred_per_call() {
+async fn ecr_client_reads_a_hundred_images_per_call() {
     let wire = Wire::answering([ok(answer_of(&[], json!([]))), ok(answer_of(&[], json!([])))]);
     let ids = vec![ImageId::from(&stable()); 101];
     assert_eq!(Ecr::new(&wire.session()).image(&web(), &ids).await.unwrap(), []);
@@ -265,7 +265,7 @@ fn index(child: &str) -> String {
 }
 
 #[tokio::test]
-async fn index_gets_labels_of_its_first_image() {
+async fn index_has_the_labels_of_its_first_image() {
     let child = image_with(CONFIG.as_bytes());
     let wire = Wire::answering([ok(answer_of(&[&child], json!([])))]);
     let url = format!("{}/blob?X-Amz-Signature=secret%2Fpath&b=2", wire.url);
@@ -285,7 +285,7 @@ async fn index_gets_labels_of_its_first_image() {
 }
 
 #[tokio::test]
-async fn configuration_is_verified_and_limited() {
+async fn ecr_client_verifies_and_limits_configuration() {
     let labels = async |blob: Vec<u8>| {
         let wire = Wire::answering([]);
         wire.will_answer(ok(json!({"downloadUrl": format!("{}/blob?X-Amz-Signature=secret", wire.url)})));
@@ -311,7 +311,7 @@ async fn configuration_is_verified_and_limited() {
 }
 
 #[tokio::test]
-async fn presigned_address_is_not_in_errors() {
+async fn errors_omit_the_presigned_address() {
     for (status, retryable) in [(403, false), (503, true)] {
         let wire = Wire::answering([]);
         wire.will_answer(ok(json!({"downloadUrl": format!("{}/blob?X-Amz-Signature=secret", wire.url)})));
@@ -348,7 +348,7 @@ async fn artifact_without_an_image_has_no_labels() {
 }
 
 #[tokio::test]
-async fn all_pages_of_tagged_images_are_read() {
+async fn ecr_client_reads_all_pages_of_tagged_images() {
     let image = |n: &str, tag: &str| {
         json!({
             "imageDigest": format!("sha256:{}", n.repeat(32)), "imageTags": [tag], "imagePushedAt": 1_752_762_652,

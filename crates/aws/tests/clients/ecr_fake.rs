@@ -1,5 +1,5 @@
-//! The ECR client against the ECR fake: the client understands all the fake's answers, and the fake
-//! knows all the client's requests.
+//! Tests of the ECR client against the ECR fake. The client must understand every response of the
+//! fake, and the fake must understand every request of the client.
 
 use jiff::Timestamp;
 use stablepin_aws::ecr::{Ecr, ImageId, ImageStatus, Manifest, PutTag};
@@ -54,7 +54,7 @@ async fn manifest(ecr: &EcrFake, id: impl Into<ImageId>) -> Manifest {
 }
 
 #[tokio::test]
-async fn manifests_are_read_by_tag_and_by_digest() {
+async fn client_reads_manifests_by_tag_and_by_digest() {
     let (ecr, repository) = fake();
     let one = repository.put(NewImage::named("one").tag("main"));
     let index = repository.put(NewImage::index_of([NewImage::named("amd64"), NewImage::named("arm64")]));
@@ -77,7 +77,7 @@ async fn manifests_are_read_by_tag_and_by_digest() {
 }
 
 #[tokio::test]
-async fn many_images_are_read_in_several_calls() {
+async fn client_reads_many_images_in_several_calls() {
     let (ecr, repository) = fake();
     let digests = repository.put_all((0..250).map(|number| NewImage::named(format!("build {number}"))));
     let ids: Vec<_> = digests.iter().map(|one| ImageId::Digest(digest(one))).collect();
@@ -86,7 +86,7 @@ async fn many_images_are_read_in_several_calls() {
 }
 
 #[tokio::test]
-async fn image_is_described_in_every_state() {
+async fn client_describes_images_in_every_state() {
     let (ecr, repository) = fake();
     let at: Timestamp = "2026-01-02T03:04:05.5Z".parse().unwrap();
     let one = NewImage::named("one").tag("main").tag("v1").pushed_at(PushedAt::At(at));
@@ -113,7 +113,7 @@ async fn image_is_described_in_every_state() {
 }
 
 #[tokio::test]
-async fn invalid_push_time_is_no_error() {
+async fn client_accepts_an_invalid_push_time() {
     let (ecr, repository) = fake();
     let one = repository.put(NewImage::named("one"));
     for (pushed_at, year) in [
@@ -129,7 +129,7 @@ async fn invalid_push_time_is_no_error() {
 }
 
 #[tokio::test]
-async fn all_pages_of_tagged_images_are_listed() {
+async fn client_lists_all_pages_of_tagged_images() {
     let (ecr, repository) = fake();
     let image = |number| NewImage::named(format!("build {number}"));
     repository.put_all((0..1500).map(|number| image(number).tag(format!("v{number}"))));
@@ -196,7 +196,7 @@ async fn put_tag_reports_why_it_failed() {
 }
 
 #[tokio::test]
-async fn mutability_matches_what_ecr_does() {
+async fn mutability_predicts_whether_a_tag_moves() {
     let stable = || vec!["*-stable".to_owned(), "latest".to_owned()];
     for mutability in [
         TagMutability::Mutable,
@@ -222,7 +222,7 @@ async fn mutability_matches_what_ecr_does() {
 }
 
 #[tokio::test]
-async fn labels_are_downloaded_from_ecrs_address() {
+async fn client_downloads_labels_of_image_and_index() {
     let (ecr, repository) = fake();
     let labelled = |name: &str| NewImage::named(name).label("org.opencontainers.image.revision", "a1b2c3d");
     repository.put(labelled("one").tag("main"));

@@ -1,4 +1,4 @@
-//! Retention's calls of ECR.
+//! Tests of retention's calls of ECR.
 
 mod deletion;
 mod fixtures;

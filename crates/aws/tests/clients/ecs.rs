@@ -43,7 +43,7 @@ fn missing(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn services_are_described_ten_per_call() {
+async fn ecs_describes_ten_services_per_call() {
     let names: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
     let first: Vec<_> = names[1..10].iter().map(|name| service(name)).collect();
     let wire = Wire::answering([
@@ -119,8 +119,8 @@ async fn service_includes_its_deployment_settings() {
     assert_eq!((plain.circuit_breaker, found[2].circuit_breaker), (None, None));
 }
 
-/// Sources: the launch type, the capacity providers of the service or of its deployment, the
-/// platform version.
+/// Each case sets the launch type, the capacity providers of the service or of its deployment, or
+/// the platform version.
 #[tokio::test]
 async fn service_says_whether_tasks_run_on_fargate() {
     let strategy = |names: &[&str]| {
@@ -165,7 +165,7 @@ async fn service_says_whether_tasks_run_on_fargate() {
 }
 
 #[tokio::test]
-async fn service_is_found_by_arn() {
+async fn ecs_finds_a_service_by_its_arn() {
     let wire = Wire::answering([ok(json!({"services": [service("a")], "failures": [missing("b")]}))]);
     let services = Ecs::new(&wire.session()).services("prod", &[arn("a"), arn("b")]).await.unwrap();
     assert_eq!(services.found[0].name, "a");
@@ -173,7 +173,7 @@ async fn service_is_found_by_arn() {
 }
 
 #[tokio::test]
-async fn answer_without_a_requested_service_is_an_error() {
+async fn response_without_a_requested_service_is_an_error() {
     for answer in [
         json!({"services": [], "failures": []}),
         json!({"services": [], "failures": [missing("other")]}),
@@ -231,7 +231,7 @@ fn task(n: usize) -> Value {
 }
 
 #[tokio::test]
-async fn all_pages_of_tasks_are_read() {
+async fn ecs_reads_all_pages_of_tasks() {
     let pages: Vec<Vec<String>> = vec![(0..100).map(task_arn).collect(), (100..101).map(task_arn).collect()];
     let wire = Wire::answering([
         ok(json!({"taskArns": pages[0], "nextToken": "more"})),
@@ -262,7 +262,7 @@ async fn all_pages_of_tasks_are_read() {
 }
 
 #[tokio::test]
-async fn task_has_addresses_of_its_network_interfaces() {
+async fn task_has_the_addresses_of_its_network_interfaces() {
     let mut answered = task(0);
     answered["attachments"] = json!([
         {"type": "Service Connect", "details": [{"name": "privateIPv4Address", "value": "10.9.9.9"}]},
@@ -301,14 +301,14 @@ async fn task_without_addresses_has_host_ports() {
 }
 
 #[tokio::test]
-async fn empty_task_list_is_not_described() {
+async fn empty_task_list_needs_no_describe_call() {
     let wire = Wire::answering([ok(json!({"taskArns": []}))]);
     assert_eq!(Ecs::new(&wire.session()).stopped("prod", "web").await.unwrap(), []);
     assert_eq!(wire.request().json()["desiredStatus"], "STOPPED");
 }
 
 #[tokio::test]
-async fn answer_without_a_requested_task_is_an_error() {
+async fn response_without_a_requested_task_is_an_error() {
     for answer in [
         json!({"tasks": [task(0)], "failures": []}),
         json!({"tasks": [task(0)], "failures": [{"arn": task_arn(1), "reason": "SOMETHING"}]}),
@@ -350,7 +350,7 @@ async fn task_definition_keeps_unknown_members() {
 }
 
 #[tokio::test]
-async fn answer_of_the_last_attempt_is_kept() {
+async fn task_definition_is_from_the_last_attempt() {
     let wire = Wire::answering([error(500, "ServerException"), bytes(DESCRIBED)]);
     let mut settings = wire.settings();
     settings.attempts = 2;
@@ -373,7 +373,7 @@ async fn registration_sends_and_signs_the_exact_json() {
         "containerDefinitions": [{"name": "web", "optionOfTomorrow": true}],
     });
     let made = Ecs::new(&wire.session()).register(&request).await.unwrap();
-    assert_eq!(made.described["memberOfTomorrow"]["b"], 1, "the answer keeps unknown members");
+    assert_eq!(made.described["memberOfTomorrow"]["b"], 1, "the response keeps unknown members");
     assert_eq!(made.arn, "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9");
     let sent = wire.request();
     assert_eq!(sent.operation(), "RegisterTaskDefinition");
@@ -387,7 +387,7 @@ fn signature(request: &Request) -> &str {
     request.headers["authorization"].split("Signature=").nth(1).unwrap()
 }
 
-/// Computes the signature anew.
+/// Computes the signature of a request without the SDK.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 fn expected_signature(request: &Request) -> String {
     let authorization = &request.headers["authorization"];
@@ -437,13 +437,13 @@ async fn start_returns_the_service_deployment() {
     assert_eq!(ecs.start("prod", "web", "web:9").await.unwrap().service_deployment, None);
 }
 
-/// ECS may have carried out an unanswered attempt, whatever it answers to the next one.
+/// ECS may have carried out an attempt that got no response, even if ECS refuses the next attempt.
 #[tokio::test]
-async fn update_is_refused_only_if_every_attempt_was() {
+async fn update_is_refused_only_if_ecs_refused_all_attempts() {
     for (first, second, refused) in [
         (400, "AccessDeniedException", true),
         (500, "AccessDeniedException", false),
-        // ECS cannot have updated a service that is gone.
+        // ECS cannot have updated a service that does not exist.
         (500, "ServiceNotFoundException", true),
     ] {
         let throttled = if first == 400 { "ThrottlingException" } else { "ServerException" };
@@ -458,7 +458,7 @@ async fn update_is_refused_only_if_every_attempt_was() {
 }
 
 #[tokio::test]
-async fn failed_update_returns_its_error() {
+async fn failed_update_returns_the_ecs_error() {
     for (status, code, retryable) in [
         (400, "ServiceNotActiveException", false),
         (400, "ServiceNotFoundException", false),

@@ -1,5 +1,5 @@
-//! The ECS client against the ECS fake: the client understands all the fake's answers, and the fake
-//! knows all the client's requests.
+//! Tests of the ECS client against the ECS fake. The client must understand every response of the
+//! fake, and the fake must understand every request of the client.
 
 use serde_json::json;
 use stablepin_aws::ecs::{Ecs, Health, RolloutState, ServiceDeploymentStatus};
@@ -22,7 +22,7 @@ fn revision(ecs: &EcsFake, digit: u8) -> String {
     ecs.registers(&json!({ "family": "web", "networkMode": "awsvpc", "containerDefinitions": containers }))
 }
 
-/// Advances the service until nothing changes any more.
+/// Advances the service until its state no longer changes.
 fn settle(service: &Service<'_>) {
     for _ in 0..20 {
         service.advance();
@@ -47,7 +47,7 @@ fn client(ecs: &EcsFake) -> Ecs {
 }
 
 #[tokio::test]
-async fn deployment_is_started_and_followed() {
+async fn client_starts_and_follows_a_deployment() {
     let ecs = EcsFake::start();
     let new = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).health_check();
     let web = new.target_group("arn:tg").create();
@@ -98,7 +98,7 @@ async fn deployment_is_started_and_followed() {
 }
 
 #[tokio::test]
-async fn ecs_rollback_and_pause_are_reported() {
+async fn client_reports_ecs_rollback_and_pause() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     let client = client(&ecs);
@@ -137,7 +137,7 @@ async fn only_start_anew_redeploys_the_same_task_definition() {
 }
 
 #[tokio::test]
-async fn refused_calls_return_their_errors() {
+async fn client_returns_errors_of_refused_calls() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let client = client(&ecs);

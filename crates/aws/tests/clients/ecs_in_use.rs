@@ -1,4 +1,5 @@
-//! Reads of a whole account: their requests, their pages, and items missing from an answer.
+//! Tests of the reads of a whole account: their requests, their pages, and items that a response
+//! lacks.
 
 use serde_json::{Value, json};
 use stablepin_aws::call::CallError;
@@ -64,7 +65,7 @@ fn lists() -> [(&'static str, &'static str, Value); 7] {
     ]
 }
 
-/// An entry of that list, and the name that the client reads from it.
+/// Returns an entry of an operation's list, and the name that the client reads from the entry.
 fn entry(call: &str, number: usize) -> (Value, String) {
     let name = match call {
         "ListTaskDefinitionFamilies" => format!("family-{number}"),
@@ -80,7 +81,7 @@ fn entry(call: &str, number: usize) -> (Value, String) {
 }
 
 #[tokio::test]
-async fn all_pages_of_a_list_are_read() {
+async fn ecs_reads_all_pages_of_a_list() {
     for (call, member, sent) in lists() {
         let page = |number: usize| json!({member: [entry(call, number).0]});
         let mut first = page(1);
@@ -177,7 +178,7 @@ async fn described(members: Value) -> stablepin_aws::ecs::ServiceInUse {
 }
 
 #[tokio::test]
-async fn service_names_task_definitions_in_three_places() {
+async fn service_in_use_includes_all_task_definitions() {
     let settled = described(json!({})).await;
     assert!(settled.is_settled && settled.by_ecs);
     assert_eq!(settled.revisions, [arn("service-revision/prod/web/1")].into());
@@ -215,7 +216,7 @@ async fn service_names_task_definitions_in_three_places() {
 }
 
 #[tokio::test]
-async fn only_missing_services_are_left_out() {
+async fn ecs_omits_only_missing_services() {
     let asked = arns(&["service/prod/web", "service/prod/gone"]);
     let answer = |failures: Value| ok(json!({"services": [service(json!({}))], "failures": failures}));
     let wire = Wire::answering([answer(json!([{"arn": arn("service/prod/gone"), "reason": "MISSING"}]))]);
@@ -244,7 +245,7 @@ fn task(container: Value) -> Value {
 }
 
 #[tokio::test]
-async fn task_has_its_image_and_the_pulled_digest() {
+async fn task_in_use_has_image_and_pulled_digest() {
     let asked = arns(&["task/prod/01", "task/prod/02"]);
     let container =
         json!({"name": "web", "image": "111.example/web:main", "imageDigest": digest("ab").as_str()});
@@ -274,7 +275,7 @@ async fn task_has_its_image_and_the_pulled_digest() {
 }
 
 #[tokio::test]
-async fn deployment_names_source_target_and_rollback_revisions() {
+async fn deployment_includes_source_target_and_rollback_revisions() {
     let asked = arns(&["service-deployment/prod/web/1"]);
     let revision = |name: &str| json!({"arn": name});
     let one = json!({
@@ -343,7 +344,7 @@ async fn task_definition_lists_its_images() {
 }
 
 #[tokio::test]
-async fn images_of_a_daemon_are_found() {
+async fn ecs_finds_the_images_of_a_daemon() {
     let (daemon, deployment, revision) =
         (arn("daemon/prod/agent"), arn("daemon-deployment/1"), arn("daemon-revision/1"));
     let wire = Wire::answering([
@@ -387,7 +388,7 @@ async fn images_of_a_daemon_are_found() {
 }
 
 #[tokio::test]
-async fn deployments_are_listed_with_their_status() {
+async fn ecs_lists_deployments_with_their_status() {
     let brief = |status: &str| json!({"serviceDeploymentArn": "d", "status": status, "targetServiceRevisionArn": "r", "createdAt": 1});
     let statuses = ["SUCCESSFUL", "ROLLBACK_IN_PROGRESS", "TOMORROW"];
     let wire = Wire::answering([ok(json!({"serviceDeployments": statuses.map(brief)}))]);
@@ -410,7 +411,7 @@ async fn deployments_are_listed_with_their_status() {
 }
 
 #[tokio::test]
-async fn failed_read_is_retried() {
+async fn ecs_retries_a_failed_read() {
     let answers: [Answer; 3] = [
         error(500, "ServerException"),
         error(503, "ServiceUnavailable"),

@@ -40,7 +40,7 @@ async fn described(deployment: Value) -> ServiceDeployment {
 }
 
 #[tokio::test]
-async fn service_deployment_is_described() {
+async fn ecs_describes_a_service_deployment() {
     let found = described(deployment("IN_PROGRESS")).await;
     assert_eq!(
         found,
@@ -103,7 +103,7 @@ async fn ecs_rollback_has_a_reason_and_a_revision() {
 }
 
 #[tokio::test]
-async fn only_a_hook_awaiting_action_is_a_pause() {
+async fn only_a_hook_that_awaits_action_is_a_pause() {
     let mut answered = deployment("IN_PROGRESS");
     // The SDK does not know this stage.
     answered["lifecycleStage"] = "PRE_PRODUCTION_TRAFFIC_SHIFT".into();
@@ -133,7 +133,7 @@ async fn only_a_hook_awaiting_action_is_a_pause() {
 }
 
 #[tokio::test]
-async fn newest_service_deployments_come_first() {
+async fn ecs_lists_newest_service_deployment_first() {
     let brief = |id: &str, at: f64, status: &str| {
         json!({
             "serviceDeploymentArn": deployment_arn(id), "serviceArn": SERVICE, "createdAt": at,
@@ -145,7 +145,7 @@ async fn newest_service_deployments_come_first() {
         brief("new", 1_752_762_652.0, "HALFWAY"),
         brief("middle", 1_752_762_651.9, "STOPPED"),
     ];
-    // The first page is enough: the client looks for new deployments.
+    // The client looks for new deployments, so it reads only the first page.
     let wire = Wire::answering([ok(json!({"serviceDeployments": answered, "nextToken": "more"}))]);
     let listed = Ecs::new(&wire.session()).newest_service_deployments("prod", "web").await.unwrap();
     let sent = wire.request();
@@ -199,7 +199,8 @@ async fn service_revision_has_image_digests() {
     );
 }
 
-/// Gives the same answer to the three calls. Returns how many items each found, or its error.
+/// Makes three calls, which all get this response. Returns for each call how many items it found,
+/// or its error.
 async fn each(answer: Answer) -> [Result<usize, EcsError>; 3] {
     let wire = Wire::answering([answer.clone(), answer.clone(), answer]);
     let ecs = Ecs::new(&wire.session());
@@ -211,7 +212,7 @@ async fn each(answer: Answer) -> [Result<usize, EcsError>; 3] {
 }
 
 #[tokio::test]
-async fn unsupported_service_deployments_are_no_error() {
+async fn missing_or_unsupported_deployments_cause_no_error() {
     for answer in [
         ok(json!({"serviceDeployments": [], "serviceRevisions": []})),
         ok(json!({"failures": [{"arn": deployment_arn("a"), "reason": "MISSING"}]})),

@@ -5,7 +5,7 @@ use crate::wire::{Wire, bytes, chain, xml_error};
 
 const GROUP: &str = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/web/50dc6c495c0c9188";
 
-/// An answer with these targets.
+/// A response with these targets.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetHealth.html#API_DescribeTargetHealth_Examples>
 fn answer(members: &str) -> String {
     format!(
@@ -32,7 +32,7 @@ async fn targets(members: &str) -> Result<Vec<Target>, CallError> {
 }
 
 #[tokio::test]
-async fn health_of_all_targets_is_read_in_one_call() {
+async fn elb_reads_health_of_all_targets_in_one_call() {
     let members = state("healthy")
         + &member(
             "i-0f76fade",
@@ -116,7 +116,7 @@ async fn incomplete_target_is_an_error() {
 }
 
 #[tokio::test]
-async fn failed_health_read_returns_its_error() {
+async fn failed_health_read_returns_the_elb_error() {
     for (status, code, retryable) in [
         (400, "TargetGroupNotFound", false),
         (403, "AccessDenied", false),

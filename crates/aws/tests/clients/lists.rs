@@ -1,4 +1,4 @@
-//! Lists of an application's builds and of an environment's rollbacks.
+//! Tests of the lists of an application's builds and of an environment's rollbacks.
 
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::Cursor;
@@ -12,7 +12,7 @@ use crate::wire::{Wire, ok};
 const ROLLBACK: &str = include_str!("../../../rules/src/records/samples/rollback.json");
 const BUILD: &str = include_str!("../../../rules/src/records/samples/build.json");
 
-/// Commits a change and returns the items that it puts.
+/// Commits a change and returns the items that the commit writes.
 async fn put(operation: &str, change: impl Fn(&mut Change)) -> Vec<Value> {
     let (before, mut opened) = opens(operation);
     change(&mut opened);
@@ -32,7 +32,7 @@ fn id(n: u8) -> String {
     format!("0198184a-0200-7000-8000-00000000000{n}")
 }
 
-/// The item of a numbered rollback of an environment.
+/// Returns a copy of a rollback's item with another id and another environment.
 fn numbered(item: &Value, n: u8, environment: &str) -> Value {
     let mut item = item.clone();
     item["sk"]["S"] = json!(format!("ROLLBACK#{}", id(n)));
@@ -42,7 +42,7 @@ fn numbered(item: &Value, n: u8, environment: &str) -> Value {
 }
 
 #[tokio::test]
-async fn rollbacks_of_one_environment_are_listed() {
+async fn rollback_list_excludes_other_environments() {
     let item = of_kind(&put(ROLLBACK, |_| {}).await, "ROLLBACK#");
     let of = |n: u8, environment: &str| numbered(&item, n, environment);
     let key = |n: u8| json!({ "pk": item["pk"], "sk": of(n, "production")["sk"] });
@@ -72,7 +72,7 @@ async fn rollbacks_of_one_environment_are_listed() {
 }
 
 #[tokio::test]
-async fn new_build_is_listed_by_the_time_of_its_push() {
+async fn build_list_sorts_new_build_by_push_time() {
     let build = Build { version: 0, ..serde_json::from_str(BUILD).unwrap() };
     let items = put(ROLLBACK, |change| change.after.build = Some(build.clone())).await;
     let (built, stored) = (of_kind(&items, "BUILT#"), of_kind(&items, "BUILD#"));
@@ -97,7 +97,7 @@ async fn new_build_is_listed_by_the_time_of_its_push() {
 }
 
 #[tokio::test]
-async fn known_build_is_listed_once() {
+async fn commit_does_not_list_a_known_build_again() {
     let build: Build = serde_json::from_str(BUILD).unwrap();
     let (mut before, mut change) = opens(ROLLBACK);
     before.build = Some(build.clone());

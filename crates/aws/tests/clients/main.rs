@@ -1,5 +1,5 @@
-//! Contract tests of the clients over a real connection: the requests they send and how they read
-//! the answers.
+//! Contract tests of the clients over a real connection. They check which requests the clients
+//! send, and how the clients read the responses.
 
 #![expect(clippy::unwrap_used, reason = "a failing test should say where")]
 

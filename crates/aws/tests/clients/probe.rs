@@ -20,7 +20,8 @@ fn allowing(networks: &str) -> Probe {
 /// The heads of a server's requests, one per connection.
 type Seen = Receiver<Vec<String>>;
 
-/// A server on loopback. After reading a request's head, it calls `answer` with the connection.
+/// Starts a server on loopback. After reading a request's head, the server calls `answer` with the
+/// connection.
 fn serving(answer: impl Fn(TcpStream) + Send + Sync + Copy + 'static) -> (u16, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -69,7 +70,7 @@ async fn probe_sends_a_plain_get() {
 }
 
 #[tokio::test]
-async fn every_http_status_is_an_answer() {
+async fn probe_returns_every_http_status() {
     for (line, status) in [("204 No Content", 204), ("404 Not Found", 404), ("503 Slow", 503), ("299", 299)] {
         let (port, _) = serving(with_status(line));
         let url = endpoint(&format!("http://127.0.0.1:{port}/"));
@@ -78,14 +79,14 @@ async fn every_http_status_is_an_answer() {
 }
 
 #[tokio::test]
-async fn redirect_is_not_followed() {
+async fn probe_follows_no_redirect() {
     let (port, seen) = serving(|mut stream| {
         let head = "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest/meta-data/\r\n\
                     content-length: 0\r\n\r\n";
         stream.write_all(head.as_bytes()).ok();
     });
     let url = endpoint(&format!("http://127.0.0.1:{port}/"));
-    // All networks are allowed, because redirects must not be followed in any case.
+    // The probe may connect to all networks here, but it must not follow a redirect in any case.
     assert_eq!(allowing("0.0.0.0/0,::/0").get(&url, SOON).await, Ok(302));
     assert!(seen.recv_timeout(SOON).is_ok());
     assert!(seen.try_recv().is_err());
@@ -93,7 +94,7 @@ async fn redirect_is_not_followed() {
 
 /// No server listens on these addresses: the probe refuses them before it connects.
 #[tokio::test]
-async fn forbidden_address_is_refused() {
+async fn probe_refuses_a_forbidden_address() {
     for (url, at, what) in [
         ("http://127.0.0.1:9001/2018-06-01/runtime/invocation/next", "127.0.0.1", "a loopback address"),
         ("http://169.254.169.254/latest/meta-data/", "169.254.169.254", "instance metadata"),
@@ -116,7 +117,7 @@ async fn forbidden_address_is_refused() {
 }
 
 #[tokio::test]
-async fn host_name_is_checked_by_its_address() {
+async fn probe_checks_the_address_of_a_host_name() {
     let (port, seen) = serving(with_status("200 OK"));
     for name in ["localhost", "LocalHost"] {
         let url = endpoint(&format!("http://{name}:{port}/"));
@@ -129,7 +130,7 @@ async fn host_name_is_checked_by_its_address() {
                 "the endpoint is at {address}, {what}: a probe goes there only if the stack's allowed networks have it"
             )
         );
-        // Allowing another network does not help.
+        // An allowed network that does not contain the address changes nothing.
         let failed = allowing("169.254.0.0/16,10.0.0.0/8").get(&url, SOON).await;
         assert!(matches!(failed, Err(ProbeError::Refused { .. })), "{failed:?}");
         assert!(seen.try_recv().is_err(), "the probe did not connect");
@@ -140,12 +141,12 @@ async fn host_name_is_checked_by_its_address() {
 }
 
 #[tokio::test]
-async fn slow_server_times_out() {
-    // Reads until the probe closes the connection.
+async fn probe_of_a_slow_server_times_out() {
+    // Sends nothing, and reads until the probe closes the connection.
     fn silent(mut stream: TcpStream) {
         stream.read_to_end(&mut Vec::new()).ok();
     }
-    // Sends header lines without end, each well within the timeout.
+    // Sends header lines forever. Each line arrives well within the timeout.
     fn dripping(mut stream: TcpStream) {
         stream.write_all(b"HTTP/1.1 200 OK\r\n").ok();
         while stream.write_all(b"x: y\r\n").is_ok() {
@@ -155,7 +156,7 @@ async fn slow_server_times_out() {
     let timeout = Duration::from_millis(300);
     for slow in [silent as fn(TcpStream), dripping] {
         let (port, _) = serving(slow);
-        // An `https` probe does not complete the handshake.
+        // With `https`, the TLS handshake never completes.
         for scheme in ["http", "https"] {
             let url = endpoint(&format!("{scheme}://127.0.0.1:{port}/"));
             let from = Instant::now();
@@ -171,7 +172,7 @@ async fn slow_server_times_out() {
 }
 
 #[tokio::test]
-async fn endless_body_is_not_read() {
+async fn probe_does_not_read_an_endless_body() {
     let (tell, written) = channel();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -181,8 +182,8 @@ async fn endless_body_is_not_read() {
         BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         let mut sent = 0_u64;
-        // Ends when the probe has closed the connection and the kernels' buffers are full or
-        // dropped.
+        // The loop ends after the probe has closed the connection. The kernels' buffers may accept
+        // some more bytes before a write fails.
         while let Ok(length) = stream.write(&[b'x'; 64 * 1024]) {
             sent += length as u64;
         }
@@ -195,7 +196,7 @@ async fn endless_body_is_not_read() {
 }
 
 #[tokio::test]
-async fn invalid_answer_says_what_happened() {
+async fn probe_error_explains_invalid_response() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (port, _) = serving(|mut stream| {
         stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n").ok();
@@ -212,7 +213,7 @@ async fn invalid_answer_says_what_happened() {
     }
 }
 
-/// The TLS handshake names the host, and goes to the checked address.
+/// The handshake names the host, although the probe connects to the checked address.
 #[tokio::test]
 async fn tls_handshake_names_the_host() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! Retention's requests to the table: references, marks, and the lock of a repository.
+//! Tests of retention's requests to the table: references, marks, and the lock of a repository.
 
 mod environments;
 pub(crate) mod fixtures;

@@ -1,4 +1,4 @@
-//! Retention's runs in the table.
+//! Tests of retention's runs in the table.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ fn begun() -> (Run, AuditRecord) {
 }
 
 #[tokio::test]
-async fn run_is_written_with_its_audit_record_and_read() {
+async fn table_writes_run_with_audit_record_and_reads_run() {
     let (run, record) = begun();
     let wire = Wire::answering([ok(json!({}))]);
     let written = table(&wire).put_run(&run, &record).await.unwrap();
@@ -70,7 +70,7 @@ async fn run_is_written_with_its_audit_record_and_read() {
 }
 
 #[tokio::test]
-async fn run_is_updated_only_at_its_expected_version() {
+async fn table_updates_run_only_at_expected_version() {
     let before = Run { version: 3, ..begun().0 };
     let now = "2026-11-21T02:01:00Z".parse().unwrap();
     let (after, audit) = before.after(now, &repository(), &RunProgress::Planning);
@@ -86,7 +86,7 @@ async fn run_is_updated_only_at_its_expected_version() {
 }
 
 #[tokio::test]
-async fn throttled_or_refused_write_is_no_lost_race() {
+async fn throttled_or_refused_write_is_not_a_lost_race() {
     let (run, audit) = begun();
     for (answer, retryable) in [
         (cancelled(&["None", "ThrottlingError"]), true),
@@ -100,7 +100,7 @@ async fn throttled_or_refused_write_is_no_lost_race() {
     ] {
         let wire = Wire::answering([answer.clone()]);
         let CommitError::Table(failed) = table(&wire).put_run(&run, &audit).await.unwrap_err() else {
-            panic!("{answer:?} is no answer about a race")
+            panic!("{answer:?} does not report a race")
         };
         assert_eq!(failed.is_retryable(), retryable, "{}", chain(&failed));
         assert!(chain(&failed).starts_with("could not write to the table "), "{}", chain(&failed));

@@ -21,7 +21,7 @@ fn stored(version: Option<&str>) -> Answer {
 }
 
 #[tokio::test]
-async fn object_is_put_with_its_hash() {
+async fn bucket_puts_an_object_with_its_hash() {
     let wire = Wire::answering([stored(Some("v1")), stored(None)]);
     let put = bucket(&wire).put(KEY, b"{}".to_vec(), "application/json").await.unwrap();
     let expected = Stored { key: KEY.to_owned(), version: Some("v1".to_owned()), sha256: SHA256.to_owned() };
@@ -32,7 +32,7 @@ async fn object_is_put_with_its_hash() {
     let requests = wire.requests();
     let request = &requests[0];
     assert_eq!(request.method, "PUT");
-    // With a given endpoint, the bucket is in the path.
+    // With a configured endpoint, the path names the bucket.
     assert_eq!(request.path, format!("/plans/{KEY}?x-id=PutObject"));
     assert_eq!(format!("http://{}", request.headers["host"]), wire.url);
     assert_eq!(request.body, "{}", "the body has no chunks and no trailer");
@@ -67,7 +67,7 @@ async fn missing_object_is_none() {
 }
 
 #[tokio::test]
-async fn refused_put_returns_s3s_error() {
+async fn refused_put_returns_the_s3_error() {
     for (status, code, retryable) in [
         (403, "AccessDenied", false),
         (404, "NoSuchBucket", false),
@@ -86,7 +86,7 @@ async fn refused_put_returns_s3s_error() {
 }
 
 #[tokio::test]
-async fn failed_put_is_retried_with_the_same_bytes() {
+async fn bucket_retries_failed_put_with_the_same_bytes() {
     let wire = Wire::answering([s3_error(500, "InternalError"), stored(Some("v1"))]);
     let mut settings = wire.settings();
     settings.patient_attempts = 2;
@@ -97,7 +97,7 @@ async fn failed_put_is_retried_with_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn key_is_encoded_in_the_path() {
+async fn bucket_encodes_the_key_in_the_path() {
     let wire = Wire::answering([stored(None)]);
     let key = "plans/a b+c/ö@sha256:00.json";
     bucket(&wire).put(key, Vec::new(), "application/json").await.unwrap();
@@ -106,7 +106,7 @@ async fn key_is_encoded_in_the_path() {
 }
 
 #[tokio::test]
-async fn too_large_object_is_not_put() {
+async fn bucket_refuses_to_put_a_too_large_object() {
     let wire = Wire::answering([]);
     let failed =
         bucket(&wire).put(KEY, vec![b' '; 64 * 1024 * 1024 + 1], "application/json").await.unwrap_err();
@@ -115,7 +115,7 @@ async fn too_large_object_is_not_put() {
 }
 
 #[tokio::test]
-async fn object_over_the_limit_is_not_read() {
+async fn bucket_refuses_to_read_a_too_large_object() {
     let wire = Wire::answering([bytes(vec![b'x'; 3_000_000]), bytes(vec![b'x'; 64 * 1024 * 1024 + 1])]);
     let bucket = bucket(&wire);
     assert_eq!(bucket.get(KEY).await.unwrap().map(|bytes| bytes.len()), Some(3_000_000));

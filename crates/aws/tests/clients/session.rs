@@ -13,7 +13,7 @@ fn web() -> RepositoryName {
 }
 
 #[tokio::test]
-async fn warm_connection_is_reused() {
+async fn first_call_reuses_a_warm_connection() {
     let wire = Wire::answering([bytes("healthy"), ok(json!({"repositories": []}))]);
     let session = wire.session();
     session.warm(&[Service::Ecr]).await;
@@ -40,7 +40,7 @@ async fn warming_ignores_failures_and_ends_soon() {
 }
 
 #[tokio::test]
-async fn unreachable_service_is_retryable() {
+async fn error_of_unreachable_service_is_retryable() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut settings = Wire::answering([]).settings();
     settings.endpoint = Some(format!("http://{closed}"));
@@ -51,7 +51,7 @@ async fn unreachable_service_is_retryable() {
 }
 
 #[tokio::test]
-async fn throttled_call_is_retried() {
+async fn client_retries_a_throttled_call() {
     let wire = Wire::answering([error(400, "ThrottlingException"), ok(json!({"repositories": []}))]);
     let mut settings = wire.settings();
     settings.attempts = 2;

@@ -37,7 +37,7 @@ fn answer(action: &str, content: &str) -> String {
 }
 
 #[tokio::test]
-async fn mail_is_addressed_to_one_approver() {
+async fn mail_names_one_approver_in_its_attributes() {
     let wire = Wire::answering([bytes(PUBLISHED)]);
     let id = Sns::new(&wire.session())
         .publish(TOPIC, "Approve web → production?", "https://example.com/?t=token", &lead())
@@ -67,7 +67,7 @@ async fn mail_is_addressed_to_one_approver() {
 }
 
 #[tokio::test]
-async fn mail_body_is_not_in_the_error() {
+async fn error_omits_the_mail_body() {
     for (status, retryable) in [(403, false), (500, true)] {
         let wire = Wire::answering([error(status, "x")]);
         let sns = Sns::new(&wire.session());
@@ -107,7 +107,7 @@ async fn notification_has_texts_for_chats_and_people() {
 }
 
 #[tokio::test]
-async fn failed_notification_returns_its_error() {
+async fn failed_notification_returns_the_sns_error() {
     for (status, code, retryable) in [
         (403, "AuthorizationError", false),
         (404, "NotFound", false),
@@ -131,7 +131,7 @@ async fn failed_notification_returns_its_error() {
 }
 
 #[tokio::test]
-async fn all_pages_of_subscriptions_are_listed() {
+async fn sns_lists_all_pages_of_subscriptions() {
     let member = |arn: &str, protocol: &str, endpoint: &str| {
         format!(
             "<member><SubscriptionArn>{arn}</SubscriptionArn><Owner>111122223333</Owner><Protocol>{protocol}</Protocol>\
@@ -168,7 +168,7 @@ async fn all_pages_of_subscriptions_are_listed() {
 }
 
 #[tokio::test]
-async fn topic_policy_is_read_from_attributes() {
+async fn sns_reads_topic_policy_from_attributes() {
     let attributes =
         |entries: &str| bytes(answer("GetTopicAttributes", &format!("<Attributes>{entries}</Attributes>")));
     let policy = "<entry><key>Policy</key><value>{&quot;Statement&quot;:[]}</value></entry>";
@@ -189,7 +189,7 @@ async fn topic_policy_is_read_from_attributes() {
 }
 
 #[tokio::test]
-async fn filter_policy_is_read_from_attributes() {
+async fn sns_reads_filter_policy_from_attributes() {
     let attributes = |entries: &str| {
         bytes(answer("GetSubscriptionAttributes", &format!("<Attributes>{entries}</Attributes>")))
     };
@@ -217,7 +217,7 @@ async fn filter_policy_is_read_from_attributes() {
 }
 
 #[tokio::test]
-async fn mailbox_is_subscribed_together_with_its_filter() {
+async fn sns_subscribes_mailbox_together_with_its_filter() {
     let wire = Wire::answering([
         bytes(answer("Subscribe", "<SubscriptionArn>pending confirmation</SubscriptionArn>")),
         xml_error(403, "FilterPolicyLimitExceeded"),
@@ -239,7 +239,7 @@ async fn mailbox_is_subscribed_together_with_its_filter() {
     assert_eq!(sns.subscribe(TOPIC, &mail()).await.unwrap(), Subscribed::Differently);
 }
 
-/// A scanner follows the link at the end of each mail, and would unsubscribe its reader.
+/// A mail scanner may follow the link at the end of a mail. That must not unsubscribe the approver.
 #[tokio::test]
 async fn confirmation_prevents_unsubscribing_by_link() {
     let wire = Wire::answering([

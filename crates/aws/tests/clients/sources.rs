@@ -1,4 +1,4 @@
-//! The clients of the four services that start tasks and jobs by name.
+//! Tests of the clients of the four services that start tasks and jobs by name.
 
 use serde_json::json;
 use stablepin_aws::batch::Batch;
@@ -24,7 +24,7 @@ fn is_signed_for(request: &Request, service: &str) -> bool {
 }
 
 #[tokio::test]
-async fn rules_are_requested_in_json_1_1() {
+async fn rules_client_uses_the_json_1_1_protocol() {
     let wire = Wire::answering([
         ok(json!({"EventBuses": [{"Name": "default"}], "NextToken": "2"})),
         ok(json!({"EventBuses": [{"Name": "shop"}]})),
@@ -56,7 +56,7 @@ async fn rules_are_requested_in_json_1_1() {
 }
 
 #[tokio::test]
-async fn only_schedules_that_may_name_an_image_are_read() {
+async fn scheduler_reads_only_schedules_with_images() {
     let summary =
         |name: &str, arn: &str| json!({"GroupName": "team a", "Name": name, "Target": {"Arn": arn}});
     let call = "arn:aws:scheduler:::aws-sdk:ecs:runTask";
@@ -89,7 +89,7 @@ async fn only_schedules_that_may_name_an_image_are_read() {
 }
 
 #[tokio::test]
-async fn only_pipes_to_ecs_and_batch_are_described() {
+async fn pipes_client_reads_only_ecs_and_batch_pipes() {
     let wire = Wire::answering([
         ok(json!({"Pipes": [{"Name": "a", "Target": "arn:aws:lambda:x"}, {"Name": "b", "Target": CLUSTER}]})),
         ok(json!({"Name": "b", "TargetParameters": {"EcsTaskParameters": {"TaskDefinitionArn": "web"}}})),
@@ -108,7 +108,7 @@ async fn only_pipes_to_ecs_and_batch_are_described() {
 }
 
 #[tokio::test]
-async fn batch_is_requested_by_post() {
+async fn batch_client_sends_post_requests() {
     let container = |image: &str| json!({ "image": image, "vcpus": 1 });
     let wire = Wire::answering([
         ok(json!({"jobDefinitions": [{
@@ -142,7 +142,7 @@ async fn batch_is_requested_by_post() {
 }
 
 #[tokio::test]
-async fn error_repeats_the_service_message() {
+async fn error_includes_the_message_of_the_service() {
     let wire = Wire::answering([
         error(403, "com.amazon.coral#AccessDeniedException"),
         error(429, "x").header("x-amzn-errortype", "ThrottlingException:http://internal"),
@@ -156,13 +156,13 @@ async fn error_repeats_the_service_message() {
     let text = "could not read the pipes of EventBridge Pipes (ListPipes): AccessDeniedException: told by the test (HTTP 403";
     assert!(chain(&refused).starts_with(text) && !refused.is_retryable(), "{}", chain(&refused));
     assert!(pipes.names().await.unwrap_err().is_retryable());
-    assert!(pipes.names().await.unwrap_err().is_retryable(), "an unreadable answer is worth a retry");
+    assert!(pipes.names().await.unwrap_err().is_retryable(), "an unreadable response is worth a retry");
     assert!(chain(&pipes.names().await.unwrap_err()).ends_with("the list does not end"));
     assert!(chain(&pipes.names().await.unwrap_err()).ends_with("the answer has no valid Name"));
 }
 
 #[tokio::test]
-async fn throttled_call_is_retried() {
+async fn pipes_client_retries_a_throttled_call() {
     let wire = Wire::answering([
         error(400, "ThrottlingException"),
         error(500, "InternalException"),

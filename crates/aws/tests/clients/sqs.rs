@@ -15,7 +15,7 @@ fn messages(count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn messages_are_sent_ten_per_call_with_spread_delays() {
+async fn sqs_sends_ten_messages_per_call_with_spread_delays() {
     let wire = Wire::answering([ok(taken(10)), ok(taken(5))]);
     Sqs::new(&wire.session()).send_spread(QUEUE, &messages(15), 900).await.unwrap();
     let sent: Vec<(String, i64)> = wire
@@ -53,7 +53,7 @@ async fn rejected_message_is_an_error() {
 }
 
 #[tokio::test]
-async fn no_messages_make_no_call() {
+async fn sqs_makes_no_call_without_messages() {
     let wire = Wire::answering([error(400, "com.amazonaws.sqs#QueueDoesNotExist")]);
     Sqs::new(&wire.session()).send_spread(QUEUE, &[], 900).await.unwrap();
     assert_eq!(wire.requests().len(), 0);

@@ -1,4 +1,4 @@
-//! A server that records requests and returns prepared answers.
+//! A server that records requests and returns prepared responses.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -29,7 +29,7 @@ impl Request {
         }
     }
 
-    /// The operation. It is the path for services that do not name it in a header.
+    /// The name of the operation, or the path if no header names the operation.
     pub(crate) fn operation(&self) -> &str {
         self.headers
             .get("x-amz-target")
@@ -42,7 +42,7 @@ impl Request {
     }
 }
 
-/// A prepared answer.
+/// A prepared response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer(Answered);
 
@@ -71,7 +71,7 @@ pub(crate) fn error(status: u16, code: &str) -> Answer {
     Answer::new(status, json!({"__type": code, "message": "told by the test"}).to_string())
 }
 
-/// An error with a body of its own.
+/// An error with this body.
 pub(crate) fn error_of(status: u16, body: Value) -> Answer {
     Answer::new(status, body.to_string())
 }
@@ -81,7 +81,7 @@ pub(crate) fn cancelled(reasons: &[&str]) -> Answer {
     cancelled_for(&reasons.iter().map(|code| json!({"Code": code})).collect())
 }
 
-/// A cancelled transaction with whole reasons, items included.
+/// A cancelled transaction with these reasons, which may contain items.
 pub(crate) fn cancelled_for(each: &Value) -> Answer {
     let code = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     let body = json!({"__type": code, "Message": "told by the test", "CancellationReasons": each});
@@ -110,7 +110,8 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Returns these answers in order, for any request. After the last one, it returns `501`.
+    /// Starts a server that returns these responses in order, for any request. After the last
+    /// response, it returns status 501.
     pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let answers: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(answers.into_iter().collect()));
@@ -123,12 +124,12 @@ impl Wire {
         Self { url: server.url(), server, requests, answers }
     }
 
-    /// Adds an answer later, for one that contains this server's address.
+    /// Adds a response later, because it contains the address of this server.
     pub(crate) fn will_answer(&self, answer: Answer) {
         self.answers.lock().unwrap().push_back(answer);
     }
 
-    /// A session with one attempt per call, so that a refused call does not wait.
+    /// A session with one attempt per call, so that a test does not wait for retries.
     pub(crate) fn session(&self) -> Session {
         Session::new(self.settings())
     }
@@ -154,7 +155,7 @@ impl Wire {
         self.requests.lock().unwrap().clone()
     }
 
-    /// The only request. Fails if there were others.
+    /// Returns the only request. Panics if there is not exactly one request.
     pub(crate) fn request(&self) -> Request {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");

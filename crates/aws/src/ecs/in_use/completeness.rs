@@ -1,7 +1,7 @@
-//! The rule that a list is complete or an error.
+//! The rule that a list is complete, or its read fails.
 //!
-//! An item missing from an answer is an error too, unless it is a task or service that ended after
-//! it was listed.
+//! A read also fails if the response lacks a requested item. The exceptions are tasks and services
+//! that ended after they were listed.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,8 @@ use aws_sdk_ecs::types::Failure;
 use crate::call::{Call, CallError};
 use crate::ecs::answer::{left_out, unmentioned};
 
-/// The largest page of any of these lists. ListServices returns ten unless asked for more.
+/// The largest page of any of these lists. By default, a page of ListServices has only ten
+/// services.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
 pub(super) const PER_PAGE: i32 = 100;
 
@@ -18,18 +19,18 @@ pub(super) const PER_PAGE: i32 = 100;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
 pub(super) const MOST_PAGES: usize = 1000;
 
-/// The code for a cluster that was deleted after it was listed. Its lists are empty: ECS does not
-/// delete a cluster with services, tasks or instances.
+/// The error code for a cluster that was deleted after it was listed. The client treats the lists
+/// of such a cluster as empty, because ECS deletes no cluster with services, tasks or instances.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html>
 pub(super) const CLUSTER_GONE: &str = "ClusterNotFoundException";
 
-/// Fails at any failure. Deployments and revisions do not end by themselves, so none may be
-/// missing.
+/// Fails if ECS reports any failure, even `MISSING`. Deployments and revisions do not end by
+/// themselves, so none of them may be missing.
 pub(super) fn none_left_out(call: &Call, failures: &[Failure]) -> Result<(), CallError> {
     failures.first().map_or(Ok(()), |failure| Err(left_out(call, failure)))
 }
 
-/// Fails if a requested item is neither in the answer nor missing.
+/// Fails if ECS neither returns a requested item nor reports it as missing.
 pub(super) fn require_all<'a>(
     call: &Call,
     asked: &[String],

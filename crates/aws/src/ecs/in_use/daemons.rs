@@ -10,7 +10,7 @@ use crate::ecs::client::Ecs;
 use crate::ecs::service_deployment::NOT_OFFERED;
 use crate::pages::Pages;
 
-/// The revisions that a daemon may run or return to.
+/// The revisions that a daemon may run or roll back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonInUse {
     pub arn: String,
@@ -21,8 +21,8 @@ pub struct DaemonInUse {
 }
 
 impl Ecs {
-    /// The ARNs of a cluster's daemons. A daemon runs one task on each managed instance, outside
-    /// any service. Empty if ECS does not offer the call.
+    /// The ARNs of a cluster's daemons. A daemon runs one task on each managed instance, and
+    /// belongs to no service. The list is empty if ECS does not support the call.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListDaemons.html>
     pub async fn daemon_arns(&self, cluster: &str) -> Result<Vec<String>, CallError> {
         let call = Call::new("ListDaemons", format!("list the daemons of {cluster}"));

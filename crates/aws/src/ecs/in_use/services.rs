@@ -1,4 +1,4 @@
-//! The clusters and their services, with the service deployments and revisions.
+//! Clusters and their services, with the service deployments and revisions.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ use crate::ecs::client::Ecs;
 use crate::ecs::service_deployment::{ListedServiceDeployment, NOT_OFFERED, listed};
 use crate::pages::Pages;
 
-/// The most services that one [`Ecs::services_in_use`] call takes.
+/// The most services that one [`Ecs::services_in_use`] call accepts.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
 pub const PER_DESCRIBE_SERVICES: usize = 10;
 
-/// The images that a service may run or return to.
+/// The images that a service may run or roll back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceInUse {
     pub arn: String,
@@ -25,11 +25,11 @@ pub struct ServiceInUse {
     pub task_definitions: BTreeSet<String>,
     /// The ARNs of the current service revisions.
     pub revisions: BTreeSet<String>,
-    /// Whether ECS itself deploys the service. Only then are there service deployments and service
-    /// revisions.
+    /// True if ECS itself deploys the service. Other services have no service deployments and no
+    /// service revisions.
     pub by_ecs: bool,
-    /// Whether the last deployment has completed. ECS would then return only to the one current
-    /// revision. Otherwise the caller reads the service deployments.
+    /// True if the last deployment has completed. ECS can then roll back only to the one current
+    /// revision. If false, the caller must read the service deployments.
     pub is_settled: bool,
 }
 
@@ -49,8 +49,8 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of a cluster's services. Without a filter, ECS also lists Express Gateway services,
-    /// which it manages itself.
+    /// The ARNs of a cluster's services. The request has no filter, so ECS also lists Express
+    /// Gateway services, which ECS itself manages.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
     pub async fn service_arns(&self, cluster: &str) -> Result<Vec<String>, CallError> {
         let call = Call::new("ListServices", format!("list the services of {cluster}"));
@@ -68,8 +68,8 @@ impl Ecs {
         }
     }
 
-    /// Reads up to [`PER_DESCRIBE_SERVICES`] services of a cluster. Services that were deleted
-    /// meanwhile are left out.
+    /// Reads up to [`PER_DESCRIBE_SERVICES`] services of a cluster. Omits services that were
+    /// deleted meanwhile.
     pub async fn services_in_use(
         &self,
         cluster: &str,
@@ -84,8 +84,8 @@ impl Ecs {
         answer.services().iter().map(service_in_use).collect()
     }
 
-    /// Lists a service's known deployments, in no particular order. Empty if ECS does not offer the
-    /// call.
+    /// Lists all deployments of a service, as far as ECS still knows them, in no particular order.
+    /// The list is empty if ECS does not support the call.
     pub async fn all_service_deployments(
         &self,
         cluster: &str,
@@ -108,8 +108,8 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of the source, target and rollback revisions of service deployments. At most
-    /// [`super::PER_DESCRIBE_REVISIONS`] deployments are asked for.
+    /// The ARNs of the source, target and rollback revisions of up to
+    /// [`super::PER_DESCRIBE_REVISIONS`] service deployments.
     pub async fn revisions_of_deployments(&self, arns: &[String]) -> Result<BTreeSet<String>, CallError> {
         let call = Call::new("DescribeServiceDeployments", "describe service deployments");
         let request = self.client.describe_service_deployments();

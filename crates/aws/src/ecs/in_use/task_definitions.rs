@@ -1,4 +1,4 @@
-//! The task definitions from which tasks can be started.
+//! The task definitions from which ECS can start tasks.
 
 use aws_sdk_ecs::error::ProvideErrorMetadata;
 use aws_sdk_ecs::types::{SortOrder, TaskDefinitionFamilyStatus, TaskDefinitionStatus};
@@ -10,7 +10,7 @@ use crate::ecs::client::Ecs;
 use crate::pages::Pages;
 
 impl Ecs {
-    /// Lists the families with an active task definition, from which tasks can be started.
+    /// Lists the families with an active task definition, from which ECS can start tasks.
     pub async fn task_definition_families(&self) -> Result<Vec<String>, CallError> {
         let call = Call::new("ListTaskDefinitionFamilies", "list the families of task definitions");
         let (mut families, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
@@ -29,8 +29,8 @@ impl Ecs {
     /// The ARNs of a family's newest active revisions, newest first. There may be fewer than
     /// `count`.
     ///
-    /// AWS describes `familyPrefix` as "the full family name". Revisions of other families are left
-    /// out in any case.
+    /// AWS describes the parameter `familyPrefix` as "the full family name". An emulator may treat
+    /// it as a prefix, so this function omits revisions of other families.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html>
     pub async fn newest_task_definitions(
         &self,
@@ -59,8 +59,8 @@ impl Ecs {
         }
     }
 
-    /// The images of a task definition's containers as written there. They never change. `None` if
-    /// there is no such task definition; ECS does not distinguish a deleted one.
+    /// The image references in a task definition, which never change. `None` if the task definition
+    /// is missing or deleted. ECS reports both in the same way.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html>
     pub async fn task_definition_images(&self, arn: &str) -> Result<Option<Vec<String>>, CallError> {
         let call = Call::new("DescribeTaskDefinition", format!("describe the task definition {arn}"));

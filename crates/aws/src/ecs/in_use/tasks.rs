@@ -9,7 +9,7 @@ use crate::ecs::answer::{others_than_missing, text};
 use crate::ecs::client::Ecs;
 use crate::pages::Pages;
 
-/// The most tasks that one [`Ecs::tasks_in_use`] call takes.
+/// The most tasks that one [`Ecs::tasks_in_use`] call accepts.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 pub const PER_DESCRIBE_TASKS: usize = 100;
 
@@ -19,8 +19,7 @@ pub struct TaskInUse {
     pub arn: String,
     /// The task definition's ARN with its revision.
     pub task_definition: String,
-    /// The task's group, such as `service:web`, or `family:web` for a task that was started by
-    /// hand.
+    /// The task's group, such as `service:web`, or `family:web` for a task that no service started.
     pub group: Option<String>,
     pub images: Vec<NamedImage>,
 }
@@ -28,14 +27,14 @@ pub struct TaskInUse {
 /// The tasks to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Tasks that ECS has not decided to stop.
+    /// Tasks with the desired status `RUNNING`: ECS has not decided to stop them.
     Running,
-    /// Tasks that have stopped or that ECS is stopping. ECS keeps them for about an hour.
+    /// Tasks that have stopped or that ECS is stopping. ECS keeps a stopped task for about an hour.
     Stopped,
 }
 
 impl Ecs {
-    /// The ARNs of a cluster's tasks, including tasks outside services.
+    /// The ARNs of a cluster's tasks, including tasks that belong to no service.
     pub async fn task_arns(&self, cluster: &str, wanted: Wanted) -> Result<Vec<String>, CallError> {
         let call = Call::new("ListTasks", format!("list the tasks of {cluster}"));
         let status = match wanted {
@@ -56,8 +55,7 @@ impl Ecs {
         }
     }
 
-    /// Reads up to [`PER_DESCRIBE_TASKS`] tasks of a cluster. Tasks that ECS no longer knows are
-    /// left out.
+    /// Reads up to [`PER_DESCRIBE_TASKS`] tasks of a cluster. Omits tasks that ECS no longer knows.
     pub async fn tasks_in_use(&self, cluster: &str, arns: &[String]) -> Result<Vec<TaskInUse>, CallError> {
         let call = Call::new("DescribeTasks", format!("describe tasks of {cluster}"));
         let request = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));

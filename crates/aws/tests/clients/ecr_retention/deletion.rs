@@ -1,4 +1,4 @@
-//! Deletion, removal of tags, and the archive.
+//! Tests of deleting images, removing tags, and archiving images.
 
 use serde_json::json;
 use stablepin_aws::ecr::{Deleted, FailedImage, PER_DELETE, StorageClass, Untag};
@@ -38,7 +38,7 @@ async fn deletion_returns_digests_and_failures() {
 }
 
 #[tokio::test]
-async fn deletion_is_one_call() {
+async fn deletion_makes_only_one_call() {
     let wire = Wire::answering([]);
     assert_eq!(client(&wire).delete(&web(), &[]).await.unwrap(), Deleted::default());
     assert_eq!(wire.requests().len(), 0);
@@ -103,7 +103,7 @@ async fn untag_never_deletes_the_image() {
 }
 
 #[tokio::test]
-async fn image_is_archived_and_restored() {
+async fn ecr_archives_and_restores_an_image() {
     for (class, named) in [(StorageClass::Archive, "ARCHIVE"), (StorageClass::Standard, "STANDARD")] {
         let wire = Wire::answering([ok(json!({"imageStatus": "ARCHIVED"}))]);
         client(&wire).set_storage_class(&web(), &digest(1), class).await.unwrap();

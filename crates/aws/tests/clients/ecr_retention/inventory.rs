@@ -1,4 +1,4 @@
-//! Lists and descriptions of images.
+//! Tests of listing and describing images.
 
 use serde_json::{Value, json};
 use stablepin_aws::ecr::{Ecr, EcrError, ImageStatus};
@@ -8,14 +8,14 @@ use stablepin_oci::{DOCKER_LIST, OCI_INDEX};
 use super::fixtures::{client, digest, digests, image, images, tag, web, with};
 use crate::wire::{Wire, chain, error, ok};
 
-/// The inventory of a repository with only this image.
+/// Reads the inventory of a repository that has only this image.
 async fn inventory_of(image: Value) -> Result<stablepin_aws::ecr::ListedImages, EcrError> {
     let wire = Wire::answering([ok(json!({"imageDetails": [image]}))]);
     client(&wire).inventory(&web()).await
 }
 
 #[tokio::test]
-async fn inventory_has_all_pages_and_states() {
+async fn inventory_includes_all_pages_and_states() {
     let first = json!({
         "imageDigest": digest(1).as_str(),
         "imageTags": ["main", "v1"],
@@ -82,7 +82,7 @@ async fn incomplete_inventory_is_an_error() {
 }
 
 #[tokio::test]
-async fn odd_image_is_listed_with_its_oddness() {
+async fn inventory_describes_unreadable_members() {
     for (member, value) in [
         ("imageTags", json!(["v1", "-no tag"])),
         ("imageTags", json!("v1")),
@@ -151,7 +151,7 @@ async fn missing_or_invalid_members_get_defaults() {
 }
 
 #[tokio::test]
-async fn images_are_described_a_hundred_per_call() {
+async fn ecr_describes_a_hundred_images_per_call() {
     let wire = Wire::answering([images(0..100), images(100..150)]);
     let found = client(&wire).describe_some(&web(), &digests(150)).await.unwrap();
     assert_eq!(found.len(), 150);
@@ -169,7 +169,7 @@ async fn images_are_described_a_hundred_per_call() {
 #[tokio::test]
 async fn missing_image_does_not_hide_others() {
     let missing = || error(400, "ImageNotFoundException");
-    // Image 2 of 0..8 is missing. The calls are: all, 0..4, 0..2, 2..4, 2, 3, 4..8.
+    // Image 2 of the images 0..8 is missing. The calls request 0..8, 0..4, 0..2, 2..4, 2, 3, 4..8.
     let answers = [missing(), missing(), images(0..2), missing(), missing(), images([3]), images(4..8)];
     let wire = Wire::answering(answers);
     let found = client(&wire).describe_some(&web(), &digests(8)).await.unwrap();
@@ -186,7 +186,7 @@ async fn missing_image_does_not_hide_others() {
 }
 
 #[tokio::test]
-async fn failed_page_is_retried() {
+async fn inventory_retries_a_failed_page() {
     let wire = Wire::answering([
         ok(json!({"imageDetails": [image(1)], "nextToken": "two"})),
         error(500, "ServerException"),

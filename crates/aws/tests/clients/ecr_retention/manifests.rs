@@ -1,4 +1,4 @@
-//! Reads of manifests.
+//! Tests of reading manifests.
 
 use serde_json::json;
 use stablepin_aws::ecr::sha256;
@@ -11,7 +11,7 @@ const INDEX: &str =
     "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[]}";
 
 #[tokio::test]
-async fn manifests_are_returned_with_failures() {
+async fn ecr_returns_manifests_and_failures() {
     let index = sha256(INDEX.as_bytes());
     let stored = json!({
         "imageId": {"imageDigest": index.as_str(), "imageTag": "v1"},
@@ -36,13 +36,13 @@ async fn manifests_are_returned_with_failures() {
     assert_eq!(sent["acceptedMediaTypes"], json!(ACCEPTED));
     assert_eq!(sent["imageIds"].as_array().unwrap().len(), 4);
 
-    // An image that is in neither list.
+    // The response has image 4 in neither of its two lists.
     let wire = Wire::answering([ok(answer.clone())]);
     let more = [index.clone(), digest(4)];
     let failed = client(&wire).manifests(&web(), &more).await.unwrap_err();
     assert!(chain(&failed).ends_with("no valid images"), "{failed}");
 
-    // Bytes that do not hash to the digest.
+    // The bytes in the response do not hash to the digest.
     let mut corrupt = answer;
     corrupt["images"][0]["imageManifest"] = format!("{INDEX} ").into();
     let wire = Wire::answering([ok(corrupt)]);
@@ -56,7 +56,7 @@ async fn manifests_are_returned_with_failures() {
 }
 
 #[tokio::test]
-async fn manifests_are_read_a_hundred_per_call() {
+async fn ecr_reads_a_hundred_manifests_per_call() {
     let failures = |range: std::ops::Range<usize>| {
         let of = |number: usize| json!({"imageId": {"imageDigest": digest(number).as_str()}, "failureCode": "ImageNotFound"});
         ok(json!({"images": [], "failures": range.map(of).collect::<Vec<_>>()}))

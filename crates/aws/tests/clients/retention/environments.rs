@@ -1,4 +1,4 @@
-//! Reads of every environment: rollbacks, pins, records.
+//! Tests of reading the rollbacks, pins and records of all environments.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::fixtures::{digest, table, web};
 use crate::wire::{Wire, ok};
 
 #[tokio::test]
-async fn live_digests_are_read_from_rollbacks() {
+async fn table_reads_live_digests_of_rollbacks() {
     let ran = |digests: Value, described: Value| {
         json!({"M": {
             "service": {"S": "prod/web"},
@@ -63,7 +63,7 @@ async fn live_digests_are_read_from_rollbacks() {
 }
 
 #[tokio::test]
-async fn pins_and_records_of_all_environments_are_read() {
+async fn table_reads_pins_and_records_of_all_environments() {
     let pin = json!({
         "pk": {"S": "APP#web"},
         "sk": {"S": "PIN#old-staging#000007"},

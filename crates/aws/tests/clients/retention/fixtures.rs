@@ -56,7 +56,7 @@ pub(super) fn in_transaction() -> Answer {
     error(400, "com.amazonaws.dynamodb.v20120810#TransactionConflictException")
 }
 
-/// A subject, and the change that opens an operation.
+/// Returns a subject without an operation, and the change that opens this operation.
 pub(crate) fn opens(operation: &str) -> (Subject, Change) {
     let file = r#"
 name = "web"

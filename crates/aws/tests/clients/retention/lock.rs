@@ -1,4 +1,4 @@
-//! The lock of a repository.
+//! Tests of the lock of a repository.
 
 use serde_json::json;
 use uuid::Uuid;

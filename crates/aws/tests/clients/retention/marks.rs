@@ -1,4 +1,4 @@
-//! Marks on images that are being deleted.
+//! Tests of marks on images that retention deletes.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::fixtures::{at, condition_failed, digest, in_transaction, operation, r
 use crate::wire::{Request, Wire, cancelled, chain, error, ok};
 
 #[tokio::test]
-async fn marks_are_read_consistently_over_all_pages() {
+async fn table_reads_all_pages_of_marks_consistently() {
     let key = |n: u8| json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{}", digest(n))}});
     let mut needed = key(1);
     needed["needed_by"] = json!({"SS": [operation(1).to_string(), rollback(2).to_string()]});
@@ -57,7 +57,7 @@ async fn unreadable_mark_is_an_error() {
 }
 
 #[tokio::test]
-async fn image_is_marked_in_one_conditional_update() {
+async fn table_marks_image_in_one_conditional_update() {
     let now = at("2026-11-21T02:00:00Z");
     let wire = Wire::answering([ok(json!({"Attributes": {}}))]);
     assert!(table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap());
@@ -82,7 +82,7 @@ async fn image_is_marked_in_one_conditional_update() {
 }
 
 #[tokio::test]
-async fn transaction_conflict_is_retried() {
+async fn table_retries_after_a_transaction_conflict() {
     let now = at("2026-11-21T02:00:00Z");
     let wire = Wire::answering([in_transaction(), in_transaction(), condition_failed()]);
     assert!(!table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap());
@@ -147,7 +147,7 @@ async fn build_of_a_deleted_image_loses_its_tag() {
     assert_eq!(
         wire.operations(),
         ["BatchGetItem", "TransactWriteItems", "BatchGetItem", "TransactWriteItems", "DeleteItem"],
-        "a lost race reads the build again; the mark goes last"
+        "a lost race reads the build again, and the mark is removed last"
     );
     let put = &wire.requests()[3].json()["TransactItems"][0]["Put"];
     assert_eq!(put["Item"], build(false, 4));

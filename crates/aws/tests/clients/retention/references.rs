@@ -1,4 +1,4 @@
-//! References from operations to their images.
+//! Tests of references from operations to their images.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::wire::{Request, Wire, cancelled, cancelled_for, ok};
 
 const ROLLBACK: &str = include_str!("../../../../rules/src/records/samples/rollback.json");
 
-/// The updates of images' items in a transaction.
+/// Returns the updates of image items in a transaction.
 fn references(request: &Request) -> Vec<Value> {
     let body = request.json();
     let items = body["TransactItems"].as_array().unwrap();
@@ -24,7 +24,7 @@ fn references(request: &Request) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn only_opening_adds_a_reference_to_the_image() {
+async fn only_opening_an_operation_adds_a_reference() {
     let promoted = "0198184a-0100-7000-8000-000000000001";
     for (sample, sk, digest, most) in [
         (PROMOTION, format!("PROMOTION#{promoted}"), digest(0xa1), "1000"),
@@ -72,7 +72,7 @@ async fn crowded_image_is_not_reported_as_marked() {
 }
 
 #[tokio::test]
-async fn mark_is_reported_before_a_lost_race() {
+async fn commit_reports_mark_rather_than_lost_race() {
     let (before, change) = opens(PROMOTION);
     // The reasons belong to the configuration, the environment, the operation and the image.
     let failed = "ConditionalCheckFailed";
@@ -89,7 +89,7 @@ async fn mark_is_reported_before_a_lost_race() {
 }
 
 #[tokio::test]
-async fn finished_and_missing_operations_have_ended() {
+async fn ended_returns_finished_and_missing_operations() {
     let there = |operation: OperationKey| json!({"pk": {"S": "APP#web"}, "sk": {"S": operation.to_string()}});
     let mut unfinished = there(operation(1));
     unfinished["wake"] = json!({"S": "WAKE"});
@@ -107,7 +107,7 @@ async fn finished_and_missing_operations_have_ended() {
 }
 
 #[tokio::test]
-async fn operations_are_read_a_hundred_per_call() {
+async fn table_reads_a_hundred_operations_per_call() {
     let operations: Vec<OperationKey> = (0..250_u32)
         .map(|n| {
             let id = format!("0198184a-{n:04x}-7000-8000-000000000001");
@@ -127,10 +127,10 @@ async fn operations_are_read_a_hundred_per_call() {
 }
 
 #[tokio::test]
-async fn release_deletes_the_item_with_the_last_reference() {
+async fn release_of_last_reference_deletes_the_item() {
     let ended = BTreeSet::from([operation(1), rollback(2)]);
     let key = json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{}", digest(1))}});
-    // No reference and no mark is left.
+    // The item has no reference and no mark after the update.
     let wire = Wire::answering([ok(json!({"Attributes": key})), ok(json!({}))]);
     table(&wire).release(&web(), &digest(1), &ended).await.unwrap();
     assert_eq!(wire.operations(), ["UpdateItem", "DeleteItem"]);
@@ -148,7 +148,7 @@ async fn release_deletes_the_item_with_the_last_reference() {
     // Another writer changed the item first.
     let wire = Wire::answering([ok(json!({"Attributes": key})), condition_failed()]);
     table(&wire).release(&web(), &digest(1), &ended).await.unwrap();
-    // Another reference is left, or the item has none.
+    // The item still has another reference, or it had no references before.
     let mut left = key.clone();
     left["needed_by"] = json!({"SS": [operation(3).to_string()]});
     for answer in [ok(json!({"Attributes": left})), condition_failed()] {

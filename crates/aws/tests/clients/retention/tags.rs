@@ -1,4 +1,4 @@
-//! Records of tags, of those who pushed them, and of the indexes that contain an image.
+//! Tests of the records of tags, of pushers, and of indexes that contain an image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +11,9 @@ use stablepin_rules::image::{ImageDigest, ImageTag};
 use super::fixtures::{PROMOTION, at, condition_failed, digest, opens, repository, table, web};
 use crate::wire::{Request, Wire, cancelled, ok};
 
-/// Such an item was stored before the limit existed.
+/// An item from before the limit existed may have more pushers than the limit allows.
 #[tokio::test]
-async fn stored_pushers_are_read_up_to_the_limit() {
+async fn table_reads_pushers_up_to_the_limit() {
     let arns =
         |count: usize| (0..count).map(|n| format!("arn:aws:iam::111122223333:user/u{n}")).collect::<Vec<_>>();
     for (stored, read) in [(50, 50), (51, 51), (2400, 51)] {
@@ -28,7 +28,7 @@ async fn stored_pushers_are_read_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn intents_are_kept_if_the_environment_changed() {
+async fn table_keeps_intents_of_a_changed_environment() {
     let (mut before, _) = opens(PROMOTION);
     before.environment.version = 7;
     let wire = Wire::answering([ok(json!({})), cancelled(&["ConditionalCheckFailed", "None"])]);
@@ -46,7 +46,7 @@ async fn intents_are_kept_if_the_environment_changed() {
 }
 
 #[tokio::test]
-async fn tags_are_read_for_one_repository() {
+async fn table_reads_the_tags_of_one_repository() {
     let tag = |name: &str, attribute: &str, value: Value| {
         let mut item = json!({"pk": {"S": "APP#web"}, "sk": {"S": format!("TAG#team/web#{name}")}});
         item[attribute] = value;
@@ -65,7 +65,7 @@ async fn tags_are_read_for_one_repository() {
 }
 
 #[tokio::test]
-async fn foreign_tag_is_stored_with_an_expiry_and_read() {
+async fn table_stores_foreign_tag_with_an_expiry() {
     let hotfix = ImageTag::parse("hotfix").unwrap();
     let tagged_at = at("2026-11-30T10:00:00Z");
     let key = json!({"pk": {"S": "APP#web"}, "sk": {"S": "TAGGED#team/web#hotfix"}});
@@ -87,10 +87,10 @@ async fn foreign_tag_is_stored_with_an_expiry_and_read() {
     assert_eq!(found.into_iter().collect::<Vec<_>>(), [(hotfix, (digest(1), tagged_at))]);
 }
 
-/// The sweep reports pushes days later, and CloudTrail reports calls weeks later. Both records
-/// count from the report.
+/// The sweep may report a push days later, and CloudTrail a call weeks later. The time for which
+/// the table keeps such a record begins with the report.
 #[tokio::test]
-async fn late_report_is_kept_from_its_arrival() {
+async fn retention_time_of_a_late_report_begins_at_arrival() {
     let wire = Wire::answering((0..4).map(|_| ok(json!({}))));
     let table = table(&wire);
     let tag = ImageTag::parse("main").unwrap();
