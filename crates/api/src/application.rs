@@ -13,7 +13,7 @@ pub struct ApplicationPage {
     pub next: Option<String>,
 }
 
-/// An application's file as it was last put.
+/// The stored file of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplicationAnswer {
     pub name: ApplicationName,
@@ -25,11 +25,11 @@ pub struct ApplicationAnswer {
     pub text: String,
 }
 
-/// The result of putting an application's file.
+/// The result of a request to store an application's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedApplication {
     pub name: ApplicationName,
-    /// The stored version. A dry run stores none.
+    /// The version of the stored file. A dry run does not change it.
     pub version: u64,
     pub changes: Vec<Difference>,
 }
@@ -40,8 +40,8 @@ pub struct SubscriptionAnswer {
     pub approver: ApproverName,
     pub mail: MailAddress,
     pub state: SubscriptionStatus,
-    /// The topic that the address is subscribed to.
+    /// The topic to which the address is subscribed.
     pub topic: Option<String>,
-    /// The next thing to do, for people.
+    /// The next step that the approver or the administrator must take.
     pub next: Option<String>,
 }

@@ -9,7 +9,7 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 answer! {
     /// A change, with its actor and its reason.
     AuditAnswer of record: AuditRecord {
-        /// The version of this form.
+        /// The version of this format.
         version: u8,
         kind: Kind,
         application: ApplicationName,
@@ -21,13 +21,13 @@ answer! {
         to: String,
         reason: Option<String>,
         actor: Actor,
-        /// The SHA-256 of the facts that the approver saw. Only decisions have it.
+        /// The SHA-256 of the facts that the approver saw. Only decisions have this member.
         facts: Option<String>,
         at: Timestamp,
     }
 }
 
-/// A page of a month's audit records, newest first.
+/// A page of one month's audit records, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditPage {
     /// A year and a month, such as `2026-11`.

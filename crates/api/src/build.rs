@@ -7,20 +7,21 @@ use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::records::Build;
 
 answer! {
-    /// A pushed image.
+    /// A build, made from a pushed image.
     BuildAnswer of build: Build {
         digest: ImageDigest,
         repository: RepositoryName,
         build_tag: BuildTag,
-        /// Whether the registry has the build tag on the digest.
+        /// True if the build tag is on the digest in ECR.
         tagged: bool,
-        /// 7 to 40 hexadecimal digits. It comes from the pusher, so it is a hint and no proof.
+        /// The commit, as 7 to 40 hexadecimal digits. The pusher sets the commit, so it is a hint
+        /// and no proof.
         commit: Option<String>,
-        /// The tag of the first push that was seen.
+        /// The tag of the first push that Stablepin saw.
         pushed_tag: ImageTag,
         pushed_at: Timestamp,
         media_type: String,
-        /// The compressed size. `None` for an image index, whose size differs per platform.
+        /// The compressed size in bytes. `None` for an image index: its size differs per platform.
         size_bytes: Option<u64>,
         platforms: Vec<String>,
     }

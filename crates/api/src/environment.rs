@@ -23,7 +23,7 @@ pub struct EnvironmentAnswer {
     pub application: ApplicationName,
     pub name: EnvironmentName,
     pub pin: Option<PinAnswer>,
-    /// The pin that the stable tag was last put for.
+    /// The pin to which Stablepin last moved the stable tag.
     pub stable_tag_pin: Option<PinNumber>,
     pub tag_taken: Option<TagTakenAnswer>,
     pub watermark: Option<WatermarkAnswer>,
@@ -32,7 +32,7 @@ pub struct EnvironmentAnswer {
     pub hold: Option<HoldAnswer>,
     pub freeze: Option<FreezeAnswer>,
     pub current: Option<CurrentAnswer>,
-    /// Digests that a rollback left, the most recently left one last.
+    /// The digests from which rollbacks moved the services away. The most recent one is last.
     pub rolled_back_from: Vec<ImageDigest>,
     pub live_drift: Option<LiveDriftAnswer>,
 }
@@ -60,7 +60,7 @@ impl From<&Subject> for EnvironmentAnswer {
 }
 
 answer! {
-    /// The latest push that was ever pinned. An earlier one cannot become the pin.
+    /// The latest push that ever became the pin. An earlier push cannot become the pin.
     WatermarkAnswer of occurrence: Occurrence {
         at: Timestamp,
         digest: ImageDigest,
@@ -68,40 +68,41 @@ answer! {
 }
 
 answer! {
-    /// The newest push that was offered to the environment.
+    /// The newest push for which the environment got a promotion.
     LatestPushAnswer of latest: Latest {
         at: Timestamp = latest.occurrence.at,
         digest: ImageDigest = latest.occurrence.digest.clone(),
         promotion: OperationId,
-        /// Whether its promotion is pending.
+        /// True while the promotion of this push is pending.
         open: bool,
     }
 }
 
 answer! {
-    /// The one operation that may touch the services now.
+    /// The only operation that may change the services now.
     SlotAnswer of slot: Slot {
         operation: OperationId,
         kind: SlotKind,
         digest: ImageDigest,
         since: Timestamp,
-        /// The time until which a call of a promotion may still arrive.
+        /// The time until which ECS may still receive a call of a promotion.
         moving_until: Option<Timestamp>,
     }
 }
 
 answer! {
-    /// A stop for automation, until a person releases it or approves a build anew.
+    /// A hold, which stops automatic changes until a person releases the hold or gives a new
+    /// approval.
     HoldAnswer of hold: Hold {
         since: Timestamp,
         reason: String = hold.reason.to_string(),
-        /// The rollback, or the failed promotion, that caused the hold.
+        /// The id of the rollback or the failed promotion that caused the hold.
         by: OperationId,
     }
 }
 
 answer! {
-    /// A person's stop for promotions.
+    /// A freeze, with which a person stops promotions.
     FreezeAnswer of freeze: Freeze {
         since: Timestamp,
         reason: String,
@@ -114,7 +115,8 @@ answer! {
     CurrentAnswer of current: Current {
         digest: ImageDigest,
         by: OperationId,
-        /// Whether the tag `{environment}-current` was tried. One try is enough.
+        /// True if Stablepin has tried to put the tag `{environment}-current`. One attempt is
+        /// enough.
         tagged: bool,
     }
 }
@@ -124,11 +126,11 @@ answer! {
     LiveDriftAnswer of drift: LiveDrift {
         id: OperationId,
         since: Timestamp,
-        /// The services that differ. After the end: those that differed last.
+        /// The services that differ from the pin. After the end, the services that differed last.
         services: BTreeMap<ServiceName, DeviationAnswer> =
             drift.services.iter().map(|(service, found)| (service.clone(), found.into())).collect(),
         ended_at: Option<Timestamp>,
-        /// The last notification about a drift of the environment.
+        /// The time of the last notice about a drift of the environment.
         notified_at: Option<Timestamp>,
     }
 }
@@ -136,9 +138,10 @@ answer! {
 answer! {
     /// A service that does not run the pin.
     DeviationAnswer of deviation: Deviation {
-        /// `None`: the service no longer exists.
+        /// The ARN of the task definition. `None` if the service no longer exists.
         task_definition: Option<String>,
-        /// `None`: another image, or unknown.
+        /// The digest that the service runs. `None` if the service runs another image, or if the
+        /// digest is unknown.
         digest: Option<ImageDigest>,
         /// The principal that registered the task definition.
         registered_by: Option<String>,

@@ -1,11 +1,11 @@
-//! The answers of the HTTP API, for the functions that give them and for programs that read them.
+//! The responses of the HTTP API, for the functions that send them and for programs that read them.
 //!
-//! Names, states and other values are those of the rules. A record is never an answer: each answer
-//! lists its members, so that a new member of a record stays inside until it is listed here.
-//! `docs/api/answers.md` describes every member.
+//! Names, states and other values are the same as in the rules. A record is never a response: each
+//! response lists its members, so that a new member of a record stays internal until a response
+//! lists the member. `docs/api/answers.md` describes every member.
 
-/// Defines an answer and its conversion from a record. A member without a value has the value of
-/// the record's member of that name.
+/// Defines a response and its conversion from a record. A member without an expression gets the
+/// value of the record's member with the same name.
 macro_rules! answer {
     ($(#[$meta:meta])* $name:ident of $record:ident: $source:ty {
         $($(#[$doc:meta])* $member:ident: $type:ty $(= $value:expr)?,)*

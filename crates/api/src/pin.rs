@@ -1,4 +1,4 @@
-//! Pins, and a tag of a pin that could not be put.
+//! Pins, and tags of pins that Stablepin could not put.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{NotPut, Pin, TakenTag};
 
 answer! {
-    /// A known-good build of an environment.
+    /// A build that is known to be good in an environment.
     PinAnswer of pin: Pin {
         number: PinNumber,
         digest: ImageDigest,
@@ -23,7 +23,7 @@ answer! {
         at: Timestamp,
         size_bytes: Option<u64>,
         platforms: Vec<String>,
-        /// The task definition that each service was proven with.
+        /// The task definition with which each service was proven.
         revisions: BTreeMap<ServiceName, String>,
     }
 }
@@ -36,7 +36,7 @@ pub struct PinPage {
 }
 
 answer! {
-    /// A pin's tag that could not be put. The pin itself is valid.
+    /// A pin's tag that Stablepin could not put. The pin itself is valid.
     TagTakenAnswer of taken: TakenTag {
         pin: PinNumber,
         tag: ImageTag,
@@ -44,14 +44,14 @@ answer! {
     }
 }
 
-/// The reason why a tag could not be put.
+/// The reason why Stablepin could not put a tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum WhyTaken {
     /// Another image has the tag, and the repository does not let tags move.
     Taken {
         on: ImageDigest,
-        /// The ARN of the principal that put the tag there, as CloudTrail recorded.
+        /// The ARN of the principal that put the tag there, from CloudTrail.
         by: Option<String>,
     },
     /// ECR refused the tag.

@@ -1,4 +1,4 @@
-//! Promotions, and the answers to requests about them.
+//! Promotions, and the responses to requests about promotions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,24 +24,26 @@ pub struct PromotionAnswer {
     pub environment: EnvironmentName,
     pub digest: ImageDigest,
     pub build: BuildAnswer,
-    /// The time of the push, or of the request. Promotions are ordered by it, then by the digest.
+    /// The time of the push or of the request. Promotions are sorted by this time, then by the
+    /// digest.
     pub pushed_at: Timestamp,
-    /// The pushed tag. `None`: a signed request opened the promotion.
+    /// The pushed tag. `None` if a signed request opened the promotion.
     pub pushed_tag: Option<ImageTag>,
-    /// The ARNs of all principals that ever pushed the digest, as CloudTrail recorded.
+    /// The ARNs of all principals that ever pushed the digest, from CloudTrail.
     pub pushers: BTreeSet<String>,
-    /// The signer of the request for the promotion. `None`: a push opened it.
+    /// The signer of the request for the promotion. `None` if a push opened the promotion.
     pub asked_by: Option<Actor>,
     pub opened_at: Timestamp,
     pub expires_at: Timestamp,
     pub state: PromotionState,
-    /// The reason of the last change of state, for people.
+    /// The reason of the last state change, for people.
     pub reason: Option<String>,
-    /// When approvers are mailed, if this is the newest build by then. `None`: at once.
+    /// The time when Stablepin mails the approvers, if no newer build arrives by then. `None` means
+    /// at once.
     pub ask_at: Option<Timestamp>,
-    /// When each approver was last mailed.
+    /// The time of the last mail to each approver.
     pub asked: BTreeMap<ApproverName, Timestamp>,
-    /// The approvers whom no mail reached. `None`: nobody has checked yet.
+    /// The approvers whom mails do not reach. `None` if Stablepin has not checked yet.
     pub unreachable: Option<BTreeMap<ApproverName, SubscriptionStatus>>,
     pub mail_refused: Option<RefusedMailAnswer>,
     pub build_tag_refused: Option<RefusedBuildTagAnswer>,
@@ -49,20 +51,20 @@ pub struct PromotionAnswer {
     /// The approvers who received a vote confirmation.
     pub vote_confirmations: BTreeSet<ApproverName>,
     pub rollout: Option<RolloutAnswer>,
-    /// Why the rollout failed, for people.
+    /// The reason why the rollout failed, for people.
     pub failure: Option<String>,
-    /// The services on their way back after the failure.
+    /// The rollout that moves the services back after the failure.
     pub revert: Option<RolloutAnswer>,
     /// The pin that the promotion set.
     pub pin: Option<PinNumber>,
     /// The error of the last failed attempt.
     pub problem: Option<String>,
-    /// When the promoter looks next. `None`: nothing is left to do.
+    /// The time of the promoter's next check. `None` if nothing is left to do.
     pub next_look: Option<Timestamp>,
 }
 
 impl PromotionAnswer {
-    /// Returns `None` if the operation is not a promotion.
+    /// Converts the operation. Returns `None` if the operation is not a promotion.
     pub fn new(environment: &EnvironmentName, operation: &Operation) -> Option<Self> {
         let Work::Promotion(promotion) = &operation.work else { return None };
         let Promotion { asked, votes, mail_refused, build_tag_refused, .. } = promotion;
@@ -120,35 +122,35 @@ answer! {
 }
 
 answer! {
-    /// SNS refuses to mail approvers.
+    /// The refusal of SNS to send approval mails.
     RefusedMailAnswer of refused: RefusedMail {
         approvers: BTreeSet<ApproverName>,
-        /// The newest refusal, in AWS's words.
+        /// The newest refusal, in the words of AWS.
         reason: String,
         at: Timestamp,
     }
 }
 
 answer! {
-    /// ECR refuses the build tag.
+    /// The refusal of ECR to put the build tag.
     RefusedBuildTagAnswer of refused: RefusedBuildTag {
         times: u32,
-        /// The newest refusal, in AWS's words.
+        /// The newest refusal, in the words of AWS.
         reason: String,
         at: Timestamp,
     }
 }
 
-/// The answer to a request for a promotion.
+/// The response to a request for a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestedPromotion {
     pub application: ApplicationName,
     pub environment: EnvironmentName,
-    /// `None`: a push of another build came at the same moment.
+    /// The id of the promotion. `None` if a push of another build came at the same moment.
     pub promotion: Option<OperationId>,
 }
 
-/// A promotion after a signed decision, or after it was withdrawn.
+/// A promotion after a signed decision or a withdrawal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecidedPromotion {
     pub application: ApplicationName,
@@ -160,7 +162,7 @@ pub struct DecidedPromotion {
 }
 
 impl DecidedPromotion {
-    /// Returns `None` if the subject has no promotion.
+    /// Converts the subject. Returns `None` if the subject has no promotion.
     pub fn new(subject: &Subject) -> Option<Self> {
         let promotion = subject.promotion()?;
         Some(Self {
@@ -175,7 +177,7 @@ impl DecidedPromotion {
 }
 
 answer! {
-    /// A step that every promotion of its environment takes.
+    /// A step of a promotion. All promotions of an environment have the same steps.
     StepAnswer of step: ProgressStep {
         name: String = step.name.to_owned(),
         state: StepState,
@@ -191,12 +193,12 @@ impl StepAnswer {
     }
 }
 
-/// The decision page's state, for its script.
+/// The state of the decision page, for the page's script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionStatus {
     pub title: String,
     pub text: String,
-    /// Whether the promotion has ended.
+    /// True if the promotion has ended.
     pub over: bool,
     pub steps: Vec<StepAnswer>,
 }

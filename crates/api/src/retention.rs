@@ -1,4 +1,4 @@
-//! Runs of retention, and the images of their plans.
+//! Retention runs, and the images of their plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::ApplicationName;
 
 answer! {
-    /// A run over the repositories of an application.
+    /// A retention run over the repositories of an application.
     RunAnswer of run: Run {
         id: RunId,
         application: ApplicationName,
@@ -20,10 +20,10 @@ answer! {
         reason: Option<String>,
         begun_at: Timestamp,
         ended_at: Option<Timestamp>,
-        /// The percentage of a repository's images that may be removed.
+        /// The largest percentage of a repository's images that the run may remove.
         share: u8,
         state: RunState = run.state(),
-        /// The result, for people.
+        /// The result of the run, for people.
         summary: String = run.summary(),
         repositories: BTreeMap<RepositoryName, RepositoryRunAnswer> =
             run.repositories.iter().map(|(name, repository)| (name.clone(), repository.into())).collect(),
@@ -43,11 +43,11 @@ answer! {
     /// The part of a run in one repository.
     RepositoryRunAnswer of repository: RepositoryRun {
         state: RepositoryState,
-        /// Why the repository was left alone, or failed.
+        /// The reason why the run changed nothing in the repository, or failed.
         problem: Option<String>,
         warnings: Vec<String>,
-        /// The possible users of images that were not read, because the application's file waives
-        /// them.
+        /// The possible users of images that the run did not read, because the application's file
+        /// waives them.
         waived: BTreeSet<String>,
         /// The number of images in the repository.
         images: u64,
@@ -55,20 +55,20 @@ answer! {
         by_rule: BTreeMap<String, u64>,
         /// The number of images that the plan removes.
         to_remove: u64,
-        /// The number of removable images that are over the share.
+        /// The number of images that the plan may remove, but only in a later run.
         later: u64,
         deleted: u64,
         archived: u64,
         /// The number of tags that were removed from kept images.
         untagged: u64,
         restored: u64,
-        /// The number of images that changed after the plan, and are kept.
+        /// The number of images that stay because they changed after the plan.
         skipped: u64,
         /// The number of images that ECR did not delete, by error code.
         errors: BTreeMap<String, u64>,
-        /// The bytes of layers that no other image uses.
+        /// The bytes that the run frees: the removed layers that no other image uses.
         freed_bytes: u64,
-        /// If false, `freed_bytes` is an upper bound.
+        /// True if `freed_bytes` is exact. If false, `freed_bytes` is an upper bound.
         freed_is_exact: bool,
         plan: Option<StoredDocument> = repository.plan.as_ref().map(Into::into),
         report: Option<StoredDocument> = repository.report.as_ref().map(Into::into),
@@ -85,36 +85,36 @@ answer! {
     }
 }
 
-/// A page of a plan's images, sorted by digest.
+/// A page of the images of a plan, sorted by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImagePage {
     pub repository: RepositoryName,
     /// The time of the inventory.
     pub at: Timestamp,
-    /// The number of all the plan's images, by rule.
+    /// The number of images of the whole plan, by rule.
     pub rules: BTreeMap<RetentionRule, usize>,
     pub images: Vec<ImageAnswer>,
     pub next: Option<ImageDigest>,
 }
 
 answer! {
-    /// An image of a plan: its action and the reason.
+    /// An image of a plan, with its action and the reason.
     ImageAnswer of image: Planned {
         digest: ImageDigest,
         tags: Vec<ImageTag>,
-        /// The time that counts for the image's age.
+        /// The time from which the rules count the image's age.
         time: Option<Timestamp>,
         size_bytes: Option<u64>,
         action: ImageAction = (&image.fate).into(),
-        /// The tags that are removed from a kept image.
+        /// The tags that the run removes from a kept image.
         untag: Vec<ImageTag> = match &image.fate {
             Fate::Untag { untag } => untag.clone(),
             Fate::Keep | Fate::Delete { .. } | Fate::Archive { .. } => Vec::new(),
         },
-        /// The place in the order of removals. A later wave waits for an earlier one.
+        /// The place in the order of removals. A later wave starts after all earlier waves.
         wave: Option<u16> = image.fate.wave(),
         rule: RetentionRule,
-        /// The rule's explanation for people.
+        /// The explanation of the rule, for people.
         why: String,
     }
 }
@@ -123,7 +123,7 @@ answer! {
 #[serde(rename_all = "kebab-case")]
 pub enum ImageAction {
     Keep,
-    /// Keeps the image without some tags of ours.
+    /// Keeps the image, and removes some of Stablepin's own tags from it.
     Untag,
     Delete,
     Archive,

@@ -1,4 +1,4 @@
-//! Rollbacks, and the answers to requests for them.
+//! Rollbacks, and the responses to requests for rollbacks.
 
 use std::collections::BTreeMap;
 
@@ -28,24 +28,24 @@ pub struct RollbackAnswer {
     pub requested_at: Timestamp,
     pub deadline: Timestamp,
     pub state: RollbackState,
-    /// The reason of the last change of state, for people.
+    /// The reason of the last state change, for people.
     pub reason: Option<String>,
     pub services: Vec<ServiceAnswer>,
-    /// The digest of the promotion that gave way to the rollback.
+    /// The digest of the promotion that the rollback stopped.
     pub preempted: Option<ImageDigest>,
-    /// The time until which a call of that promotion may arrive.
+    /// The time until which ECS may still receive a call of the stopped promotion.
     pub preempted_until: Option<Timestamp>,
     pub backup: Option<BackupAnswer>,
     /// The new pin that the rollback set.
     pub pin: Option<PinNumber>,
     /// The error of the last failed attempt.
     pub problem: Option<String>,
-    /// When the promoter looks next. `None`: nothing is left to do.
+    /// The time of the promoter's next check. `None` if nothing is left to do.
     pub next_look: Option<Timestamp>,
 }
 
 impl RollbackAnswer {
-    /// Returns `None` if the operation is not a rollback.
+    /// Converts the operation. Returns `None` if the operation is not a rollback.
     pub fn new(environment: &EnvironmentName, operation: &Operation) -> Option<Self> {
         let Work::Rollback(rollback) = &operation.work else { return None };
         Some(Self {
@@ -82,7 +82,7 @@ pub struct RollbackPage {
 }
 
 answer! {
-    /// The pin that a rollback goes back to.
+    /// The pin to which a rollback moves the services.
     TargetAnswer of target: Target {
         pin: PinNumber,
         digest: ImageDigest,
@@ -90,22 +90,22 @@ answer! {
         commit: Option<String>,
         size_bytes: Option<u64>,
         platforms: Vec<String>,
-        /// The task definition that each service was proven with.
+        /// The task definition with which each service was proven.
         revisions: BTreeMap<ServiceName, String>,
     }
 }
 
 answer! {
-    /// The tag for the digest that was live when the rollback began.
+    /// The backup tag for the digest that was live when the rollback began.
     BackupAnswer of backup: Backup {
         tag: ImageTag,
         digest: ImageDigest,
-        /// Whether the tag was tried. One try is enough.
+        /// True if Stablepin has tried to put the tag. One attempt is enough.
         tried: bool,
     }
 }
 
-/// A rollback that has just begun. [`RollbackAnswer`] tells more, at `follow`.
+/// A rollback that has just begun. The path `follow` returns the whole [`RollbackAnswer`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartedRollback {
     pub id: OperationId,
@@ -130,7 +130,7 @@ impl StartedRollback {
     }
 }
 
-/// The result of a rollback's dry run.
+/// The result of a dry run of a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackPlan {
     /// Always `true`.

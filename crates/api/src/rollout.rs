@@ -1,4 +1,4 @@
-//! Rollouts: the services of a promotion or rollback on their way to one digest.
+//! Rollouts, in which a promotion or a rollback moves services to one digest.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,10 @@ use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Bake, Live, Pause, Progress, Rollout, ServiceRollout, Started};
 
 answer! {
-    /// A promotion's rollout, or its revert.
+    /// The rollout of a promotion, or its revert.
     RolloutAnswer of rollout: Rollout {
-        /// The digest that the services go to. `None`: each goes to what it ran before.
+        /// The digest of all services after the rollout. `None` if each returns to its own earlier
+        /// image.
         digest: Option<ImageDigest> = rollout.destination.digest().cloned(),
         services: Vec<ServiceAnswer> = rollout.services.iter().map(Into::into).collect(),
         deadline: Timestamp,
@@ -20,12 +21,12 @@ answer! {
 }
 
 answer! {
-    /// The time in which every service must stay proven.
+    /// The bake, during which every service must stay proven.
     BakeAnswer of bake: Bake {
         until: Timestamp,
-        /// When every endpoint last answered.
+        /// The time of the last probe in which every endpoint succeeded.
         probed_at: Option<Timestamp>,
-        /// The endpoint's failure.
+        /// The failed probe of an endpoint, in words.
         failed: Option<String>,
     }
 }
@@ -35,14 +36,14 @@ answer! {
     ServiceAnswer of service: ServiceRollout {
         service: ServiceName,
         before: BeforeAnswer = (&service.before).into(),
-        /// Our deployment, once ECS has accepted it.
+        /// Our deployment, after ECS has accepted it.
         started: Option<StartedAnswer> = service.started.as_ref().map(Into::into),
         progress: ServiceProgress = (&service.progress).into(),
         /// The last observation, for people.
         seen: Option<String>,
         /// The current wait at a lifecycle hook of ECS.
         pause: Option<PauseAnswer> = service.pause.as_ref().map(Into::into),
-        /// The total length of earlier waits.
+        /// The total duration of earlier waits.
         paused_for: SignedDuration,
     }
 }
@@ -60,14 +61,14 @@ answer! {
 }
 
 answer! {
-    /// A deployment of ours that ECS accepted.
+    /// A deployment that Stablepin started and that ECS accepted.
     StartedAnswer of started: Started {
         /// The deployment's id, such as `ecs-svc/1234567890123456789`.
         deployment: String,
         /// The ARN of the service deployment, if ECS reports one.
         service_deployment: Option<String>,
         task_definition: String,
-        /// Whether an essential container has a health check.
+        /// True if an essential container has a health check.
         health_checked: bool,
         at: Timestamp,
     }
@@ -86,28 +87,28 @@ answer! {
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum ServiceProgress {
     Waiting,
-    /// ECS accepted our deployment.
+    /// ECS has accepted our deployment.
     Deployed,
-    /// Our deployment finished, and every running task carries the digest.
+    /// Our deployment has finished, and every running task carries the digest.
     Proven {
         tasks: u32,
         at: Timestamp,
     },
-    /// Our deployment finished, but the desired count is 0.
+    /// Our deployment has finished, but the desired count is 0.
     Unproven {
         at: Timestamp,
     },
-    /// ECS rolls back by itself.
+    /// ECS is rolling back on its own.
     Returning {
         reason: String,
         until: Timestamp,
     },
-    /// ECS has rolled back to this digest, or the service was never moved.
+    /// ECS has rolled back to this digest, or nothing has moved the service.
     Returned {
         reason: String,
         digest: Option<ImageDigest>,
     },
-    /// Another deployment replaced ours.
+    /// Another deployment has replaced ours.
     Superseded {
         reason: String,
     },

@@ -16,21 +16,21 @@ pub struct HealthAnswer {
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
     Ok,
-    /// Findings exist.
+    /// The check has findings.
     Degraded,
 }
 
-/// The findings about one subject, in words.
+/// The findings about the topics or about one application, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingAnswer {
     /// `topics`, or an application's name.
     pub about: String,
     pub findings: BTreeSet<String>,
-    /// The time since which the findings are the same.
+    /// The time since which the findings have not changed.
     pub since: Timestamp,
 }
 
-/// A link to the console. Everybody who has it can read the console until it expires.
+/// A link to the console. Everybody who has the link can read the console until it expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleLinkAnswer {
     pub url: String,

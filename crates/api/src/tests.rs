@@ -1,4 +1,4 @@
-//! A sample of every answer, and the page that describes them.
+//! Checks a sample of every response, and the page that describes the responses.
 
 use std::collections::BTreeSet;
 
@@ -35,14 +35,14 @@ macro_rules! record {
     };
 }
 
-/// An answer with its committed sample.
+/// Returns the name of a sample, the text of the response, and the committed text.
 macro_rules! sample {
     ($name:literal, $answer:expr) => {
         ($name, read_back(&$answer), include_str!(concat!("../samples/", $name, ".json")))
     };
 }
 
-/// Returns the answer's text, after a program has read it.
+/// Returns the text of a response. Checks that a program can read the text back.
 #[track_caller]
 fn read_back<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(answer: &T) -> String {
     let text = serde_json::to_string_pretty(answer).unwrap();
@@ -208,7 +208,7 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
-/// A member of a record that is not listed in an answer is in no sample.
+/// The samples also prove that a response contains only the members that it lists.
 #[test]
 fn answers_match_their_samples() {
     for (name, written, sample) in samples() {
@@ -217,7 +217,7 @@ fn answers_match_their_samples() {
 }
 
 #[test]
-fn every_list_has_its_items_and_a_cursor() {
+fn page_responses_contain_a_list_and_a_cursor() {
     let next = || Some("a".to_owned());
     let pages = [
         ("applications", json!(ApplicationPage { applications: Vec::new(), next: next() })),
@@ -232,11 +232,11 @@ fn every_list_has_its_items_and_a_cursor() {
     }
 }
 
-/// The members whose value is an object with names of its own as keys.
+/// The members with a map as value. The keys of a map are data, not names of members.
 const MAPS: [&str; 9] =
     ["asked", "unreachable", "votes", "revisions", "repositories", "by_rule", "errors", "rules", "services"];
 
-/// Collects the names of all members.
+/// Adds the names of all members to `found`.
 fn members(value: &Value, is_map: bool, found: &mut BTreeSet<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| members(item, false, found)),
@@ -252,7 +252,7 @@ fn members(value: &Value, is_map: bool, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Returns the names that the page's tables of members begin with.
+/// Returns the names in the first column of the page's tables of members.
 fn documented() -> BTreeSet<String> {
     let page = include_str!("../../../docs/api/answers.md");
     let tables = page.split("\n\n").filter(|part| part.starts_with("| member"));

@@ -1,4 +1,4 @@
-//! The facts of an approval in words, for the mail and the page.
+//! The facts of an approval in words, for the approval mail and the decision page.
 
 use stablepin_rules::caller::MORE_PUSHERS;
 use stablepin_rules::facts::{Facts, Replaced};
@@ -11,7 +11,7 @@ use super::line;
 pub struct Fact {
     pub name: &'static str,
     pub value: String,
-    /// Whether the value is a digest or a tag, which people compare or copy letter by letter.
+    /// True for a digest or a tag, which people compare or copy letter by letter.
     pub is_literal: bool,
 }
 
@@ -25,12 +25,12 @@ impl Fact {
     }
 }
 
-/// Returns where the build would go.
+/// Returns the application and the environment of the promotion.
 pub fn place_facts(facts: &Facts<'_>) -> [Fact; 2] {
     [Fact::text("Application", facts.application), Fact::text("Environment", facts.environment)]
 }
 
-/// Returns what the build is, where it comes from, and what it replaces.
+/// Returns the facts about the build, its origin, and the pin that it replaces.
 pub fn build_facts(facts: &Facts<'_>) -> Vec<Fact> {
     let mut shown = vec![
         Fact::literal("Build", facts.build),
@@ -48,7 +48,7 @@ pub fn build_facts(facts: &Facts<'_>) -> Vec<Fact> {
     shown
 }
 
-/// Returns the special conditions of the environment now, in whole sentences.
+/// Returns the freeze and the hold of the environment, in whole sentences.
 pub fn environment_notes(facts: &Facts<'_>) -> Vec<String> {
     let environment = facts.environment;
     let frozen = facts.freeze.map(|freeze| {

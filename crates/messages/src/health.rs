@@ -1,4 +1,5 @@
-//! The notices about subscriptions: unknown subscribers of links, and approvers who have none.
+//! The notices about subscriptions: unknown subscribers of secret links, and approvers without a
+//! subscription.
 
 use serde_json::json;
 use stablepin_rules::name::ApplicationName;
@@ -6,9 +7,9 @@ use stablepin_rules::name::ApplicationName;
 use super::WrittenNotice;
 use super::notice::{NoticeSubject, Words};
 
-/// Returns the notice about the approvers of an application.
-/// If the application is none, the notice is about the topics of secret links.
-/// An empty list of findings means that all is well again.
+/// Returns the notice about the approvers of an application. With `None` as application, returns
+/// the notice about the topics of secret links. An empty list of findings means that all is well
+/// again.
 pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> WrittenNotice {
     let well = findings.is_empty();
     let words = match application {

@@ -1,7 +1,7 @@
-//! Texts for people: mails, notices, and the progress of a promotion. Text from a push stays on one
-//! line.
+//! Texts for people: mails, notices, and the progress of a promotion. Text that a pusher wrote
+//! stays on one line.
 
-// A new variant makes the compiler ask everywhere.
+// With this lint, the compiler reports every match that does not handle a new variant.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod facts;
@@ -23,15 +23,15 @@ pub use health::health;
 pub use notice::{NoticeSubject, Words, WrittenNotice, notice};
 pub use vote_confirmation::vote_confirmation;
 
-/// A mail before it is sent.
+/// The subject and the body of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub subject: String,
     pub body: String,
 }
 
-/// Returns the approval request. It holds the secret link and the secret code.
-/// Together they vote in the approver's name.
+/// Returns the approval request. The mail contains the secret link and the secret code. Anybody who
+/// has both can vote in the approver's name.
 pub fn question(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -92,10 +92,10 @@ pub fn question(
     Mail { subject: format!("{reminder}Approve {application} for {}? {build_tag}", subject.name), body }
 }
 
-/// The text for a missing reason, which only a damaged record has.
+/// The text for a missing reason. Only a damaged record has no reason.
 const NO_REASON: &str = "no reason is known";
 
-/// Returns free text on one line, whatever its source.
+/// Converts free text from any source to one line.
 fn line(text: &str) -> String {
     one_line(text, LONGEST_REASON)
 }

@@ -1,4 +1,4 @@
-//! The notices of failures, as a mail and as a chat message.
+//! The notices of failures, each as a mail and as a chat message.
 
 use serde_json::{Value, json};
 use stablepin_rules::one_line::{ended, inert};
@@ -23,7 +23,7 @@ pub struct WrittenNotice {
     pub chat: Value,
 }
 
-/// Returns the text of a notice, or none if the subject has nothing to report.
+/// Returns the text of a notice, or `None` if the subject has nothing to report.
 pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
     let operation = subject.operation.as_ref()?;
     let words = match (&operation.work, notice) {
@@ -50,7 +50,7 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
     Some(about.write(&words, "Services", &services))
 }
 
-/// The application and environment that a notice is about.
+/// The subject of a notice, such as an environment of an application.
 pub struct NoticeSubject {
     pub place: String,
     pub id: String,
@@ -58,7 +58,7 @@ pub struct NoticeSubject {
 }
 
 impl NoticeSubject {
-    /// Writes the notice, with a list of its details under the name `of`.
+    /// Writes the notice. `list` has its details, under the heading `of`.
     pub fn write(&self, words: &Words, of: &str, list: &[String]) -> WrittenNotice {
         let title = format!("{}: {}", self.place, words.title);
         let lines = |name: &str, list: &[String]| {
@@ -95,8 +95,8 @@ impl NoticeSubject {
     }
 }
 
-/// Returns a chat's description with as many list entries as fit.
-/// A chat reads it as Markdown, so text from others is escaped.
+/// Returns the description of a chat message, with as many list entries as fit. Chats show the
+/// description as Markdown, so text from others is escaped.
 fn description(words: &Words, list: &[String]) -> String {
     let said = [&words.what, &words.why].map(|text| inert(text)).join("\n\n");
     let mut text = format!("{}\n", said.trim_end());
@@ -123,11 +123,12 @@ fn because(reason: &str) -> String {
     format!("Why: {}", ended(&line(reason)))
 }
 
-/// Returns the notice about approvers that mails do not reach, or none if all are reached.
+/// Returns the notice about approvers whom mails do not reach, or `None` if mails reach all
+/// approvers.
 fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     let policy = subject.policy()?;
     let unreachable = promotion.unreachable.as_ref().filter(|unreachable| !unreachable.is_empty())?;
-    // Approvers appear by name, because a notice contains no addresses.
+    // The notice names the approvers only, because a notice must contain no addresses.
     let missing: Vec<String> =
         unreachable.iter().map(|(name, reach)| format!("{name} {}", reach.words())).collect();
     let required = policy.approval.required;
@@ -148,7 +149,7 @@ fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     })
 }
 
-/// Returns the notice that SNS refuses approval mails. None if it took every mail.
+/// Returns the notice that SNS refuses approval mails, or `None` if SNS accepts every mail.
 fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     let policy = subject.policy()?;
     let refused = promotion.mail_refused.as_ref()?;
@@ -174,7 +175,7 @@ fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     })
 }
 
-/// Returns the notice about a tag that was not put. The pin itself is valid.
+/// Returns the notice about a pin's tag that Stablepin could not put. The pin itself is valid.
 fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
     let TakenTag { pin, tag, why } = taken;
     let what = format!("Pin {pin} of {} stands, and its tag {tag} could not be put.", subject.name);
@@ -276,7 +277,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
     }
 }
 
-/// Returns the notice about live drift, or none if the drift has ended.
+/// Returns the notice about live drift, or `None` if the drift has ended.
 fn live_drift(subject: &Subject) -> Option<Words> {
     let drift = subject.environment.live_drift.as_ref().filter(|drift| drift.is_open())?;
     let pin = subject.environment.pin.as_ref()?;

@@ -9,7 +9,7 @@ use stablepin_rules::words::time;
 
 use super::{NO_REASON, line};
 
-/// A step that every promotion of its environment takes.
+/// A step of a promotion. All promotions of an environment have the same steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgressStep {
     pub name: &'static str,
@@ -39,8 +39,8 @@ impl StepState {
     }
 }
 
-/// Returns the steps in order. The steps after an unfinished one are ahead. A failed step is the
-/// last.
+/// Returns the steps in order. All steps after the first unfinished step are ahead. A failed step
+/// is the last one.
 pub fn steps(subject: &Subject) -> Vec<ProgressStep> {
     let Some(promotion) = subject.promotion() else { return Vec::new() };
     let policy = subject.policy();

@@ -1,4 +1,4 @@
-//! The mail that confirms to an approver that the link was used. It contains no secret.
+//! The mail that confirms to an approver that their link was used. The mail contains no secret.
 
 use stablepin_rules::audit::Actor;
 use stablepin_rules::name::ApproverName;
@@ -7,7 +7,7 @@ use stablepin_rules::words::time;
 
 use super::{Mail, line};
 
-/// Returns the confirmation, or none if this approver has not voted by a link.
+/// Returns the confirmation, or `None` if this approver has not voted with a link.
 pub fn vote_confirmation(subject: &Subject, approver: &ApproverName) -> Option<Mail> {
     let promotion = subject.promotion()?;
     let vote = promotion.votes.get(approver).filter(|vote| matches!(vote.actor, Actor::Link { .. }))?;

@@ -1,5 +1,5 @@
-//! Sends approvers' mails. Each goes to the topic that the approver's address is subscribed to.
-//! An address gets no more mails in a second than SNS allows.
+//! Sends mails to approvers. Each mail goes to the topic with the approver's subscription. An
+//! address gets no more mails per second than SNS allows.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use stablepin_messages::Mail;
 #[derive(Debug, Clone)]
 pub struct ApprovalMailer {
     pub topics: Topics,
-    /// The scheme and host of links, without a slash at the end. A request never sets it.
+    /// The scheme and host of links, without a final slash. They come from configuration, never
+    /// from a request.
     pub url: String,
 }
 
@@ -29,13 +30,14 @@ pub(crate) enum ApprovalMailerError {
     Table(#[from] TableError),
 }
 
-/// The seconds that a mail waits for its turn. After them, the next attempt sends it.
+/// The number of seconds for which a mail waits for its turn. If the mail gets no turn, a later
+/// attempt sends it.
 const SECONDS: u32 = 5;
 
 impl ApprovalMailer {
-    /// Sends the mail to the topic that the approver's address is subscribed to.
-    /// If no such topic is known, all topics get it, and one that accepts it is enough.
-    /// The mail may hold a link that decides, so no log and no error contains it.
+    /// Sends the mail to the topic to which the approver's address is subscribed. If no such topic
+    /// is known, sends the mail to all topics, and one success is enough. The mail may contain a
+    /// link that decides, so no log and no error contains the mail.
     pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), CallError> {
         let Topics { sns, arns } = &self.topics;
         let publish = |topic: &String| {
@@ -57,7 +59,7 @@ impl ApprovalMailer {
         for answer in join_all(topics.into_iter().map(publish)).await {
             match answer {
                 Ok(_) => taken = true,
-                // One that may come right is tried again.
+                // A retryable error replaces a refusal, so that a later attempt sends the mail.
                 Err(error) if failed.as_ref().is_none_or(CallError::is_refusal) => failed = Some(error),
                 Err(_) => {}
             }
@@ -69,7 +71,7 @@ impl ApprovalMailer {
     }
 }
 
-/// Waits until the approver may get one more mail.
+/// Waits until the approver may get another mail.
 pub(crate) async fn wait_for_turn(clients: &Clients, approver: &Approver) -> Result<(), ApprovalMailerError> {
     for _ in 0..SECONDS {
         let at = now();

@@ -1,5 +1,5 @@
-//! CloudTrail attribution: who pushed a build, and who moved one of Stablepin's tags.
-//! CloudTrail's event comes minutes after the call, or never.
+//! CloudTrail attribution: records who pushed a build, and who moved one of Stablepin's tags.
+//! CloudTrail reports a call minutes later, or never.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use stablepin_rules::transition::Input;
 use crate::clock::now;
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
-/// A tag that a caller put on a digest, as CloudTrail reported it.
+/// A call that put a tag on a digest, as CloudTrail reported the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudTrailCall {
     pub repository: RepositoryName,
@@ -32,12 +32,13 @@ pub enum AttributionError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// The most promotions that are searched for open ones, which are among the newest.
+/// The number of an application's newest promotions that are searched for open promotions.
 pub(crate) const PROMOTIONS: i32 = 100;
+/// The number of an application's newest repairs that are searched for a moved tag.
 const REPAIRS: i32 = 20;
 
-/// Records who put the tag, and returns how many promotions and repairs did not know it yet.
-/// Operations that open later read the caller from the table.
+/// Records the caller, and returns the number of promotions and repairs that did not know the
+/// caller yet. Operations that open later read the caller from the table.
 pub async fn take(
     clients: &Clients,
     application: &ApplicationName,
@@ -49,10 +50,11 @@ pub async fn take(
     let Some(configured) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
         return Ok(0);
     };
-    // A caller who puts another tag on a build has not pushed it.
+    // A caller who puts another tag on a build has not pushed the build.
     let is_build = configured.repository == *repository && configured.builds.matches(tag);
     if is_build {
-        // Callers that are added at the same time may exceed the bound. Readers cut the list to it.
+        // Two callers that are added at the same time may exceed the limit. Readers cut the list to
+        // the limit.
         if let Some(new) = new_pusher(&clients.table.pushers(application, digest).await?, &caller.arn) {
             clients.table.add_pusher(application, digest, new).await?;
         }
@@ -72,7 +74,8 @@ pub async fn take(
     Ok(count)
 }
 
-/// Attributes every open promotion of the digest to the caller, and returns how many are changed.
+/// Records the caller in every open promotion of the digest, and returns the number of changed
+/// promotions.
 async fn attribute_promotions(
     clients: &Clients,
     application: &ApplicationName,
@@ -94,8 +97,9 @@ async fn attribute_promotions(
     Ok(count)
 }
 
-/// Attributes a new promotion to pushers that CloudTrail reported while it was being opened.
-/// The attribution did not find the promotion yet, and the promotion did not know the pushers.
+/// Records pushers in a promotion that has just opened. If CloudTrail reports a pusher during the
+/// opening, [`take`] does not find the promotion yet, and the promotion has already read its
+/// pushers.
 pub async fn catch_up(
     clients: &Clients,
     application: &ApplicationName,

@@ -1,4 +1,4 @@
-//! The current time. Only the outermost code reads it, and passes it to the rules.
+//! The current time. Only the outermost code reads the clock, and passes the time to the rules.
 
 use jiff::Timestamp;
 

@@ -1,8 +1,9 @@
-//! Asks once for a release of several pushes: images inside an index need no approval.
+//! Requests one approval for a release of several pushes: images inside an index need no approval.
 //!
-//! The index records its images before its promotion opens, and then cancels their open questions.
-//! Each image looks for an open index before its own promotion opens, and once more afterwards.
-//! So one of the two always sees the other. Without a promotion of the index, its images ask.
+//! The push of an index records the index's images, opens a promotion, and then cancels the open
+//! promotions of the images. The push of an image looks for an open index before and after it opens
+//! its own promotion. So at least one of the two pushes sees the other. If the index gets no
+//! promotion, its images get their own promotions.
 
 use std::collections::BTreeSet;
 
@@ -20,15 +21,15 @@ use crate::attribution::PROMOTIONS;
 use crate::errors::chain;
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
-/// The most images of an index that are examined, and the most levels of nested indexes.
-/// No real build has more.
+/// The most images of an index that are examined. No real build has more.
 const MOST_CONTAINED: usize = 100;
+/// The most levels of nested indexes that are examined. No real build has more.
 const DEEPEST: usize = 4;
 
-/// The number of records that are written at the same time.
+/// The most records that are written at the same time.
 const AT_A_TIME: usize = 25;
 
-/// Returns all images that the index contains, including those of nested indexes.
+/// Returns all images that the index contains, including the images of nested indexes.
 pub(crate) async fn images(
     ecr: &Ecr,
     repository: &RepositoryName,
@@ -55,8 +56,9 @@ pub(crate) async fn images(
     Ok(all)
 }
 
-/// Returns the nested index, or none if ECR refuses it for good or if it is no index.
-/// The images of an unreadable index stay unknown, and the outer build is still asked for.
+/// Returns the nested index, or `None` if the digest is no index or ECR permanently refuses to
+/// return it. In this case, the nested images stay unknown, and the outer index still gets its
+/// promotion.
 async fn nested_index(
     ecr: &Ecr,
     repository: &RepositoryName,
@@ -79,9 +81,9 @@ async fn nested_index(
     Ok(None)
 }
 
-/// Returns the index that is asked for instead of the image, if the index has a promotion.
-/// The index may never get one, if ECR or retention refuses it. If it gets one later, it cancels
-/// the image's question.
+/// Returns the index that is promoted instead of the image, or `None` if the index has no
+/// promotion. ECR or retention may have refused the index. If the index gets a promotion later,
+/// that promotion cancels the image's promotion.
 pub(crate) async fn asked_instead(
     clients: &Clients,
     application: &ApplicationName,
@@ -92,7 +94,7 @@ pub(crate) async fn asked_instead(
     Ok((!builds.is_empty()).then_some(index))
 }
 
-/// Records the images that the index contains, before the index's promotion opens.
+/// Records which images the index contains, before the promotion of the index opens.
 pub(crate) async fn record(
     clients: &Clients,
     application: &ApplicationName,
@@ -107,8 +109,8 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// Cancels the unanswered questions about images that the index contains.
-/// Such questions are among the newest promotions.
+/// Cancels the undecided promotions of the images that the index contains. These promotions are
+/// among the newest.
 pub(crate) async fn cancel(
     clients: &Clients,
     application: &ApplicationName,

@@ -1,5 +1,5 @@
-//! Carries out the pending effects of an operation.
-//! An effect may run twice or stop at any point, and repeating it is safe.
+//! Carries out the pending effects of an operation. An effect may stop at any point or run twice,
+//! so each effect is safe to repeat.
 
 mod ask;
 mod deploy;
@@ -27,14 +27,14 @@ use crate::Clients;
 use crate::errors::chain;
 use crate::snapshot::Snapshot;
 
-/// The time within which ECS shows a change. A resource may be absent until then.
+/// The time after which ECS shows a change in every call. Until then, a new resource may be absent.
 /// "The result of an API command you run that affects your Amazon ECS resources might not be
 /// immediately visible to all subsequent commands".
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Carries out one effect. An error becomes an outcome in the record, for people and for a retry.
-/// `known`: services that were read a moment ago, before the first write.
+/// `known` contains services that were read just now, without any write since.
 pub(crate) async fn carry_out(
     clients: &Clients,
     subject: &Subject,
@@ -50,8 +50,9 @@ pub(crate) async fn carry_out(
     outcome
 }
 
-/// The effects whose code is linked into this program. A false field keeps code and SDK out.
-/// Its futures must be boxed: a future that a function awaits in place is always linked.
+/// The groups of effects that are linked into this program. A false field keeps the code and the
+/// SDK of its effects out. The futures of effects must be boxed: the linker keeps every future that
+/// a function awaits in place.
 pub(crate) struct Linked {
     pub(crate) ecr: bool,
     ecs: bool,
@@ -102,7 +103,8 @@ fn with_policy<'a>(
         }
         Effect::Probe if LINKED.verify => Box::pin(probe::probe(clients, policy)),
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(clients, subject, *notice)),
-        // A function without the client does not get here. The promoter carries out the effect.
+        // A function without the client does not reach this arm. The promoter carries out the
+        // effect.
         Effect::TagBuild(_)
         | Effect::TagStable(_)
         | Effect::TagBackup { .. }
@@ -121,8 +123,8 @@ fn with_policy<'a>(
     }
 }
 
-/// Carries out an effect of an environment that has left the configuration.
-/// Nothing in AWS changes any more, but people still learn how the operation ended.
+/// Carries out an effect of an environment that has left the configuration. Changes nothing in AWS,
+/// but still notifies people of the operation's end.
 fn without_policy<'a>(
     clients: &'a Clients,
     subject: &'a Subject,
@@ -198,10 +200,10 @@ fn problem(error: &dyn std::error::Error) -> Outcome {
     Outcome::Problem(chain(error))
 }
 
-/// The most characters of an AWS message that a reason quotes.
+/// The most characters that a reason quotes from an AWS message.
 const LONGEST_WORDS: usize = 1500;
 
-/// Returns AWS's own message, on one line, for people.
+/// Returns the message of AWS on one line, for people.
 fn words(error: &dyn std::error::Error) -> String {
     one_line(&chain(error), LONGEST_WORDS)
 }
@@ -214,10 +216,10 @@ mod tests {
     #[error("{0}")]
     struct Answer(String);
 
-    /// Role names have at most 64 characters, and paths at most 512.
+    /// A role has a name of at most 64 characters, and a path of at most 512 characters.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
     #[test]
-    fn words_show_a_long_denial_completely() {
+    fn reason_quotes_the_longest_iam_denial_in_full() {
         let denial = format!(
             "AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/{}/{} is not authorized to perform: \
              iam:PassRole on resource: arn:aws:iam::111122223333:role/{}/{} because no identity-based policy allows the \

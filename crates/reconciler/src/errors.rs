@@ -1,4 +1,4 @@
-//! Formats errors for logs and for people: once, at the top, with their causes.
+//! Formats errors for logs and for people, with their causes. Only the outermost code does so.
 
 use std::error::Error;
 

@@ -1,7 +1,7 @@
-//! The loop around the rules: load, decide, commit, carry out effects, observe, and repeat.
-//! Each effect has its own file.
+//! The loop around the rules: load, decide, commit, carry out effects, observe, and repeat. The
+//! folder `effect` has a file for each effect.
 
-// A new variant makes the compiler ask everywhere.
+// With this lint, the compiler reports every match that does not handle a new variant.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod approval_mailer;
@@ -37,8 +37,8 @@ pub use snapshot::Snapshot;
 pub use stack_location::StackLocation;
 pub use topics::Topics;
 
-/// The clients of a function. A function has no client for what its role does not allow.
-/// Such work waits for the promoter.
+/// The clients of a function. A function has only the clients that its role allows. The promoter
+/// does the work that needs other clients.
 #[derive(Debug, Clone)]
 pub struct Clients {
     pub table: Table,
@@ -48,13 +48,13 @@ pub struct Clients {
     pub approval_mailer: Option<ApprovalMailer>,
 }
 
-/// The clients that prove a rollout besides ECS, and notify people of a failed one.
+/// The clients that prove a rollout in addition to ECS, and notify people of a failed rollout.
 #[derive(Debug, Clone)]
 pub struct Verify {
     /// The client for the health of targets.
     pub elb: Elb,
     pub probe: Probe,
     pub sns: Sns,
-    /// The topic of notices without secrets. Anybody may subscribe.
+    /// The topic of notices, which contain no secrets. Anybody may subscribe to this topic.
     pub topic_arn: String,
 }

@@ -1,4 +1,4 @@
-//! The secrets of links that vote in an approver's name, or open the console.
+//! The secrets of the links that vote in an approver's name or open the console.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 use stablepin_rules::code::Code;
 use stablepin_rules::records::{CodeHash, TokenHash};
 
-/// A secret of 32 random bytes, as 43 characters of base64url.
-/// The type has no Debug, so that nothing prints it by accident.
+/// A secret of 32 random bytes, as 43 characters of base64url. The type does not implement `Debug`,
+/// so that nothing prints a secret by accident.
 pub struct Secret(String);
 
 impl Secret {
@@ -33,13 +33,13 @@ pub(crate) fn mint_code() -> Result<Code, getrandom::Error> {
     Ok(Code::new(bytes))
 }
 
-/// Returns a code's hash. A code is short, so its hash includes the link's secret.
+/// Returns the hash of a code. A code is short, so the hash includes the link's secret.
 pub fn code_hash(secret: &str, code: &Code) -> CodeHash {
     CodeHash(token_hash(&format!("{secret} {}", code.letters())).0)
 }
 
-/// Returns a secret's hash, the only form in which a link's secret is stored.
-/// The secret has 256 random bits, so a plain hash is enough.
+/// Returns the hash of a link's secret. Stablepin stores the secret only as this hash. A plain hash
+/// is enough, since the secret has 256 random bits.
 pub fn token_hash(secret: &str) -> TokenHash {
     let hash = Sha256::digest(secret.as_bytes());
     TokenHash(hash.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -1,4 +1,4 @@
-//! Reads what a service's tasks run now, and writes nothing.
+//! Reads which digests the tasks of a service run now. Writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use stablepin_rules::image::{ImageDigest, RepositoryName};
 use crate::contained;
 use crate::snapshot::ServiceLocation;
 
-/// Counts the running tasks of each digest of the application, in two calls.
-/// Tasks whose digest is unknown count under the key none.
+/// Counts the running tasks for each digest of the application's image, in two calls. The key
+/// `None` counts tasks with an unknown digest.
 pub async fn live(
     ecs: &Ecs,
     service: &ServiceName,
@@ -31,8 +31,8 @@ pub async fn live(
     Ok(carried)
 }
 
-/// Returns the digest and, for an index, all images that it contains, including those of nested
-/// indexes. A task may report its platform's digest.
+/// Returns the digest itself and, for an index, the digests of all images in the index and its
+/// nested indexes. A task may report the digest of its platform's image.
 pub(crate) async fn digests_of(
     ecr: &Ecr,
     repository: &RepositoryName,

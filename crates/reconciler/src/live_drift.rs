@@ -29,12 +29,14 @@ pub enum LiveDriftError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// The most times that ECS is read while the environment's record keeps changing.
+/// The most times that one check reads ECS, while other writers keep changing the environment.
 const MOST_LOOKS: usize = 3;
 
-/// Checks one service or the whole environment, and returns whether one differs from the pin.
+/// Checks one service or all services of the environment, and returns whether a service differs
+/// from the pin.
 ///
-/// A service with the task definition that proved its pin costs a tenth of a call.
+/// A service that still has the task definition of the pin's proof needs only one call: ECS
+/// describes up to ten services per call.
 pub async fn look(
     clients: &Clients,
     mut subject: Subject,
@@ -62,7 +64,7 @@ pub async fn look(
         if is_known(&subject.environment, subject.policy(), &seen) {
             return Ok(differs);
         }
-        // The record changed while ECS was read, so the observation may be out of date.
+        // The record changed during the read of ECS, so the observation may be out of date.
         subject.operation = None;
     }
     Ok(false)
@@ -86,7 +88,7 @@ async fn services(
         for service in services {
             let state = described.found.iter().find(|state| state.name == service.service());
             let deviation = deviation(clients, ecs, policy, pin, service, state).await?;
-            // ECS still describes a deleted service, with the task definition that it had.
+            // ECS still describes a deleted service, with its last task definition.
             let active = state.filter(|state| state.is_active());
             let task_definition = active.and_then(|state| state.task_definition.clone());
             seen.insert(service.clone(), ObservedService { task_definition, deviation });
@@ -95,7 +97,7 @@ async fn services(
     Ok(seen)
 }
 
-/// Returns how the service differs from the pin, or none if no difference is known.
+/// Returns the service's difference from the pin, or `None` if no difference is known.
 async fn deviation(
     clients: &Clients,
     ecs: &Ecs,
@@ -120,10 +122,10 @@ async fn deviation(
     let described = described_digest(&definition.described, &location.own(policy));
     let digest = match described.ok().flatten() {
         Some(digest) => Some(digest),
-        // The task definition names no digest of ours, so the running tasks decide.
+        // The task definition names no digest of the repository, so the running tasks decide.
         None => {
             let tasks = live(ecs, service, policy).await?;
-            // A task may report the digest for its platform.
+            // A task may report the digest of its platform's image.
             let pinned = digests_of(&clients.ecr, &policy.repository, &pin.digest).await?;
             let differs = tasks.keys().flatten().find(|digest| !pinned.contains(*digest));
             let unknown = tasks.keys().any(Option::is_none);

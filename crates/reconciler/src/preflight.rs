@@ -1,4 +1,4 @@
-//! Checks that services can run an image, before any write. Promotions and rollbacks share it.
+//! Checks that services can run an image, before any write of a promotion or rollback.
 
 use futures_util::future::join_all;
 use stablepin_aws::ecr::{Ecr, EcrError, ImageStatus};
@@ -18,7 +18,7 @@ pub enum ImageError {
     Ecr(#[from] EcrError),
 }
 
-/// Checks that the image can be pulled at once.
+/// Checks that ECS can pull the image at once.
 pub async fn check_image(
     ecr: &Ecr,
     repository: &RepositoryName,
@@ -32,7 +32,7 @@ pub async fn check_image(
     }
 }
 
-/// Reads all services. Returns the first that cannot be deployed.
+/// Reads all services, or returns the error of the first service that cannot be deployed.
 pub async fn read_services(
     ecs: &Ecs,
     policy: &EnvironmentPolicy,
@@ -42,7 +42,7 @@ pub async fn read_services(
     join_all(read).await.into_iter().collect()
 }
 
-/// Returns why an image for these platforms cannot run in one of the services.
+/// Returns the reason why an image for these platforms cannot run in one of the services.
 pub fn wrong_platform(services: &[Snapshot], platforms: &[String]) -> Option<String> {
     let why = |one: &Snapshot| Some(format!("{}: {}", one.service, one.wrong_platform(platforms)?));
     services.iter().find_map(why)

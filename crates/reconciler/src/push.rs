@@ -1,4 +1,4 @@
-//! Turns a push into a build, and into a promotion of each environment that uses its repository.
+//! Turns a push into a build, and into a promotion for each environment of the application.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::clock::now;
 use crate::errors::chain;
 use crate::{Clients, Deadline, ReconcileError, Source, contained, reconcile};
 
-/// A tag that was pushed on an image.
+/// A push of an image with a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     pub at: jiff::Timestamp,
@@ -29,7 +29,7 @@ pub struct Push {
     pub tag: ImageTag,
 }
 
-/// The reason why a push is no build. Such pushes are the registry's normal traffic, not errors.
+/// The reason why a push is no build. Such pushes are normal traffic of the registry, not errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoBuild {
     #[error("it is a signature, an attestation or another artifact")]
@@ -46,7 +46,8 @@ pub enum NoBuild {
     Gone,
 }
 
-/// An error that makes Lambda try again. Every step may run twice, so nothing is left half done.
+/// An error after which Lambda retries the event. Every step may run twice, so a retry completes
+/// the work.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     #[error("the push could not be looked up")]
@@ -60,8 +61,8 @@ pub enum PushError {
 }
 
 impl PushError {
-    /// Returns whether retention marked the image for deletion.
-    /// If retention does not delete it, the push is handled later.
+    /// Returns whether retention has marked the image for deletion. If retention keeps the image
+    /// after all, the push is handled later.
     pub fn is_of_marked_image(&self) -> bool {
         matches!(self, Self::Reconcile(ReconcileError::Refused(Refusal::ImageMarkedForDeletion { .. })))
     }
@@ -69,7 +70,7 @@ impl PushError {
 
 const REVISION: &str = "org.opencontainers.image.revision";
 
-/// Handles a push, and returns the number of environments that were asked to take it.
+/// Handles a push, and returns the number of environments that the push concerns.
 pub async fn take(
     clients: &Clients,
     application: &ApplicationName,
@@ -86,7 +87,7 @@ pub async fn take(
     else {
         return Ok(Err(NoBuild::NotRegistered));
     };
-    // A tag is ours if the table recorded it before it was put, whatever its form.
+    // A tag is Stablepin's own if the table recorded the tag before it was put, whatever its form.
     if context.ours {
         return Ok(Err(NoBuild::Ours));
     }
@@ -116,14 +117,15 @@ pub async fn take(
             opened.environments
         });
         if opened.as_ref().is_err_and(PushError::is_of_marked_image) {
-            // Lambda tries three times. Retention may stop early and keep the image. The sweep
-            // regards an image of that age as answered, so the push is recorded as unanswered.
+            // Lambda tries the event three times. Retention may stop early and keep the image.
+            // Later, the sweep would regard so old an image as handled, so this push is recorded as
+            // not handled yet.
             let Push { at, repository, digest, tag } = push;
             clients.table.put_push(application, repository, tag, digest, *at, false).await?;
         }
         let opened = opened?;
         contained::cancel(clients, application, &index, &contained, deadline).await?;
-        // The index may have arrived while this promotion opened.
+        // The push of an index may have arrived while this promotion opened.
         let containing = clients.table.containing_index(application, &push.digest).await?;
         if let Some(index) = contained::asked_instead(clients, application, containing).await? {
             let this = BTreeSet::from([push.digest.clone()]);
@@ -133,8 +135,8 @@ pub async fn take(
     } else {
         Err(NoBuild::Artifact)
     };
-    // The push is answered, so the sweep does not check it again. A push from the future keeps its
-    // first record, because a repeat would get a later place.
+    // The push is recorded as handled, so that the sweep skips it. A push from the future keeps its
+    // first record, because a repeated event would get a later place in the order.
     if news || !is_ahead(now(), push.at) {
         let at = place(now(), push.at);
         clients.table.put_push(application, &push.repository, &push.tag, &push.digest, at, true).await?;
@@ -145,15 +147,15 @@ pub async fn take(
     Ok(taken)
 }
 
-/// Returns the record of this index that its images get.
-/// A push from the future counts as one of now, so that it does not silence later pushes of them.
+/// Returns the record that the images of this index get. If the push has a time in the future, the
+/// record has the current time, so that it does not suppress later pushes of the images.
 fn as_index(push: &Push) -> ContainingIndex {
     ContainingIndex { digest: push.digest.clone(), tag: push.tag.clone(), pushed_at: push.at.min(now()) }
 }
 
 struct Opened {
     environments: usize,
-    /// Whether at least one environment did not know the push.
+    /// True if the push was new to at least one environment.
     news: bool,
 }
 
@@ -165,11 +167,12 @@ async fn open(
     deadline: Deadline,
 ) -> Result<Opened, PushError> {
     let PushContext { configuration, build, pushers, .. } = context;
-    // A known build has its name already.
+    // A known build already has its name.
     let (commit, platforms) = match &build {
         Some(_) => (None, Vec::new()),
         None => {
-            // The label only names the commit. Without it, the tag or the digest names the build.
+            // The label only names the commit. Without the label, the tag or the digest names the
+            // build.
             let config = clients.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
                 tracing::warn!(image.digest = %push.digest, "the image's labels could not be read: {}", chain(&error));
                 None
@@ -203,7 +206,7 @@ async fn open(
         let observed = vec![Input::Opened(Box::new(opening))];
         match reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await {
             Ok(after) => (build, news) = (after.build, true),
-            // The same event arrived before. Its first handler or a tick finishes the work.
+            // The same event arrived before. Its first handler or a tick completes the work.
             Err(ReconcileError::AlreadyOpened) => {
                 build = clients.table.build(&configuration.application.name, &push.digest).await?;
             }
@@ -224,8 +227,8 @@ fn size(manifest: &Manifest) -> Option<u64> {
 /// The most platforms of a build. No real image has more.
 const MOST_PLATFORMS: usize = 20;
 
-/// Returns the platforms of an index's children, or of an image's configuration.
-/// The pusher wrote them, so text that does not look like a platform is left out.
+/// Returns the platforms of an index's children, or the platform in an image's configuration. The
+/// pusher wrote these texts, so the function drops any text that does not look like a platform.
 fn platforms(manifest: &Manifest, config: Option<&ImageConfig>) -> Vec<String> {
     let said: Vec<String> = match manifest.parse() {
         Ok(Parsed::Index(index)) => {

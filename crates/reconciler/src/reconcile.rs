@@ -1,4 +1,4 @@
-//! Reconciles one operation until no effect is pending, or the deadline is near.
+//! Reconciles one operation until no effect is pending or the deadline is near.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use crate::clock::now;
 use crate::snapshot::Snapshot;
 use crate::{Clients, effect};
 
-/// The subject to reconcile, and how much of it was read before.
+/// The subject to reconcile, with the records that the caller has already read.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// An operation, which is read now.
+    /// An operation that the reconcile reads itself.
     Operation(Key),
-    /// A subject that was just read, or that does not exist yet.
+    /// A subject that the caller has just read, or a subject that does not exist yet.
     Subject(Box<Subject>),
-    /// A subject, with its services as they were read a moment ago.
+    /// A subject and its services, which the caller has just read.
     Services(Box<Subject>, Vec<Snapshot>),
 }
 
@@ -35,7 +35,7 @@ pub enum ReconcileError {
     NotFound,
     #[error(transparent)]
     Refused(Refusal),
-    /// Another handler answered the same push. That handler or a tick carries out its effects.
+    /// Another handler has handled the same push. That handler or a tick carries out the effects.
     #[error("this push was answered before")]
     AlreadyOpened,
     #[error("the link was used meanwhile")]
@@ -47,7 +47,7 @@ pub enum ReconcileError {
 }
 
 impl ReconcileError {
-    /// Returns the rules' refusal for the caller, or the error if it is ours.
+    /// Returns the refusal for the caller, or the error itself if it is no refusal.
     pub fn into_refusal(self) -> Result<Refusal, Self> {
         match self {
             Self::Refused(refusal) => Ok(refusal),
@@ -66,16 +66,16 @@ impl ReconcileError {
     }
 }
 
-/// The most times that a decision is repeated after a lost race.
+/// The most times that a decision is repeated because another writer was faster.
 const MOST_RACES: u32 = 12;
 
-/// The remaining time at which no further effect starts.
+/// The remaining time in which no further effect starts.
 const MARGIN: SignedDuration = SignedDuration::from_secs(3);
 
-/// The time that the function needs to answer.
+/// The time that a function needs to send its response.
 const TO_ANSWER: SignedDuration = SignedDuration::from_secs(1);
 
-/// The time limits of a reconcile. `soft` ends the work, and `hard` ends the invocation.
+/// The time limits of a reconcile. At `soft`, the work ends. At `hard`, the invocation ends.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     soft: Timestamp,
@@ -88,8 +88,8 @@ impl Deadline {
         Self { soft: hard, hard }
     }
 
-    /// Returns this deadline, or an earlier one at `limit` from now.
-    /// Shortly before it no effect starts, and after it the reconcile waits for none.
+    /// Returns this deadline, or an earlier deadline at `limit` from now. Shortly before the
+    /// deadline, no effect starts. After the deadline, the reconcile waits for no effect.
     #[must_use]
     pub fn within(self, limit: SignedDuration) -> Self {
         Self { soft: self.soft.min(now() + limit), ..self }
@@ -100,18 +100,19 @@ impl Deadline {
         now() + MARGIN >= self.soft
     }
 
-    /// Returns when Lambda ends the invocation.
+    /// Returns the time when Lambda ends the invocation.
     pub fn ends_at(&self) -> Timestamp {
         self.hard
     }
 
-    /// Returns the time left until the function must answer.
+    /// Returns the time that is left until the function must respond.
     fn left(&self) -> Duration {
         let answer_by = self.soft.min(self.hard - TO_ANSWER);
         Duration::try_from(answer_by.duration_since(now())).unwrap_or_default()
     }
 
-    /// Returns when the lease ends: by then all started calls have ended, or the process has.
+    /// Returns the end of the lease. By then, every started call has ended, or Lambda has ended the
+    /// process.
     fn of_lease(&self) -> Timestamp {
         let last_call = SignedDuration::try_from(OPERATION_TIMEOUT).unwrap_or(MARGIN);
         (self.hard + MARGIN).min(self.soft + last_call)
@@ -119,7 +120,7 @@ impl Deadline {
 }
 
 /// Observes, decides, commits, and carries out the pending effects. Returns the last committed
-/// subject. The record holds an effect that failed, for a retry, so that is no error here.
+/// subject. A failed effect is no error here, because the record keeps the effect for a retry.
 pub async fn reconcile(
     clients: &Clients,
     source: Source,
@@ -186,13 +187,13 @@ pub async fn reconcile(
     }
 }
 
-/// Returns whether another holder works on the operation, and these inputs bring no news.
+/// Returns whether another holder works on the operation and the inputs bring no news.
 fn is_handled_by_another(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Input]) -> bool {
     let no_news = observed.iter().all(|one| matches!(one, Input::Tick | Input::Nudge));
     no_news && subject.operation.as_ref().is_some_and(|operation| leased_to_another(at, operation, holder))
 }
 
-/// Returns the pending effects that this function has clients for.
+/// Returns the pending effects for which this function has clients.
 fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
     pending_effects(at, subject, holder)
         .into_iter()
@@ -214,7 +215,8 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
         .collect()
 }
 
-/// Adds what the lost race has shown. The decision is then repeated on fresh records.
+/// Adds the facts that the lost race has shown. The caller then repeats the decision on fresh
+/// records.
 fn retry_with(observed: &mut Vec<Input>, lost: CommitError) -> Result<(), ReconcileError> {
     match lost {
         CommitError::Lost | CommitError::Claimed { .. } => {}
@@ -258,7 +260,7 @@ async fn reload(clients: &Clients, subject: &Subject, observed: &[Input]) -> Res
     join(clients, fresh, digest).await
 }
 
-/// Adds the open question that the push joins, if there is one.
+/// Adds the open promotion that the push joins, if there is one.
 async fn join(
     clients: &Clients,
     mut subject: Subject,
@@ -277,7 +279,7 @@ fn pushed(observed: &[Input]) -> Option<&ImageDigest> {
     })
 }
 
-/// Returns a random wait that grows with each race, so that rivals do not collide again.
+/// Returns a random wait that grows with each race, so that the same writers do not collide again.
 fn jitter(races: u32) -> Duration {
     let mut random = [0; 2];
     let share = match getrandom::fill(&mut random) {

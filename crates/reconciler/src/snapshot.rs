@@ -30,7 +30,7 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
-    /// Returns whether a repeated read may succeed without a person's action.
+    /// Returns whether a later read may succeed without a person's action.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Ecs { source, .. } => source.refusal().is_none(),
@@ -43,7 +43,7 @@ impl SnapshotError {
     }
 }
 
-/// A service that can be deployed, as it was read.
+/// A service that can be deployed, as ECS described it.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub service: ServiceName,
@@ -65,7 +65,7 @@ impl ServiceLocation {
         Some(Self { account: account.to_owned(), region: region.to_owned() })
     }
 
-    /// Returns the service's containers that run an environment's application.
+    /// Returns the service's containers that run the environment's application.
     pub(crate) fn own<'a>(&'a self, policy: &'a EnvironmentPolicy) -> OwnContainers<'a> {
         let (account, region) = (self.account.as_str(), self.region.as_str());
         OwnContainers { account, region, repository: &policy.repository, named: &policy.containers }
@@ -77,7 +77,7 @@ pub(crate) async fn read_service(ecs: &Ecs, service: &ServiceName) -> Result<Opt
     Ok(services.found.into_iter().next())
 }
 
-/// Checks one service before its rollout, without writes.
+/// Checks one service before its rollout. Writes nothing.
 pub(crate) async fn snapshot(
     ecs: &Ecs,
     service: &ServiceName,
@@ -132,12 +132,13 @@ pub(crate) async fn snapshot(
 }
 
 impl Snapshot {
-    /// Returns why an image for these platforms cannot run here, or none if no reason is known.
+    /// Returns the reason why an image for these platforms cannot run here, or `None` if no reason
+    /// is known.
     pub(crate) fn wrong_platform(&self, platforms: &[String]) -> Option<String> {
         task_definition::wrong_platform(&self.definition.described, self.state.on_fargate, platforms)
     }
 
-    /// Returns whether a deployment of any caller is in progress.
+    /// Returns whether a deployment by any caller is in progress.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.state.primary().is_some_and(|primary| {
             matches!(primary.rollout_state, Some(RolloutState::InProgress | RolloutState::Unknown))
@@ -145,8 +146,8 @@ impl Snapshot {
     }
 }
 
-/// Returns the least and the most tasks that ECS allows, if those leave no room to replace one.
-/// ECS rounds the least up and the most down.
+/// Returns the fewest and the most tasks that ECS allows, if these limits leave no room to replace
+/// a task. ECS rounds the lower limit up and the upper limit down.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
 fn stuck(state: &ServiceState) -> Option<(u32, u32)> {
     let desired = u64::from(state.desired);

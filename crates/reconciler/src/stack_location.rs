@@ -1,4 +1,5 @@
-//! The stack's account and region. Functions ignore events of others, whatever a rule lets through.
+//! The stack's account and region. Functions ignore events of other accounts and regions, even if
+//! an event rule lets such an event through.
 
 use std::env;
 
@@ -6,7 +7,8 @@ use serde_json::json;
 
 use crate::start::{StartError, required};
 
-/// The account and the region of the stack, which are also those of its repositories and clusters.
+/// The account and the region of the stack. The stack's repositories and clusters are in the same
+/// account and region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackLocation {
     pub account: String,
@@ -18,15 +20,15 @@ impl StackLocation {
         Ok(Self { account: required("STABLEPIN_ACCOUNT")?, region: required("AWS_REGION")? })
     }
 
-    /// Returns whether an event names this account and region. An event without them is refused.
+    /// Returns whether an event names this account and region. An event must name both.
     /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>
     pub fn sent(&self, account: Option<&str>, region: Option<&str>) -> bool {
         account == Some(self.account.as_str()) && region == Some(self.region.as_str())
     }
 }
 
-/// Counts an event of another account or region, as the metric `ForeignEvents`.
-/// The metric is a log line that CloudWatch reads.
+/// Counts an event of another account or region in the metric `ForeignEvents`. CloudWatch reads
+/// this metric from a log line.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 pub fn count_foreign_event(at: jiff::Timestamp) {
     println!("{}", foreign_event(at, &env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default()));
@@ -52,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_ours_by_account_and_region() {
+    fn location_matches_events_by_account_and_region() {
         for region in ["eu-central-1", "cn-north-1", "us-gov-west-1"] {
             let location = StackLocation { account: "111122223333".to_owned(), region: region.to_owned() };
             assert!(location.sent(Some("111122223333"), Some(region)));
@@ -70,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_events_are_counted_by_function() {
+    fn metric_counts_foreign_events_by_function() {
         let at = "2026-11-21T10:00:00Z".parse().unwrap();
         let line = foreign_event(at, "stablepin-production-tagger");
         assert_eq!(line["_aws"]["Timestamp"], 1_795_255_200_000_i64);

@@ -1,4 +1,4 @@
-//! Starts a function once, before its first event: configuration, session and connection.
+//! Starts a function once, before its first event: configuration, session and connections.
 
 use std::env;
 
@@ -28,13 +28,13 @@ pub enum StartError {
     Session(#[from] SessionError),
 }
 
-/// Logs to standard output, in the level and format that Lambda's log controls set.
-/// The stack's parameter `LogLevel` sets the level.
+/// Logs to standard output, with the level and the format that Lambda's log controls set. The
+/// stack's parameter `LogLevel` sets the level.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html>
 pub fn logs() {
     let lines = tracing_subscriber::fmt::layer().with_target(false).without_time();
     let level = level(env::var("AWS_LAMBDA_LOG_LEVEL").as_deref().unwrap_or("INFO"));
-    // Dependencies may log secrets below INFO, so their lower levels stay off.
+    // Dependencies may log secrets below INFO, so they log nothing below INFO.
     let filter = Targets::new().with_target("stablepin", level).with_default(level.min(LevelFilter::INFO));
     let json = env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
     let all = tracing_subscriber::registry().with(filter);
@@ -46,22 +46,22 @@ pub fn logs() {
 
 fn level(name: &str) -> LevelFilter {
     match name {
-        "FATAL" => LevelFilter::ERROR, // Lambda has one more than we do
+        "FATAL" => LevelFilter::ERROR, // `tracing` has no level above ERROR
         name => name.parse().unwrap_or(LevelFilter::INFO),
     }
 }
 
-/// The clients that a function's role allows, besides the table and the registry.
-/// Each is a feature of this crate too.
+/// The clients that a function's role allows, in addition to the table and the registry. Each field
+/// is also a feature of this crate.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Capabilities {
     pub ecs: bool,
     pub approval_mailer: bool,
-    /// The clients that prove a rollout and notify people of a failed one.
+    /// The clients that prove a rollout and notify people of a failed rollout.
     pub verify: bool,
 }
 
-/// Opens the clients, and returns their session for a function's other clients.
+/// Creates the clients. Also returns the session, from which a function may create further clients.
 pub async fn clients(capabilities: Capabilities) -> Result<(Clients, Session), StartError> {
     let session = Session::from_env()?;
     let clients = Clients {
@@ -103,14 +103,14 @@ pub fn required(name: &'static str) -> Result<String, StartError> {
     env::var(name).ok().filter(|value| !value.is_empty()).ok_or(StartError::Missing(name))
 }
 
-/// Reads a list that may be empty. Its variable must still be set.
+/// Reads a list that may be empty. The variable must be set even if the list is empty.
 pub fn list(name: &'static str) -> Result<String, StartError> {
     env::var(name).map_err(|_| StartError::Missing(name))
 }
 
-/// Returns the deadline from Lambda's milliseconds since 1970.
+/// Converts Lambda's deadline, which is in milliseconds since 1970.
 pub fn deadline(milliseconds: u64) -> Deadline {
     let hard = i64::try_from(milliseconds).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-    // Without a valid time, the shortest limit of our functions applies.
+    // Without a valid time, the shortest time limit of our functions applies.
     Deadline::of_invocation(hard.unwrap_or_else(|| now() + SignedDuration::from_secs(15)))
 }

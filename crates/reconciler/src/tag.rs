@@ -1,4 +1,4 @@
-//! Checks Stablepin's own tags, and repairs those that were moved or deleted.
+//! Checks Stablepin's own tags, and restores the tags that other callers moved or deleted.
 
 use stablepin_aws::dynamodb::{TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId};
@@ -23,7 +23,7 @@ pub enum TagError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// Returns whether Stablepin keeps this tag for the environment.
+/// Returns whether the tag is one of Stablepin's own tags in the environment.
 pub fn is_kept(policy: &EnvironmentPolicy, tag: &ImageTag) -> bool {
     let number =
         tag.as_str().strip_prefix(policy.stable_tag.as_str()).and_then(|rest| rest.strip_prefix('-'));
@@ -32,7 +32,7 @@ pub fn is_kept(policy: &EnvironmentPolicy, tag: &ImageTag) -> bool {
     *tag == policy.stable_tag || *tag == current(&policy.name) || is_numbered
 }
 
-/// Returns the digest that each tag should be on: the pin's tag, and the tag of what is live.
+/// Returns the stable tag and the current tag, each with the digest that it must be on.
 pub fn kept(
     policy: &EnvironmentPolicy,
     environment: &Environment,
@@ -46,7 +46,7 @@ pub fn kept(
         };
         (tag, pin.digest.clone())
     });
-    // A repository where the tag cannot move has no such tag.
+    // A repository that does not let the current tag move has no current tag.
     let live = environment
         .current
         .as_ref()
@@ -55,7 +55,7 @@ pub fn kept(
     stable.into_iter().chain(live).collect()
 }
 
-/// Reads where a tag is after an event about it, and returns whether it had drifted.
+/// Reads where a tag is now, and restores a wrong tag. Returns whether the tag had drifted.
 pub async fn look_at(
     clients: &Clients,
     subject: Subject,
@@ -75,7 +75,7 @@ pub async fn look_at(
     put_right(clients, subject, tag, found, deadline).await
 }
 
-/// Repairs a tag that was just read, and returns whether it had drifted.
+/// Restores a tag that was just read, if it is wrong. Returns whether the tag had drifted.
 pub async fn put_right(
     clients: &Clients,
     subject: Subject,
@@ -86,7 +86,7 @@ pub async fn put_right(
     let by = match (&found, subject.policy()) {
         (Some(digest), Some(policy)) => {
             let found = clients.table.caller(subject.application(), &policy.repository, tag, digest).await?;
-            // The recorded caller may have put the tag long ago, and another caller now.
+            // An old record names an earlier caller, not the caller who has moved the tag now.
             found.filter(|caller| caller.is_recent(now()))
         }
         _ => None,

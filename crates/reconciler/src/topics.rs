@@ -1,4 +1,4 @@
-//! The topics of secret links. Approvers subscribe to them and get their mails through them.
+//! The topics of secret links. Approvers subscribe to these topics to get their mails.
 
 use futures_util::future::try_join_all;
 use stablepin_aws::call::CallError;
@@ -8,7 +8,8 @@ use stablepin_rules::subscription_status::Subscription;
 #[derive(Debug, Clone)]
 pub struct Topics {
     pub sns: Sns,
-    /// The topics' ARNs. SNS allows 200 filter policies a topic, so many approvers need several.
+    /// The ARNs of the topics. SNS allows 200 filter policies per topic, so many approvers need
+    /// several topics.
     /// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
     pub arns: Vec<String>,
 }

@@ -1,5 +1,5 @@
-//! The routes of applications. A caller puts a TOML file, which is checked as a whole and stored as
-//! it was written.
+//! The routes of applications. A caller sends a TOML file. The function checks the whole file and
+//! stores its text unchanged.
 
 use stablepin_api_types::{ApplicationAnswer, ApplicationPage, ChangedApplication};
 use stablepin_aws::dynamodb::{PutApplication, PutApplicationError, StoredApplication, Table};
@@ -13,7 +13,7 @@ use stablepin_rules::one_line::bounded;
 use crate::reads::page_of;
 use crate::{AllowedResources, internal_error};
 
-/// Handles `GET /v1/applications`: the names, sorted.
+/// Handles `GET /v1/applications`: returns the names, sorted.
 pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, Problem> {
     let (limit, after) = page_of(request)?;
     let page = table.applications(limit, after).await.map_err(|error| internal_error(request, &error))?;
@@ -21,7 +21,7 @@ pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, P
     Ok(answer(200, &ApplicationPage { applications: page.items, next }))
 }
 
-/// Handles `GET /v1/applications/{application}`: the stored file, and who put it when.
+/// Handles `GET /v1/applications/{application}`: returns the stored file, its author and its time.
 pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
     let stored = table.application(&name).await.map_err(|error| internal_error(request, &error))?;
@@ -32,8 +32,8 @@ pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, P
 
 /// Handles `PUT /v1/applications/{application}` with `application/toml`.
 ///
-/// One transaction writes the file, its claims and the audit record. `?dry_run=true` only checks
-/// the file and shows what would change.
+/// One transaction writes the file, its claims and the audit record. With `?dry_run=true`, the
+/// function only checks the file and returns what would change.
 pub(crate) async fn put(
     table: &Table,
     settings: &AllowedResources,
@@ -114,7 +114,8 @@ pub(crate) async fn put(
     }
 }
 
-/// A problem that points at the claimed resource in the file.
+/// Returns the problem for a resource that another application has claimed. The problem names the
+/// resource's place in the file.
 fn claimed(error: &PutApplicationError, put: &PutApplication<'_>) -> Problem {
     let problem = Problem::new(409, "claimed", "Another application has it", error.to_string());
     let PutApplicationError::Claimed { what, by } = error else { return problem };

@@ -13,7 +13,7 @@ use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input};
 
 use crate::internal_error;
 
-/// The body of a command. It may be absent if the command needs no reason.
+/// The body of a command. A command that needs no reason may have an empty body.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CommandBody {

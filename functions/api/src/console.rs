@@ -1,5 +1,6 @@
-//! The console shows the state of all applications. It needs a link, minted by an IAM caller within
-//! the last hour. It is read-only: the only write is the hash of a new link, by a signed request.
+//! The console, which shows the state of all applications. A visitor needs a link that an IAM
+//! caller has minted within the last hour. The console is read-only, except that a signed request
+//! for a new link writes the hash of that link.
 
 mod command;
 mod page;
@@ -24,38 +25,39 @@ use stablepin_rules::records::{ConsoleLink, Operation, Subject};
 use crate::{AllowedResources, internal_error};
 use page::{Environment, Found, LiveRow, Shown, Visit};
 
-/// How long a link opens the console.
+/// The time for which a link opens the console.
 const OPEN_FOR: SignedDuration = SignedDuration::from_hours(1);
 
-/// The cookie that holds the link's secret, so that the secret stays out of the address and the
-/// history.
+/// The cookie with the secret of the link. With the cookie, the secret stays out of the address and
+/// the browser history.
 ///
-/// `Strict` would withhold the cookie after a click in a mail or a chat. `Lax` is safe, since no
-/// request with it changes anything.
+/// `SameSite=Strict` would withhold the cookie after a click in a mail or a chat. `SameSite=Lax` is
+/// safe, since no request with this cookie changes anything.
 const COOKIE: &str = "stablepin-console";
 
 /// The most applications on one page.
 const MOST_APPLICATIONS: i32 = 10;
 
-/// How many of an application's newest promotions are searched for pending ones.
+/// The number of an application's newest promotions that the console searches for pending
+/// promotions.
 const MOST_PROMOTIONS: i32 = 30;
 
 /// The most operations on one page.
 const MOST_OPERATIONS: i32 = 20;
 
-/// How many of an environment's newest pins are read.
+/// The number of an environment's newest pins that the console reads.
 const MOST_PINS: i32 = 6;
 
-/// The most services that one page reads from ECS. Its limits hold for the whole account, and
-/// rollbacks need them more.
+/// The most services that one page reads from ECS. The limits of ECS apply to the whole account,
+/// and rollbacks need these calls more.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 const MOST_SERVICES: usize = 20;
 
-/// The longest that reading one service may take. A slower one is shown as unreadable.
+/// The longest time to read one service. The page shows a slower service as unreadable.
 const READ_WITHIN: Duration = Duration::from_secs(4);
 
-/// Handles `POST /v1/console`, signed: mints a link that opens the console for an hour, any number
-/// of times.
+/// Handles the signed `POST /v1/console`: mints a link that opens the console any number of times
+/// within an hour.
 pub(crate) async fn mint(
     table: &Table,
     settings: &AllowedResources,
@@ -73,8 +75,7 @@ pub(crate) async fn mint(
     Ok(answer(201, &ConsoleLinkAnswer { url, expires_at: link.expires_at }))
 }
 
-/// Handles `GET /console…`, always with a page. An unknown link and an expired link get the same
-/// page.
+/// Handles `GET /console…`, always with a page. Unknown links and expired links get the same page.
 pub(crate) async fn open(
     table: &Table,
     ecs: &Ecs,
@@ -116,13 +117,14 @@ async fn visit(
     }
 }
 
-/// The cookie expires with its link. Browsers also accept `Secure` from `localhost`.
+/// Returns the cookie, which expires with its link. Browsers also accept `Secure` cookies from
+/// `localhost`.
 fn cookie(secret: &str, now: Timestamp, until: Timestamp) -> String {
     let left = until.duration_since(now).as_secs();
     format!("{COOKIE}={secret}; Path=/console; Max-Age={left}; HttpOnly; Secure; SameSite=Lax")
 }
 
-/// Renders every application from the table. Only an application's own page reads ECS.
+/// Renders every application from the table. Only the page of a single application reads ECS.
 async fn overview(table: &Table, request: &Request, visit: Visit) -> Result<Response, Failed> {
     let after = request.query("after").map(|after| Cursor(after.to_owned()));
     let names = table.applications(MOST_APPLICATIONS, after).await?;
@@ -152,8 +154,8 @@ fn environment(subject: Subject, promotions: &[(EnvironmentName, Operation)]) ->
     Environment { subject, pending, live: Vec::new(), pins: Vec::new() }
 }
 
-/// Renders one application: its environments, starting at `?from=`, or its history before
-/// `?before=`.
+/// Renders one application: its environments from `?from=` on, and its history. With `?before=`,
+/// renders only the history before that operation.
 async fn application(
     table: &Table,
     ecs: &Ecs,
@@ -175,7 +177,7 @@ async fn application(
     if before.is_none() {
         let subjects = subjects?.into_iter();
         let wanted = subjects.skip_while(|one| from.as_ref().is_some_and(|from| one.name != *from));
-        // One more than fits, so that the page knows whether there are more.
+        // One more environment than fits, so that the page knows whether to link to the rest.
         let wanted = wanted.take(page::MOST_ENVIRONMENTS + 1);
         environments = wanted.map(|subject| environment(subject, &promotions.items)).collect();
         read_live(table, ecs, name, &mut environments).await?;
@@ -185,7 +187,7 @@ async fn application(
     Ok(page::application(visit, settings, &application))
 }
 
-/// Reads the environments' pins and what their services run.
+/// Reads the pins of the environments, and the images that their services run.
 async fn read_live(
     table: &Table,
     ecs: &Ecs,

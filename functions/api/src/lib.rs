@@ -1,7 +1,7 @@
 //! The API of applications, promotions, pins, rollbacks and the audit trail.
 //!
-//! API Gateway checks the IAM signature of every request before it calls this function. The
-//! console's pages need no signature, but a link that a signed caller minted.
+//! API Gateway checks the IAM signature of every request before it calls this function. The pages
+//! of the console need no signature. Instead, they need a link that a signed caller has minted.
 
 mod applications;
 mod commands;
@@ -15,19 +15,19 @@ use stablepin_reconciler::errors::chain;
 use stablepin_rules::pattern::Pattern;
 use stablepin_rules::transition::EnvironmentAction;
 
-/// The resources that the stack's parameters let applications name.
+/// The resources that application files may name. The parameters of the stack set them.
 #[derive(Debug, Clone)]
 pub struct AllowedResources {
     pub partition: String,
     pub region: String,
-    /// The API's own address: scheme and host, without a final slash. It comes from configuration,
-    /// never from a request.
+    /// The API's own address: scheme and host, without a final slash. The address comes from
+    /// configuration, never from a request.
     pub url: String,
     pub repositories: Vec<Pattern>,
     pub clusters: Vec<Pattern>,
 }
 
-/// A parameter of the template that is not a list of ARN patterns.
+/// The error for a template parameter that is not a list of ARN patterns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is not a list of ARN patterns: {reason}")]
 pub struct InvalidSettings {
@@ -36,7 +36,7 @@ pub struct InvalidSettings {
 }
 
 impl AllowedResources {
-    /// Parses the two parameters, each a list separated by commas.
+    /// Parses the parameters `RepositoryArns` and `ClusterArns`, which are comma-separated lists.
     pub fn new(
         region: String,
         url: String,
@@ -61,7 +61,8 @@ fn patterns(name: &'static str, list: &str) -> Result<Vec<Pattern>, InvalidSetti
     list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(parse).collect()
 }
 
-/// Answers a request. `ecs` only reads, for the console: this function has no client that deploys.
+/// Handles a request. The console uses `ecs` only to read: this function has no client that
+/// deploys.
 pub async fn handle(
     clients: &Clients,
     ecs: &Ecs,

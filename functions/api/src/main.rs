@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
     let ecs = Ecs::new(&session);
     run(service_fn(async |event: LambdaEvent<Event>| {
         Ok::<_, Error>(match Request::read(event.payload) {
-            // Boxed, since the compiler refuses futures that are nested too deeply.
+            // The future is boxed, because the compiler refuses futures that are nested too deeply.
             Ok(request) => Box::pin(handle(&clients, &ecs, &settings, &request)).await,
             Err(problem) => problem.response(),
         })

@@ -112,7 +112,7 @@ pub(crate) async fn pins(table: &Table, request: &Request) -> Result<Response, P
     Ok(answer(200, &PinPage { pins, next: page.next.map(|cursor| cursor.0) }))
 }
 
-/// Handles `?month=2026-11`. The default is the current month.
+/// Handles the audit trail of the month in `?month=2026-11`. The default is the current month.
 pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, Problem> {
     let application = request.parsed("application", ApplicationName::parse)?;
     let this_month = now().strftime("%Y-%m").to_string();
@@ -132,7 +132,7 @@ pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, 
     Ok(answer(200, &AuditPage { month: month.to_owned(), audit, next }))
 }
 
-/// Returns the findings of the promoter's last hourly check of subscriptions.
+/// Returns the findings of the promoter's last hourly check of the subscriptions.
 pub(crate) async fn health(table: &Table, request: &Request) -> Result<Response, Problem> {
     let all = table.all_health().await.map_err(|error| internal_error(request, &error))?;
     let found = all.into_iter().filter(|health| !health.findings.is_empty());

@@ -1,5 +1,5 @@
-//! The decision page, and the signed requests about a promotion or an approver's subscription. The
-//! page's `GET` changes nothing, and its `POST` decides once.
+//! The decision page, and the signed requests about a promotion or an approver's subscription. A
+//! `GET` of the page changes nothing. A `POST` decides once.
 
 mod page;
 mod signed;
@@ -23,7 +23,7 @@ use stablepin_rules::transition::{Decision, Form, Input, may_decide};
 
 use page::{Field, PageAddress, PageState};
 
-/// Answers every request. An internal error becomes a page with the request's id, since a retry by
+/// Handles every request. An internal error becomes a page with the request's id, since a retry by
 /// Lambda would not help.
 pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadline: Deadline) -> Response {
     let table = &clients.table;
@@ -67,7 +67,7 @@ pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadl
     }
 }
 
-/// An answer other than the requested page: another page, or an internal error.
+/// A response other than the requested page: another page, or an internal error.
 enum DecisionAnswer {
     Page(Box<Response>),
     Internal(String),
@@ -92,7 +92,7 @@ impl From<ReconcileError> for DecisionAnswer {
     }
 }
 
-/// Shows the page: one consistent read, no write.
+/// Shows the page after one consistent read, without any write.
 async fn show(clients: &Clients, request: &Request) -> Result<Response, DecisionAnswer> {
     let secret = request.query("t").unwrap_or_default();
     let (subject, token) = open(clients, request, secret).await?;
@@ -105,7 +105,7 @@ async fn show(clients: &Clients, request: &Request) -> Result<Response, Decision
     })
 }
 
-/// Returns the state as JSON for the page's script, from the same read.
+/// Returns the promotion's state as JSON for the page's script. Makes the same read as [`show`].
 async fn status(clients: &Clients, request: &Request) -> Result<Response, DecisionAnswer> {
     let (subject, token) = open(clients, request, request.query("t").unwrap_or_default()).await?;
     let standing = match may_decide(now(), &subject, &token.approver, Some(&token)) {
@@ -115,7 +115,7 @@ async fn status(clients: &Clients, request: &Request) -> Result<Response, Decisi
     Ok(page::status(&subject, &standing))
 }
 
-/// How often to read again and retry, if other requests used the same link at the same moment.
+/// The most attempts of a request, if other requests use the same link at the same moment.
 const MOST_RACES: usize = 4;
 
 async fn decide(
@@ -169,7 +169,7 @@ async fn decide(
         match reconcile(clients, start(), vec![Input::Decision(decision)], deadline).await {
             Ok(after) => return Ok(page::state_page(&after, place, &PageState::now(&after, &approver))),
             Err(ReconcileError::Refused(Refusal::WrongCode)) => {
-                // The wrong code is counted before the answer says that it was wrong.
+                // The wrong code is counted before the response says that the code was wrong.
                 let observed = vec![Input::WrongCode(token.clone())];
                 match reconcile(clients, start(), observed, deadline).await {
                     Ok(_) => {}
@@ -198,8 +198,9 @@ async fn decide(
                 let (subject, _) = open(clients, request, place.secret).await?;
                 return Ok(refused(&subject, &refusal));
             }
-            // Another request changed the link at the same moment. If it decided, the next round
-            // shows its decision. If it had a wrong code, the next round tries this form again.
+            // Another request changed the link at the same moment. If that request decided, the
+            // next attempt shows its decision. If that request had a wrong code, the next attempt
+            // uses this form again.
             Err(ReconcileError::LinkUsed) => {}
             Err(error) => return Err(error.into()),
         }
@@ -207,8 +208,8 @@ async fn decide(
     Err(DecisionAnswer::from(ReconcileError::Contended))
 }
 
-/// Reads the promotion that the path names, if the link belongs to it. An unknown link and an
-/// unknown promotion get the same answer.
+/// Reads the promotion that the path names, if the link belongs to this promotion. An unknown link
+/// and an unknown promotion get the same response.
 async fn open(
     clients: &Clients,
     request: &Request,

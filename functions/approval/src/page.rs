@@ -24,7 +24,7 @@ const STYLE: &str = include_str!("page/style.css");
 /// The script that updates the promotion's steps while the page is open.
 const LIVE: &str = include_str!("page/live.js");
 
-/// The address of a page: the link without its secret, and the secret.
+/// The address of a page: the path of the link, and the secret of the link.
 #[derive(Clone, Copy)]
 pub(crate) struct PageAddress<'a> {
     pub(crate) path: &'a str,
@@ -36,7 +36,7 @@ fn page(status: u16, title: &str, content: &Markup) -> Response {
     page.response(status)
 }
 
-/// A submitted form that does not suffice. The page asks again and says why.
+/// A problem of a submitted form. The page shows the form again and names the problem.
 pub(crate) struct FormProblem<'a> {
     pub(crate) status: u16,
     pub(crate) message: String,
@@ -53,8 +53,8 @@ pub(crate) enum Field {
     None,
 }
 
-/// Renders the form that asks for a decision. It posts to the page's own path, so the link's secret
-/// stays in the body.
+/// Renders the form to approve or reject. The form posts to the page's own path, so that the link's
+/// secret stays in the body.
 pub(crate) fn question(
     subject: &Subject,
     token: &Token,
@@ -93,8 +93,8 @@ pub(crate) fn question(
                 input type="hidden" name="facts" value=(shown.hash());
                 (extra(policy.approval.step, subject, wrong))
                 (reason(wrong))
-                // The first submit button of the form: pressing Return in a field triggers it. It
-                // is disabled, so Return decides nothing.
+                // The Return key triggers the first submit button of a form. This first button is
+                // disabled, so that the Return key decides nothing.
                 button disabled hidden {}
                 div.buttons {
                     button.approve name="decision" value="approve" { "Approve" }
@@ -106,7 +106,7 @@ pub(crate) fn question(
     )
 }
 
-/// Renders the field that a robot would not fill in: the mailed code, or the environment's name.
+/// Renders the field that a robot cannot fill in: the mailed code, or the environment's name.
 fn extra(step: Step, subject: &Subject, wrong: Option<&FormProblem<'_>>) -> Markup {
     let wrong = wrong.is_some_and(|wrong| wrong.field == Field::Extra);
     let invalid = wrong.then_some("true");
@@ -138,7 +138,7 @@ fn reason(wrong: Option<&FormProblem<'_>>) -> Markup {
     }
 }
 
-/// Renders the promotion's state, after a decision or for a link that has nothing left to decide.
+/// Renders the promotion's state, after a decision or for a link that cannot decide any more.
 pub(crate) fn state_page(subject: &Subject, place: PageAddress<'_>, standing: &PageState) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("t", place.secret).finish();
     let status = format!("{}/status?{query}", place.path);
@@ -166,14 +166,15 @@ pub(crate) fn state_page(subject: &Subject, place: PageAddress<'_>, standing: &P
     )
 }
 
-/// Returns the same state as JSON for the page's script.
+/// Returns the state of the promotion as JSON for the page's script.
 pub(crate) fn status(subject: &Subject, standing: &PageState) -> Response {
     let PageState { title, text, over, .. } = standing;
     let steps = StepAnswer::of(subject);
     json(200, &DecisionStatus { title: title.clone(), text: text.clone(), over: *over, steps })
 }
 
-/// Renders a refusal without any fact about the promotion: an unknown link must reveal nothing.
+/// Renders a refusal without any fact about the promotion, since an unknown link must reveal
+/// nothing.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status = if matches!(refusal, Refusal::UnknownLink) { 404 } else { 409 };
     page(

@@ -1,6 +1,6 @@
-//! Signed requests: to decide on a promotion, to request one, or to withdraw one. A decision counts
-//! for the approver whose `principals` in the application file name its signer. Any other signer is
-//! refused.
+//! The signed requests to decide on a promotion, to request a promotion, or to withdraw a
+//! promotion. In the application file, each approver may list `principals`. A decision counts for
+//! the approver who lists the signer. Any other signer is refused.
 
 use serde::Deserialize;
 use stablepin_api_types::{DecidedPromotion, RequestedPromotion};
@@ -47,7 +47,7 @@ pub(crate) async fn decide(
     let body: Decided =
         serde_json::from_str(&request.body).map_err(|error| not_understood(&error, example))?;
     let subject = subject(clients, request).await?;
-    // A signer may be several approvers: prefer one of this environment.
+    // One signer may be several approvers: prefer an approver of this environment.
     let here = |name: &&ApproverName| {
         subject.policy().is_some_and(|policy| policy.approval.approvers.contains(*name))
     };
@@ -71,7 +71,7 @@ pub(crate) async fn decide(
     carry_out(clients, request, subject, Input::Decision(decision), deadline).await
 }
 
-/// Withdraws a promotion. Every caller whom IAM lets call this route may do so.
+/// Withdraws a promotion. IAM decides which callers may call this route.
 pub(crate) async fn withdraw(
     clients: &Clients,
     request: &Request,
@@ -90,8 +90,8 @@ pub(crate) async fn withdraw(
     carry_out(clients, request, subject, observed, deadline).await
 }
 
-/// Requests a promotion of a known build, without a push. Its place in the order is now, as if the
-/// image were pushed now.
+/// Requests a promotion of a known build, without a push. In the order of promotions, the request
+/// counts as a push of now.
 pub(crate) async fn ask(
     clients: &Clients,
     request: &Request,
@@ -121,7 +121,7 @@ pub(crate) async fn ask(
         );
         return Err(Problem::new(404, "not-found", "Not found", detail));
     };
-    // Those who pushed the image count as its requesters, like the caller.
+    // The people who pushed the image count as its requesters, like the caller.
     let pushers = clients.table.pushers(&application, &digest).await;
     let pushers = pushers.map_err(|error| internal_error(request, &error))?;
     let opening = Opening {
@@ -142,7 +142,8 @@ pub(crate) async fn ask(
     let opened = vec![Input::Opened(Box::new(opening))];
     let promotion = match reconcile(clients, Source::Subject(Box::new(subject)), opened, deadline).await {
         Ok(after) => after.promotion().map(|promotion| promotion.id),
-        // Another caller requested the same promotion in the same second: return that promotion.
+        // Another caller has requested the same promotion in the same second. Both callers get its
+        // id.
         Err(ReconcileError::AlreadyOpened) => {
             let latest = read().await?.environment.latest;
             latest.filter(|latest| latest.occurrence.digest == digest).map(|latest| latest.promotion)

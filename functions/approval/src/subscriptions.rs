@@ -1,6 +1,6 @@
-//! An approver's subscription to the mails with links: `PUT …/approvers/{approver}/subscription`,
-//! its confirmation, and its status. Each address is subscribed once, even if several applications
-//! name it.
+//! The routes of an approver's subscription to the mails with links: `PUT
+//! …/approvers/{approver}/subscription`, its confirmation, and its status. Each address is
+//! subscribed once, even if several applications name the address.
 
 use serde::Deserialize;
 use stablepin_api_types::SubscriptionAnswer;
@@ -20,7 +20,7 @@ use crate::signed::internal_error;
 /// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
 const MOST_FILTERS: usize = 200;
 
-/// Returns the ARN of the approver's first bad subscription and its defect, or `None` if all are
+/// Returns the ARN and the defect of the approver's first bad subscription, or `None` if all are
 /// good.
 async fn first_defect(topics: &Topics, own: &[&Subscription]) -> Result<Option<(String, String)>, CallError> {
     for one in own {
@@ -44,8 +44,8 @@ pub(crate) async fn read(table: &Table, topics: &Topics, request: &Request) -> R
     Ok(status_response(&approver, &found))
 }
 
-/// Subscribes the approver, or makes SNS mail its confirmation again. A good, confirmed
-/// subscription stays unchanged.
+/// Subscribes the approver. If the subscription is unconfirmed, makes SNS mail its confirmation
+/// again. A good, confirmed subscription stays unchanged.
 pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
     let approver = approver(table, request).await?;
     let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
@@ -83,10 +83,10 @@ struct ConfirmationBody {
     token: String,
 }
 
-/// Confirms a subscription by the token from SNS's mail, or by the whole link in that mail.
+/// Confirms a subscription with the token from SNS's mail, or with the whole link from that mail.
 pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
     let approver = approver(table, request).await?;
-    // The problem does not repeat the body: it is a secret.
+    // The problem does not repeat the body, since the token is a secret.
     let body: ConfirmationBody = serde_json::from_str(&request.body).map_err(|_| {
         Problem::bad_request(r#"send the token of the mail from SNS: {"token": "2336412f37…"}"#)
     })?;
@@ -108,7 +108,8 @@ pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -
     ))
 }
 
-/// Returns the token from a confirmation link, or the text itself if it is not a link. A link is
+/// Returns the token from a confirmation link, or the text itself if the text is not a link. A link
+/// is
 /// `https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=…&Token=…&Endpoint=…`.
 fn token(text: &str) -> &str {
     let parts = text.trim().split(['?', '&']);
@@ -147,8 +148,8 @@ fn status_response(approver: &Approver, found: &[Subscription]) -> Response {
     answer(status, &body)
 }
 
-/// A problem that asks an administrator to correct a subscription. The function's role must not
-/// change subscriptions, since IAM cannot limit that right to one topic.
+/// Returns the problem that asks an administrator to correct a subscription. The function's role
+/// must not change subscriptions, since IAM cannot limit such a permission to one topic.
 fn exposed(approver: &Approver, arn: &str, what: &str) -> Problem {
     not_as_it_should_be(format!("{what}. {}", remedies(arn, &approver.mail)))
 }
@@ -157,7 +158,7 @@ fn not_as_it_should_be(detail: String) -> Problem {
     Problem::new(409, "subscription-exposed", "The subscription is not as it should be", detail)
 }
 
-/// Returns two shell commands, each on its own line.
+/// Returns two shell commands to correct a subscription, each on its own line.
 fn remedies(arn: &str, mail: &MailAddress) -> String {
     let (arn, filter) = (shell_quoted(arn), shell_quoted(&filter(mail)));
     format!(
@@ -191,9 +192,10 @@ mod tests {
 
     use super::*;
 
-    /// A real shell runs the commands. `aws` is replaced by a function that prints its arguments.
+    /// Runs the commands in a real shell, where a function with the name `aws` prints its
+    /// arguments.
     #[test]
-    fn remedy_commands_survive_the_shell() {
+    fn remedy_commands_quote_hostile_arns() {
         let mail = MailAddress::parse("o'brien+%s@example.com").unwrap();
         for arn in [
             "arn:aws:sns:eu-central-1:111122223333:links:1a2b",
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn token_is_read_from_its_link() {
+    fn confirmation_token_is_read_from_the_whole_link() {
         let link = "https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=arn:aws:sns:eu-central-1:111122223333:a&Token=2336412f37&Endpoint=lead@example.com";
         assert_eq!(token(link), "2336412f37");
         assert_eq!(token(" 2336412f37\n"), "2336412f37");
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn first_topic_with_room_is_chosen() {
+    fn subscription_uses_the_first_topic_with_room() {
         let subscribed = |topic: &str, count: usize| {
             let one = |n: usize| Subscription {
                 topic: topic.to_owned(),

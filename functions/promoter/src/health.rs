@@ -1,5 +1,5 @@
-//! The hourly check of who is subscribed to the topics of secret links. SNS may end a subscription
-//! after one click, or by itself, and tells nobody.
+//! The hourly check of the subscribers of the topics that carry secret links. A click in a mail can
+//! end a subscription, and SNS can end a subscription itself. SNS sends no event about such an end.
 
 use std::collections::BTreeSet;
 
@@ -24,16 +24,17 @@ pub enum HealthError {
     Table(#[from] TableError),
 }
 
-/// The most findings in one record and one notice. A topic may have millions of subscriptions, but
-/// a record holds 400 KB.
+/// The most findings in one record and one notice. A topic can have millions of subscriptions, but
+/// DynamoDB limits a record to 400 KB.
 const MOST_FINDINGS: usize = 100;
 
-/// The most characters of a finding. A subscription's filter may name thousands of addresses.
+/// The most characters of one finding. A finding can list thousands of addresses from the filter of
+/// a subscription.
 const LONGEST_FINDING: usize = 1000;
 
-/// Checks who may subscribe and publish to the topics, and whether each subscriber is an approver
-/// who gets only their own links. Returns the number of findings, including one for everything that
-/// could not be read.
+/// Checks the access policy and the subscribers of each topic. Each subscriber must be an approver
+/// who gets only their own links. Returns the number of findings. Each failed read is a finding,
+/// too.
 pub(crate) async fn topics(clients: &Clients, roles: &TopicRoles) -> Result<usize, HealthError> {
     let Some(approval_mailer) = &clients.approval_mailer else { return Ok(0) };
     let Topics { sns, arns } = &approval_mailer.topics;
@@ -61,8 +62,9 @@ pub(crate) async fn topics(clients: &Clients, roles: &TopicRoles) -> Result<usiz
     Ok(findings.len())
 }
 
-/// The addresses of all applications' approvers, in lower case. An application file that this
-/// version cannot read adds none, since it asks nobody.
+/// The lower-case addresses of the approvers of all applications. An application file that this
+/// version cannot parse adds no address, since Stablepin requests no approval for such an
+/// application.
 async fn all_approvers(clients: &Clients) -> Result<BTreeSet<String>, TableError> {
     let (mut addresses, mut after) = (BTreeSet::new(), None);
     loop {
@@ -81,7 +83,7 @@ async fn all_approvers(clients: &Clients) -> Result<BTreeSet<String>, TableError
 
 async fn findings_of(sns: &Sns, subscriptions: &[Subscription], approvers: &BTreeSet<String>) -> Vec<String> {
     let mut findings = Vec::new();
-    // Five at a time: SNS allows few of these calls a second.
+    // Five calls at a time, because SNS limits these calls per second.
     for some in subscriptions.chunks(5) {
         let checks = some.iter().map(|one| check_subscription(sns, one, approvers));
         findings.extend(join_all(checks).await.into_iter().flatten());
@@ -95,7 +97,7 @@ async fn check_subscription(
     approvers: &BTreeSet<String>,
 ) -> Option<String> {
     let unknown = unknown_subscriber(subscription, approvers);
-    // An unconfirmed subscription receives nothing yet.
+    // SNS sends nothing to an unconfirmed subscription, so its attributes do not matter.
     let Some(arn) = subscription.arn.as_ref() else { return unknown };
     match sns.attributes_of(arn).await {
         Ok(Some(attributes)) => wrong(subscription, &attributes).or(unknown),
@@ -107,7 +109,7 @@ async fn check_subscription(
     }
 }
 
-/// Checks that mail reaches each approver whom the application asks.
+/// Checks that mail reaches every approver of an environment that requires approvals.
 pub(crate) async fn approvers(clients: &Clients, application: &Application) -> Result<(), HealthError> {
     let Some(approval_mailer) = &clients.approval_mailer else { return Ok(()) };
     let asked = |name| {
@@ -125,11 +127,11 @@ pub(crate) async fn approvers(clients: &Clients, application: &Application) -> R
     notify_changes(clients, &about, Some(&application.name), &missing.collect()).await
 }
 
-/// Keeps the first findings, and adds how many more there are.
+/// Returns the first findings, and a line that counts the others.
 fn bounded(findings: &BTreeSet<String>) -> BTreeSet<String> {
     let mut kept: BTreeSet<String> = findings.iter().take(MOST_FINDINGS).cloned().map(shortened).collect();
     if findings.len() > MOST_FINDINGS {
-        // The line sorts last, since the set is ordered by text.
+        // This line comes last, since the set is sorted by text.
         kept.insert(format!("… and {} more findings of this kind", findings.len() - MOST_FINDINGS));
     }
     kept
@@ -152,7 +154,7 @@ async fn notify_changes(
     if before == *findings {
         return Ok(());
     }
-    // Notify first, save second: a repeated notice is better than a lost one.
+    // Send the notice before the save: a repeated notice is better than a lost notice.
     if let Some(verify) = &clients.verify {
         let list: Vec<String> = findings.iter().cloned().collect();
         let notice = stablepin_messages::health(application, &list);
@@ -168,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn findings_are_bounded_in_number_and_length() {
+    fn notice_limits_number_and_length_of_findings() {
         let findings = |count: usize| -> BTreeSet<String> {
             (0..count).map(|n| format!("the sqs subscriber {n:05}")).collect()
         };

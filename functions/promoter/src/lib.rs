@@ -1,8 +1,8 @@
 //! Completes every promotion and rollback, and publishes the audit trail.
 //!
-//! Its triggers are the minute and the hour, new work, ECS's deployment events, and the table's
-//! stream. An event only says that something may be due. The promoter always reads from the table
-//! what to do.
+//! The promoter runs every minute and every hour, after a state change of an operation, after a
+//! deployment event of ECS, and for new items in the table's stream. An event only says that work
+//! may be due. The promoter always reads from the table what to do.
 
 mod health;
 mod outbox;
@@ -26,7 +26,7 @@ pub use outbox::{EventBus, OutboxError};
 pub use sweep::{Queue, SweepError};
 pub use trigger::{Trigger, Unreadable, is_foreign};
 
-/// The errors that make Lambda, or the stream, retry the event.
+/// The errors after which Lambda or the table's stream delivers the event again.
 #[derive(Debug, thiserror::Error)]
 pub enum PromoterError {
     #[error("the due operations could not be read")]
@@ -41,10 +41,12 @@ pub enum PromoterError {
     Driven(usize),
 }
 
-/// The most due operations that one tick handles. The next tick handles the rest.
+/// The most due operations that one tick (the event of each minute) handles. The next tick handles
+/// the rest.
 const PER_TICK: i32 = 100;
 
-/// The longest that one operation may take of a tick, so that a slow one does not block the others.
+/// The longest time that a tick spends on one operation, so that a slow operation does not block
+/// the others.
 const EACH: SignedDuration = SignedDuration::from_secs(30);
 
 pub async fn handle(
@@ -76,8 +78,8 @@ pub async fn handle(
             let driven = reconcile_all(clients, vec![key], &[Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        // The new pin supersedes older builds that still wait for approval. Their promotions end
-        // now, not when they expire.
+        // The new pin supersedes older builds that still wait for approval. The promoter ends their
+        // promotions now, and does not wait until they expire.
         Trigger::Pinned { application, environment } => {
             let open = clients.table.open_promotions(&application, Some(&environment)).await?;
             let driven = reconcile_all(clients, open, &[Input::Tick], deadline).await?;
@@ -88,8 +90,9 @@ pub async fn handle(
             let driven = reconcile_all(clients, open, &[Input::Tick, Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        // The function that ended the operation may have no clients for its notices. While the
-        // operation had the slot, the promoter did not check deployments by others.
+        // The function that ended the operation may have no clients to send notices, so the
+        // promoter sends them now. While the operation had the slot, the promoter did not check for
+        // deployments by others.
         Trigger::Ended(key) => {
             let driven = reconcile_all(clients, vec![key.clone()], &[Input::Nudge], deadline).await;
             let subject = clients.table.configured_environment(&key.application, &key.environment).await?;
@@ -117,8 +120,9 @@ pub async fn handle(
     }
 }
 
-/// Checks for live drift, and returns whether a service differs. A failed check is left to the
-/// hourly sweep, because a retry of the event would repeat all that has succeeded.
+/// Checks for live drift, and returns whether a service differs from the pin. After a failed check,
+/// returns false and leaves the check to the hourly sweep, since a retry of the event would repeat
+/// the work that succeeded.
 async fn has_drifted(
     clients: &Clients,
     subject: Subject,
@@ -140,7 +144,7 @@ async fn has_drifted(
     }
 }
 
-/// Returns the environment that the service belongs to.
+/// Returns the environment that the ECS service belongs to, and the service's configured name.
 async fn environment_of(
     clients: &Clients,
     service_arn: &str,
@@ -159,7 +163,7 @@ async fn environment_of(
     Ok(None)
 }
 
-/// The key of the operation that has the environment's slot.
+/// Returns the key of the operation that has the environment's slot.
 fn in_slot(subject: &Subject) -> Option<Key> {
     let slot = subject.environment.slot.as_ref()?;
     Some(Key {

@@ -1,5 +1,5 @@
-//! Publishes the audit records, which serve as the outbox: every committed record is published at
-//! least once, in order.
+//! Publishes each audit record to the event bus at least once, in order. The audit records in the
+//! table are the outbox, so every committed record is published.
 
 use serde_json::{Value, json};
 use stablepin_aws::call::CallError;
@@ -22,20 +22,20 @@ pub enum OutboxError {
     Unreadable(#[source] serde_json::Error),
 }
 
-/// The most entries of one call.
+/// The most entries of one `PutEvents` call.
 /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
 const PER_CALL: usize = 10;
 
 impl EventBus {
-    /// Publishes all records, or returns an error. After an error, the stream sends the whole batch
-    /// again, so a subscriber may see a record twice.
+    /// Publishes all readable records, or returns an error. After an error, the table's stream
+    /// delivers the whole batch again, so a subscriber may receive a record twice.
     pub async fn publish(&self, records: &[Value]) -> Result<usize, OutboxError> {
         let mut entries = Vec::new();
         for record in records {
             match entry(record) {
                 Ok(entry) => entries.extend(entry),
-                // A retry would not help, and would hold up the other records. The record stays in
-                // the table.
+                // A retry would not help and would delay the other records. The unreadable record
+                // stays in the table.
                 Err(error) => tracing::error!("an audit record is not published: {}", chain(&error)),
             }
         }
@@ -46,7 +46,7 @@ impl EventBus {
     }
 }
 
-/// Converts an audit record to an entry. Returns `None` for any other item of the table.
+/// Converts an audit record to an event. Returns `None` for any other item of the table.
 fn entry(record: &Value) -> Result<Option<Entry>, OutboxError> {
     let image = record.pointer("/dynamodb/NewImage");
     let key = image.and_then(|image| image.pointer("/pk/S")).and_then(Value::as_str).unwrap_or_default();
@@ -76,7 +76,7 @@ fn entry(record: &Value) -> Result<Option<Entry>, OutboxError> {
     }))
 }
 
-/// Converts DynamoDB's JSON to plain JSON.
+/// Converts DynamoDB's typed JSON, such as `{"S": "web"}`, to plain JSON.
 fn plain(value: &Value) -> Value {
     let Some((kind, value)) = value.as_object().and_then(|object| object.iter().next()) else {
         return Value::Null;
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn audit_item_becomes_an_event() {
+    fn outbox_converts_an_audit_record_to_an_event() {
         let record = json!({
             "eventName": "INSERT",
             "dynamodb": {"SequenceNumber": "1", "NewImage": {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn other_table_items_are_not_published() {
+    fn outbox_publishes_only_audit_records() {
         let record = json!({"dynamodb": {"NewImage": {"pk": {"S": "APP#web"}, "record": {"M": {}}}}});
         assert!(matches!(entry(&record), Ok(None)));
         let record =

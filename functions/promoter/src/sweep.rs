@@ -1,5 +1,6 @@
-//! The sweep finds what no event announced. It checks each application once an hour, for missed
-//! pushes and for kept tags in the wrong place.
+//! The hourly sweep of each application, which finds what no event reported: missed pushes, tags of
+//! Stablepin on a wrong image, services that do not run the pin, and approvers whom no mail
+//! reaches.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ use stablepin_rules::sweep::{self, FoundTag, MOST_INTENTS, Missed, NEWEST_PINS};
 
 use crate::health::{self, HealthError};
 
-/// The queue of the sweep's messages, one for each application.
+/// The SQS queue of the sweep. A message names one application.
 #[derive(Debug, Clone)]
 pub struct Queue {
     pub sqs: Sqs,
@@ -47,10 +48,11 @@ pub enum SweepError {
     Health(#[from] HealthError),
 }
 
-/// The seconds over which the applications are spread. SQS delays a message by 15 minutes at most.
+/// The number of seconds over which the sweep spreads its messages. SQS delays a message by at most
+/// 15 minutes.
 const SPREAD_SECONDS: usize = 900;
 
-/// Sends one message for each application. Returns how many there are.
+/// Sends one message for each application. Returns the number of applications.
 pub(crate) async fn hand_out(clients: &Clients, queue: &Queue) -> Result<usize, SweepError> {
     let (mut messages, mut after) = (Vec::new(), None);
     loop {
@@ -65,7 +67,7 @@ pub(crate) async fn hand_out(clients: &Clients, queue: &Queue) -> Result<usize, 
     Ok(messages.len())
 }
 
-/// The number of missed pushes and of drifted tags that the sweep corrected.
+/// The numbers of missed pushes and of drifted tags that one sweep corrected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Swept {
     missed: usize,
@@ -78,8 +80,8 @@ impl From<Swept> for Value {
     }
 }
 
-/// Sweeps one application. A failure does not stop the rest of the sweep. The first error is
-/// returned at the end, so that the queue delivers the message again.
+/// Sweeps one application. After a failure, the function continues with the rest of the sweep. At
+/// the end, it returns the first error, so that the queue delivers the message again.
 pub(crate) async fn sweep_application(
     clients: &Clients,
     application: &ApplicationName,
@@ -156,7 +158,7 @@ impl Sweep<'_> {
     }
 }
 
-/// Returns the missed pushes, each with the time that gives its promotion its place in the order.
+/// Returns the missed pushes. The time of a push decides the place of its promotion in the order.
 async fn missed(
     clients: &Clients,
     configured: &Application,
@@ -181,7 +183,8 @@ async fn missed(
     let digests: Vec<ImageDigest> = missed.iter().map(|one| one.digest.clone()).collect();
     let built = clients.table.known_builds(name, &digests).await?;
     let push = |one: Missed| Push {
-        // Nobody knows when a known image got a tag again, so the push counts as of now.
+        // ECR does not record when a known image received a tag again, so this push counts as of
+        // now.
         at: if built.contains(&one.digest) && !one.told { at } else { one.at },
         repository: repository.clone(),
         digest: one.digest,
@@ -190,7 +193,7 @@ async fn missed(
     Ok(missed.into_iter().map(push).collect())
 }
 
-/// Corrects the kept tags that are in the wrong place.
+/// Restores each tag of Stablepin that is on a wrong image.
 async fn correct_tags(
     clients: &Clients,
     configured: &Application,
@@ -218,7 +221,7 @@ async fn correct_tags(
         for (tag, wanted) in tag::kept(policy, &subject.environment, &repository.mutability) {
             let on = images.iter().find(|image| image.tags.contains(&tag)).map(|image| image.digest.clone());
             if on.as_ref() != Some(&wanted) {
-                // The listing is some seconds old, so the tag is read again.
+                // The list of images is some seconds old, so `look_at` reads the tag again.
                 sweep.record_tag(tag::look_at(clients, subject.clone(), &tag, deadline).await);
             }
         }
@@ -250,8 +253,8 @@ async fn report_live_drift(
     }
 }
 
-/// Forgets the old digests that the environment's tags were on, once no late event can concern
-/// them.
+/// Deletes old digests from the records of the environment's tags. A digest is old when no delayed
+/// event can still name it.
 async fn forget(clients: &Clients, subject: &Subject, policy: &EnvironmentPolicy) -> Result<(), TableError> {
     let application = subject.application();
     let tags = [policy.stable_tag.clone(), current(&policy.name)];
@@ -281,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sweep_counts_the_rest_and_fails_at_the_end() {
+    fn sweep_continues_after_errors_and_returns_the_first() {
         let application = ApplicationName::parse("web").unwrap();
         let push = Push {
             at: Timestamp::UNIX_EPOCH,

@@ -6,43 +6,43 @@ use stablepin_reconciler::StackLocation;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 
-/// The content of one event.
+/// An event that starts the promoter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
-    /// The schedule, every minute.
+    /// The event that the schedule sends every minute.
     Tick,
-    /// The schedule, every hour: sweep every application.
+    /// The event that the schedule sends every hour. The promoter sweeps every application.
     Hour,
-    /// An application's file has changed. Open promotions may now be decided, or must be asked
-    /// again.
+    /// An application's file has changed. With the new file, an open promotion may have enough
+    /// approvals, or may need new approval requests.
     Configured { application: ApplicationName },
-    /// The schedule: check who is subscribed to secret links.
+    /// The scheduled event to check who is subscribed to secret links.
     Subscribers,
-    /// A message of the queue: sweep this application. The template sends one message at a time.
+    /// A queue message to sweep this application. The template sets a batch size of 1.
     Sweep(ApplicationName),
-    /// A promotion or a rollback has moved on, for example by an approval.
+    /// A promotion or a rollback has changed its state, for example after an approval.
     Operation(Key),
     /// An environment has a new pin.
     Pinned { application: ApplicationName, environment: EnvironmentName },
-    /// A promotion or a rollback has ended. Its notices, and the check of deployments by others,
-    /// had waited for its end.
+    /// A promotion or a rollback has ended. The promoter sends its notices and checks for
+    /// deployments by others: both had to wait for the end.
     Ended(Key),
-    /// ECS reports a deployment.
+    /// A deployment event of ECS.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
     Deployment { service_arn: String },
-    /// New items in the table's stream.
+    /// New items from the table's stream.
     Audit(Vec<Value>),
 }
 
-/// The states that end an operation which moved services.
+/// The final states of an operation that moved services.
 const ENDS: [&str; 4] = ["Completed", "Incomplete", "Failed", "RolledBack"];
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an event that the promoter does not know: {0}. The template sends it only what it knows")]
 pub struct Unreadable(String);
 
-/// Returns whether a bus's event comes from another account or region. Events of the schedule, the
-/// queue and the stream do not name them.
+/// Returns whether an event of a bus comes from another account or region. Events of the schedule,
+/// the queue and the stream name no account and no region, so they are never foreign.
 pub fn is_foreign(event: &Value, location: &StackLocation) -> bool {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let of_a_bus = event.get("Records").is_none() && text("source") != Some("stablepin.schedule");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn end_of_an_operation_triggers_it_and_its_environment() {
+    fn final_state_event_becomes_an_ended_trigger() {
         let event = |kind: &str, to: &str| {
             let id = "019b0000-0000-7000-8000-000000000000";
             let detail = json!({"application": "web", "environment": "production", "id": id, "to": to});
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn hourly_event_and_sweep_messages_are_read() {
+    fn trigger_reads_hourly_events_and_sweep_messages() {
         let hour = json!({"source": "stablepin.schedule", "detail-type": "Sweep", "detail": {}});
         assert_eq!(Trigger::read(hour), Ok(Trigger::Hour));
         let other = json!({"source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {}});
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_other_accounts_and_regions_are_foreign() {
+    fn promoter_detects_events_of_other_accounts_and_regions() {
         let location = StackLocation { account: "111122223333".to_owned(), region: "eu-west-1".to_owned() };
         for kind in ["ECS Deployment State Change", "Pin Change", "Rollback State Change"] {
             let event = |account: &str, region: &str| json!({ "source": "aws.ecs", "detail-type": kind, "account": account, "region": region });
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn error_names_the_unknown_event() {
+    fn trigger_error_names_the_unknown_event() {
         let error = Trigger::read(json!({"source": "aws.ecr", "detail-type": "ECR Image Scan"})).unwrap_err();
         assert!(error.to_string().contains("ECR Image Scan from aws.ecr"), "{error}");
     }

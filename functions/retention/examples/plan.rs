@@ -1,5 +1,5 @@
-//! Plans one repository, for `cargo xtask bench` to measure. It prints the digests that the plan
-//! deletes.
+//! Plans the retention of one repository, for `cargo xtask bench` to measure. Prints the digests
+//! that the plan deletes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reads all images of a repository, and the children of indexes.
+/// Reads all images of a repository, and the children of its indexes.
 async fn images(ecr: &Ecr, repository: &RepositoryName) -> Result<Vec<Image>, Box<dyn Error>> {
     let found = ecr.inventory(repository).await?.images;
     let indexes: Vec<ImageDigest> =
@@ -65,8 +65,8 @@ async fn images(ecr: &Ecr, repository: &RepositoryName) -> Result<Vec<Image>, Bo
 }
 
 fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>) -> Image {
-    // The table knows which tags are Stablepin's own. Without the table, every tag of the
-    // environment counts as one.
+    // The table records which tags are Stablepin's own. This example has no table, so every tag of
+    // the environment counts as Stablepin's own.
     let ours = |tag: &ImageTag| tag.as_str().starts_with("production-");
     Image {
         tags: image.tags.into_iter().map(|tag| Tag { ours: ours(&tag), tag, tagged_at: None }).collect(),
@@ -85,7 +85,7 @@ fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>
     }
 }
 
-/// Builds the inventory: the image with the stable tag is the pin, and three tasks run it.
+/// Builds the inventory. The image with the stable tag is the pin, and three tasks run this image.
 fn needed(
     repository: RepositoryName,
     images: Vec<Image>,

@@ -1,6 +1,6 @@
 //! Carries out a plan. Each image is first marked for deletion, so that no promotion or rollback
-//! can begin to need it. Then it is checked once more, and an image that differs from the plan is
-//! kept.
+//! can begin to use it. Then the image is checked once more. If the image differs from the plan, it
+//! is kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -18,27 +18,27 @@ use crate::RetentionError;
 use crate::image_outcome::{ImageOutcome, Outcomes};
 use crate::repository_work::RepositoryWork;
 
-/// How many marks are written at the same time.
+/// The most marks that a run writes at the same time.
 const MARKS_AT_ONCE: usize = 16;
 
-/// How many images are archived at the same time. ECR archives one image a call and publishes no
-/// limit.
+/// The most images that a run archives at the same time. ECR archives one image per call and
+/// documents no limit.
 const ARCHIVED_AT_ONCE: usize = 4;
 
-/// How often a part is checked and removed again, if ECR fails after the check. The pauses are 1,
-/// 2, 4 … seconds.
+/// The most times that a run checks and removes the same images. The run repeats both steps if ECR
+/// fails after the check. The pauses are 1, 2, 4 … seconds.
 const MOST_LOOKS: u32 = 7;
 
-/// Whether the plan was carried out completely.
+/// The result of carrying out a plan: complete, or interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completion {
     Complete,
-    /// The time was over. The next invocation continues.
+    /// The invocation ran out of time. The next invocation continues.
     Partial,
 }
 
-/// The manifest of an image, saved before the image is deleted. The image can be restored from it
-/// while its layers still exist.
+/// The manifest of an image, saved before ECR deletes the image. A push of this manifest restores
+/// the image while its layers exist.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Kept<'a> {
@@ -48,21 +48,21 @@ struct Kept<'a> {
     image_manifest: &'a str,
 }
 
-/// A plan, and what has been carried out of it.
+/// A plan and its progress.
 pub(crate) struct Apply<'a> {
     work: &'a RepositoryWork<'a>,
-    /// The images still to remove, wave by wave, as the fresh plan has them.
+    /// The images that are still to be removed, by wave, as the fresh plan lists them.
     waves: BTreeMap<u16, Vec<&'a Planned>>,
     untag: Vec<(&'a ImageDigest, &'a ImageTag)>,
-    /// When the inventory of the fresh plan was read.
+    /// The time when the inventory of the fresh plan was read.
     planned_at: Timestamp,
     pub(crate) outcomes: Outcomes,
 }
 
 impl<'a> Apply<'a> {
-    /// Combines the saved plan with a fresh one: an image goes only if both plans remove it and its
-    /// tags are the same. `before` has this run's earlier outcomes. `begun` means that an earlier
-    /// invocation may have done more than it saved.
+    /// Combines the saved plan with a fresh plan. An image is removed only if both plans remove it
+    /// and its tags have not changed. `before` has the earlier outcomes of this run. `begun` means
+    /// that an earlier invocation may have done more than it saved.
     pub(crate) fn new(
         work: &'a RepositoryWork<'a>,
         saved: &'a Plan,
@@ -83,13 +83,14 @@ impl<'a> Apply<'a> {
                     apply.untag.extend(still.map(|tag| (&one.digest, tag)));
                     continue;
                 }
-                // The tag is gone already, or something needs it now. The next plan decides.
+                // The tag is already gone, or something needs the tag now. The next plan decides.
                 (Fate::Untag { .. }, _) => continue,
                 (Fate::Delete { .. } | Fate::Archive { .. }, _) if apply.is_done(&one.digest) => continue,
                 (Fate::Delete { .. }, None) if begun => ImageOutcome::Deleted,
                 (Fate::Delete { .. } | Fate::Archive { .. }, None) => skipped("is not there any more"),
                 (Fate::Delete { .. }, Some(still @ Planned { fate: Fate::Delete { wave }, .. }))
-                // Archiving instead of the planned deletion is allowed, since it removes less.
+                // Archiving instead of the planned deletion is allowed, since archiving removes
+                // less.
                 | (
                     Fate::Delete { .. } | Fate::Archive { .. },
                     Some(still @ Planned { fate: Fate::Archive { wave }, .. }),
@@ -112,7 +113,8 @@ impl<'a> Apply<'a> {
         apply
     }
 
-    /// Skipped and refused images are tried again, since the reason may be over.
+    /// Returns whether the image needs no further attempt. Skipped and refused images get another
+    /// attempt, since the reason may have passed.
     fn is_done(&self, digest: &ImageDigest) -> bool {
         matches!(self.outcomes.get(digest), Some(ImageOutcome::Deleted | ImageOutcome::Archived))
     }
@@ -137,7 +139,7 @@ impl<'a> Apply<'a> {
         Ok(Completion::Complete)
     }
 
-    /// Counts the outcomes.
+    /// Counts the outcomes by kind.
     pub(crate) fn applied(&self) -> Applied {
         let mut applied = Applied::default();
         for outcome in self.outcomes.values() {
@@ -153,15 +155,15 @@ impl<'a> Apply<'a> {
         applied
     }
 
-    /// Removes up to a hundred images. None of them has to be deleted before another.
+    /// Removes up to 100 images of one wave, which ECR may delete in any order.
     async fn remove_part(&mut self, part: &[&'a Planned], name: &str) -> Result<(), RetentionError> {
         let clients = self.work.clients;
         let application = &self.work.run.application;
         let (run, at) = (self.work.run.id, now());
         let mut goes = Vec::with_capacity(part.len());
         for one in part {
-            // ECR does not protect signatures: they must not go while the image that they sign
-            // stays.
+            // ECR does not protect signatures. A signature must not be deleted while its signed
+            // image stays.
             match one.after.iter().find(|above| !self.is_done(above)) {
                 None => goes.push(*one),
                 Some(above) => self.skip(&one.digest, &format!("it belongs to {above}, which stays")),
@@ -187,8 +189,8 @@ impl<'a> Apply<'a> {
         let digests: Vec<&ImageDigest> = marked.keys().copied().collect();
         let done = self.remove_marked(marked, name).await;
         if done.as_ref().is_err_and(RetentionError::is_a_refusal) {
-            // ECR will refuse again until a person acts. Until then, no operation has to wait for
-            // these images.
+            // ECR will refuse again until a person acts. The marks are cleared, so that no
+            // operation waits for these images until then.
             for digest in digests {
                 clients.table.was_deleted(application, digest).await?;
             }
@@ -196,7 +198,8 @@ impl<'a> Apply<'a> {
         done
     }
 
-    /// Removes images that are marked for deletion, so that no operation can begin to need them.
+    /// Removes images that are marked for deletion. The mark stops operations from starting to use
+    /// them.
     async fn remove_marked(
         &mut self,
         mut marked: BTreeMap<&'a ImageDigest, &'a Planned>,
@@ -207,8 +210,8 @@ impl<'a> Apply<'a> {
         let digests: Vec<ImageDigest> = marked.keys().map(|digest| (*digest).clone()).collect();
         for (digest, code) in self.keep_manifests(&marked, &digests, name).await? {
             let Some(one) = marked.get(&digest) else { continue };
-            // Manifests of archived images cannot be read. They were saved when the images were
-            // archived.
+            // ECR does not return manifests of archived images. The run that archived the image
+            // saved its manifest.
             if one.rule.is_archived() || code == "ImageNotFound" {
                 continue;
             }
@@ -218,7 +221,7 @@ impl<'a> Apply<'a> {
             clients.table.unmark(application, &digest).await?;
         }
 
-        // Each check is followed by one attempt. If ECR fails, both are repeated.
+        // Each attempt needs a new check, so the loop repeats both if ECR fails.
         for look in 1..=MOST_LOOKS {
             match self.check_and_remove(&mut marked, look > 1).await {
                 Ok(()) => break,
@@ -231,9 +234,9 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    /// Describes the images once more, and deletes or archives those that match the plan. Images
-    /// with an outcome leave `marked`. If an image is gone `after_an_attempt`, the attempt deleted
-    /// it, though ECR did not say so.
+    /// Describes the images once more, and deletes or archives the images that match the plan.
+    /// Removes each image with an outcome from `marked`. If `after_an_attempt` is set, a missing
+    /// image counts as deleted: the attempt deleted the image, though ECR returned an error.
     async fn check_and_remove(
         &mut self,
         marked: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
@@ -274,8 +277,8 @@ impl<'a> Apply<'a> {
         self.archive(archive, marked).await
     }
 
-    /// Returns whether the image still matches the plan: nobody has tagged, archived, restored or
-    /// pushed it since.
+    /// Returns whether the image still matches the plan. An image that was tagged, pushed, archived
+    /// or restored in the meantime does not match.
     fn is_as_planned(&self, planned: &Planned, there: &FoundImage) -> bool {
         let tags: BTreeSet<&ImageTag> = there.tags.iter().collect();
         let archived = there.status == ImageStatus::Archived;
@@ -292,8 +295,7 @@ impl<'a> Apply<'a> {
         self.outcomes.insert(digest.clone(), ImageOutcome::Skipped { why: why.to_owned() });
     }
 
-    /// Saves the manifests. Returns the images whose manifests ECR does not return, with its error
-    /// codes.
+    /// Saves the manifests. Returns the images without a manifest, each with ECR's error code.
     async fn keep_manifests(
         &self,
         marked: &BTreeMap<&ImageDigest, &Planned>,
@@ -315,16 +317,16 @@ impl<'a> Apply<'a> {
         };
         let kept: Vec<_> = manifests.iter().filter_map(kept).collect();
         if !kept.is_empty() {
-            // A new key for each attempt, so that a second attempt does not overwrite the manifests
-            // of the first.
+            // Each attempt uses a new key, so that it does not overwrite the manifests of an
+            // earlier attempt.
             let at = now().as_millisecond();
             self.work.put(&format!("manifests/{name}-{at}.json"), &kept).await?;
         }
         Ok(refused)
     }
 
-    /// Reads the manifests. If ECR refuses the whole call because of one image, each is read by
-    /// itself.
+    /// Reads the manifests. If ECR refuses the whole call because of one image, this function reads
+    /// each manifest with its own call.
     async fn manifests(
         &self,
         digests: &[ImageDigest],
@@ -361,7 +363,7 @@ impl<'a> Apply<'a> {
         for digest in digests {
             let outcome = match failed.remove(digest) {
                 _ if done.digests.contains(digest) => ImageOutcome::Deleted,
-                // Another caller deleted it first, or an earlier attempt of this run did.
+                // Another caller or an earlier attempt of this run has already deleted the image.
                 Some(ImageOutcome::Refused { code, .. }) if code == "ImageNotFound" => ImageOutcome::Deleted,
                 Some(refused) => refused,
                 None => ImageOutcome::Refused {
@@ -371,7 +373,7 @@ impl<'a> Apply<'a> {
             };
             outcomes.push((digest.clone(), outcome));
         }
-        // No new build of an image appears while the image is marked.
+        // While an image is marked, no new build of the image appears.
         let builds = &clients.table.known_builds(application, digests).await?;
         let settled = stream::iter(outcomes).map(|(digest, outcome)| async move {
             match outcome {
@@ -387,7 +389,7 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    /// Archives images. An image stays in `marked` if the next check may archive it.
+    /// Archives images. An image stays in `marked` if the next attempt may archive it.
     async fn archive(
         &mut self,
         digests: Vec<ImageDigest>,
@@ -422,9 +424,9 @@ impl<'a> Apply<'a> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Removes a tag and keeps its image. If somebody removes the other tags at the same moment,
-    /// ECR deletes the image, too. Then the image is put back under this tag, which only Stablepin
-    /// moves.
+    /// Removes a tag and keeps its image. If other callers remove the other tags at the same
+    /// moment, ECR deletes the image. In this case, the run pushes the image again with this tag.
+    /// Only Stablepin moves this tag.
     async fn untag(&mut self, digest: &ImageDigest, tag: &ImageTag) -> Result<(), RetentionError> {
         let (ecr, repository) = (&self.work.clients.ecr, self.work.repository);
         let manifest = ecr.image(repository, &[ImageId::from(digest)]).await?.pop();

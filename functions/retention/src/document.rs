@@ -1,11 +1,11 @@
-//! Documents of a run in the bucket.
+//! The documents that a run saved in the bucket.
 
 use stablepin_aws::s3::Bucket;
 use stablepin_retention_rules::run::Stored;
 
 use crate::RetentionError;
 
-/// Reads a document from the bucket, and checks that it is unchanged.
+/// Reads a document from the bucket, and checks that its content is unchanged.
 pub(crate) async fn document<T: serde::de::DeserializeOwned>(
     bucket: &Bucket,
     stored: &Stored,

@@ -15,7 +15,7 @@ pub(crate) enum ImageOutcome {
         tags: Vec<ImageTag>,
     },
     Restored,
-    /// The image differs from the plan, or is needed now.
+    /// The image differs from the plan, or something needs the image now.
     Skipped {
         why: String,
     },
@@ -25,10 +25,10 @@ pub(crate) enum ImageOutcome {
     },
 }
 
-/// The outcomes of a report, by image.
+/// The outcomes of a report, by image digest.
 pub(crate) type Outcomes = BTreeMap<ImageDigest, ImageOutcome>;
 
-/// The outcomes that an earlier invocation of the run has saved.
+/// The outcomes that an earlier invocation of the run saved.
 #[derive(Deserialize)]
 pub(crate) struct Noted {
     pub(crate) outcomes: Outcomes,

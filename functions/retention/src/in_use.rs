@@ -1,18 +1,18 @@
 //! Finds the images that the account uses.
 //!
-//! It fails closed: if something cannot be read, it returns an error, and nothing is deleted. It
-//! counts what runs, and what ECS, Lambda or a scheduler may start at any moment. Examples are a
-//! service that scales up from 0, a deployment that rolls back, and a task that is started by its
-//! family's name.
+//! If a read fails, the whole function returns an error, and retention deletes nothing. An image is
+//! in use if a workload runs it, or if ECS, Lambda or a scheduler may start it at any moment.
+//! Examples are a service that scales up from 0, a deployment that rolls back, and a task that a
+//! schedule starts by the name of its task definition family.
 //!
-//! The first read of an account with 500 services, 3,000 tasks and 500 task definitions in 500
-//! families takes these calls: 5 ListServices, 50 DescribeServices, 60 ListTasks and DescribeTasks,
+//! An account with 500 services, 3,000 tasks and 500 task definitions in 500 families needs these
+//! calls for the first read: 5 ListServices, 50 DescribeServices, 60 ListTasks and DescribeTasks,
 //! 25 DescribeServiceRevisions, 5 ListTaskDefinitionFamilies, 500 ListTaskDefinitions, 500
 //! DescribeTaskDefinition.
 //!
-//! DescribeTaskDefinition takes the most time, at 20 calls a second. Dry runs within a few minutes
-//! share the list of newest revisions and the `sources`. Service deployments are listed only for
-//! services with a deployment that has not ended or has failed.
+//! DescribeTaskDefinition needs the most time, because ECS allows 20 calls per second. Dry runs
+//! within a few minutes share the list of newest revisions and the reads of `sources`. Service
+//! deployments are listed only for services with an open or a failed deployment.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
 mod concurrency;
@@ -38,43 +38,44 @@ pub use used::Used;
 use self::concurrency::read_concurrently;
 use self::sources::SourcesRead;
 
-/// Everything in the account and region that may use an image.
+/// The clients for everything in the account and region that may use an image.
 #[derive(Debug, Clone, Copy)]
 pub struct Account<'a> {
     pub ecs: &'a Ecs,
     pub lambda: &'a Lambda,
     pub sources: &'a Sources,
-    /// The sources that the application waives. They are not read.
+    /// The sources that the application waives. The function does not read them.
     pub waived: &'a BTreeSet<Source>,
 }
 
-/// How long dry runs share the newest revisions and the sources. The images of services, tasks and
-/// deployments are read each time.
+/// The time during which dry runs share the newest revisions and the reads of the sources. Every
+/// run reads the images of services, tasks and deployments again.
 const SHARED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 /// The cache that survives from one invocation to the next.
 #[derive(Debug, Clone, Default)]
 pub struct TaskDefinitions {
-    /// The images of each task definition, by its ARN. Task definitions never change, so each is
-    /// read once. An entry without any reference is removed.
+    /// The images of each task definition, by ARN. A task definition never changes, so it is read
+    /// once. A read of the account removes the entries that it does not need.
     images: BTreeMap<String, Vec<String>>,
     shared: Option<Shared>,
 }
 
-/// The reads that dry runs within a few minutes share.
+/// The results that dry runs within a few minutes share.
 #[derive(Debug, Clone)]
 struct Shared {
-    /// When the reads began.
+    /// The time when the reads began.
     at: Timestamp,
-    /// The newest revisions of all families. Each family's newest revision comes first.
+    /// The newest revisions of all families. The revisions of a family are sorted, the newest
+    /// first.
     newest: Vec<String>,
     waived: BTreeSet<Source>,
     started: SourcesRead,
 }
 
-/// Returns everything that is used in the account and region, sorted. A family's `newest` revisions
-/// count as used, since tasks are started by the family's name. Shared reads are no older than
-/// `since`. All other reads are fresh.
+/// Returns all uses of images in the account and region, sorted. The `newest` revisions of each
+/// family count as used, since callers start tasks by the family's name. Shared results are no
+/// older than `since`. All other reads are fresh.
 pub async fn in_use(
     account: Account<'_>,
     newest: usize,
@@ -105,15 +106,16 @@ pub async fn in_use(
     add_started(&shared, &mut references, &mut used);
     task_definitions(ecs, references, cache, &mut used).await?;
     functions(lambda, &mut used).await?;
-    // Kept only after success: a failure may mean that a listed revision does not exist any more.
+    // The cache keeps results only after success: a failure may mean that a listed revision no
+    // longer exists.
     cache.shared = Some(shared);
     used.sort();
     used.dedup();
     Ok(used)
 }
 
-/// Adds what schedules, rules and pipes start. A family's name means its newest active revision. A
-/// family without one can start nothing.
+/// Adds the images that schedules, rules and pipes start. The name of a family means its newest
+/// active revision. A family without an active revision cannot start a task.
 fn add_started(shared: &Shared, references: &mut References, used: &mut Vec<Used>) {
     used.extend(shared.started.images.iter().cloned());
     let by_name = |by: &String| Some(by.clone());
@@ -124,14 +126,15 @@ fn add_started(shared: &Shared, references: &mut References, used: &mut Vec<Used
         }
     }
     for (revision, by) in &shared.started.revisions {
-        // Use the ARN if it is one of the newest, so that the revision is read once.
+        // If the revision is one of the newest, its ARN replaces its name, so that the revision is
+        // read once.
         let arn = shared.newest.iter().find(|arn| last(arn) == revision).unwrap_or(revision);
         by.iter().for_each(|by| references.add(arn, by_name(by)));
     }
 }
 
-/// The users of each task definition, by its ARN. `None` means that it is one of its family's
-/// newest.
+/// The services, rules, schedules and pipes that use a task definition, by its ARN. The entry
+/// `None` means that the task definition is one of the newest of its family.
 #[derive(Default)]
 struct References(BTreeMap<String, BTreeSet<Option<String>>>);
 
@@ -185,8 +188,9 @@ async fn services(
     Ok(())
 }
 
-/// Returns the revisions that a service may return to: those of its open deployments, and that of
-/// its last successful deployment. It is called while a deployment is open or has failed.
+/// Returns the revisions to which a service may roll back: the revisions of its open deployments,
+/// and the revision of its last successful deployment. The caller needs these revisions while a
+/// deployment is open or has failed.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
 async fn returns_to(ecs: &Ecs, cluster: &str, service: &str) -> Result<BTreeSet<String>, CallError> {
     let deployments = ecs.all_service_deployments(cluster, service).await?;
@@ -218,8 +222,8 @@ fn is_open(deployment: &ListedServiceDeployment) -> bool {
     }
 }
 
-/// Adds all tasks that ECS lists, including those that stopped within about the last hour. Somebody
-/// may examine or restart them.
+/// Adds all tasks that ECS lists. ECS also lists tasks that stopped within about the last hour, and
+/// a person may examine or restart such a task.
 async fn tasks(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), CallError> {
     let listed = read_concurrently(clusters.to_vec(), |cluster| async move {
         let mut arns = ecs.task_arns(&cluster, Wanted::Running).await?;
@@ -296,10 +300,9 @@ async fn task_definitions(
     for (arn, images) in read.await? {
         match images {
             Some(images) => drop(cache.images.insert(arn, images)),
-            // ECS has just listed this ARN, so the definition must exist.
+            // ECS has just listed this ARN, so the task definition must exist.
             None if arn.starts_with("arn:") => return Err(InUseError::Undescribed(arn)),
-            // Somebody names a revision that was deleted or does not exist yet. It cannot start a
-            // task now.
+            // This revision was deleted or does not exist yet, so its name cannot start a task now.
             None => {}
         }
     }
@@ -321,7 +324,7 @@ async fn task_definitions(
 async fn functions(lambda: &Lambda, used: &mut Vec<Used>) -> Result<(), InUseError> {
     for function in lambda.images().await.map_err(InUseError::Lambda)? {
         let by = format!("function {}, version {}", function.function, function.version);
-        // Lambda writes the resolved image as a reference by digest.
+        // Lambda reports the resolved image as a reference with a digest.
         if let Some(resolved) = function.resolved.filter(|resolved| *resolved != function.image) {
             used.push(Used { by: by.clone(), image: Some(resolved), digest: None });
         }
@@ -338,12 +341,12 @@ fn add(used: &mut Vec<Used>, by: &str, images: Vec<NamedImage>) {
     }));
 }
 
-/// Splits the ARNs into the arguments of single Describe calls.
+/// Splits the ARNs into batches, one for each Describe call.
 fn describe_batches(cluster: &str, arns: &[String], size: usize) -> Vec<(String, Vec<String>)> {
     arns.chunks(size).map(|arns| (cluster.to_owned(), arns.to_vec())).collect()
 }
 
-/// Splits the ARNs of revisions or deployments, whose calls need no cluster.
+/// Splits the ARNs of revisions or deployments into batches. Calls for these ARNs need no cluster.
 fn revision_batches<'a>(arns: impl IntoIterator<Item = &'a String>) -> Vec<Vec<String>> {
     let arns: Vec<String> = arns.into_iter().cloned().collect();
     arns.chunks(PER_DESCRIBE_REVISIONS).map(<[String]>::to_vec).collect()

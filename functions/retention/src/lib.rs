@@ -1,8 +1,8 @@
 //! Retention deletes or archives old images, every night and on request.
 //!
-//! The unit of work is one repository of one run, as a message in a queue. It may be interrupted at
-//! any point or run twice. The plan is saved before it is carried out, and an image that has
-//! changed since the plan is kept.
+//! Each queue message asks for the work of one run in one repository. A crash or a second delivery
+//! at any point does no harm: a run saves its plan before it carries out the plan, and keeps an
+//! image that has changed since.
 
 mod apply;
 mod document;
@@ -46,22 +46,23 @@ pub struct RetentionClients {
     pub table: Table,
     /// The [patient](Ecr::patient) client, for reads.
     pub ecr: Ecr,
-    /// The [client without retries](Ecr::impatient), for deleting and archiving. A call must follow
-    /// its check at once, or not at all.
+    /// The [client without retries](Ecr::impatient), for deleting and archiving. Each call must
+    /// follow its check at once: a late retry would act on an outdated check.
     pub without_retries: Ecr,
     pub ecs: Ecs,
     pub lambda: Lambda,
-    /// The clients of everything that starts tasks or jobs by name.
+    /// The clients of the services that start tasks or jobs by name.
     pub sources: Sources,
     pub bucket: Bucket,
     pub sqs: Sqs,
     pub queue_url: String,
     pub sns: Sns,
-    /// The topic for notifications. They hold no secret.
+    /// The topic for notifications. Notifications contain no secret.
     pub topic_arn: String,
     /// The 12 digits of the stack's account.
     pub account: String,
-    /// The ARN of this function's role. Its own reads of images must not count as pulls.
+    /// The ARN of this function's role. ECR must not count this role's own reads of images as
+    /// pulls.
     pub role_arn: String,
 }
 
@@ -90,7 +91,7 @@ impl RetentionClients {
     }
 }
 
-/// The errors that make Lambda, or the queue, retry the event.
+/// The errors after which Lambda or the queue delivers the event again.
 #[derive(Debug, thiserror::Error)]
 pub enum RetentionError {
     #[error("the table could not be read or written")]
@@ -114,7 +115,7 @@ pub enum RetentionError {
 }
 
 impl RetentionError {
-    /// Returns whether the work was refused, so that a retry would be refused, too.
+    /// Returns whether AWS refused the work, so that a retry would fail, too.
     fn is_a_refusal(&self) -> bool {
         match self {
             Self::Ecr(error) => !error.is_retryable(),

@@ -1,4 +1,4 @@
-//! The notice of a retention run: what was deleted, what was kept, and how to restore an image.
+//! The notice of a retention run: which images it deleted or kept, and how to restore an image.
 
 use serde_json::json;
 use stablepin_messages::{NoticeSubject, Words, WrittenNotice};
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn plan_notice_lists_images_to_delete() {
+    fn plan_notice_counts_images_to_delete() {
         insta::assert_snapshot!(run(Purpose::Plan, Some("before <b>Monday</b>"), &[planned()]), @r#"
         Subject: web: old images: what would go
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn run_notice_lists_archived_images() {
+    fn run_notice_counts_archived_images() {
         let applied = Applied {
             archived: 22,
             skipped: 1,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn run_notice_lists_kept_images() {
+    fn run_notice_says_why_nothing_changed() {
         let said = [RunProgress::LeftAlone { problem: "its images could not be read".to_owned() }];
         insta::assert_snapshot!(run(Purpose::Apply { plan_of: None }, None, &said), @"
         Subject: web: old images: nothing could be done

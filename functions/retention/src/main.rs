@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
                 .into());
             }
         };
-        // Lambda sends one event at a time, so nobody else holds the cache.
+        // Lambda sends one event at a time, so no other event uses the cache now.
         let mut cache = kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
         let done = Box::pin(handle(&clients, &mut cache, trigger, deadline)).await;
         if let Ok(mut kept) = kept.lock() {

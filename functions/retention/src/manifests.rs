@@ -1,5 +1,5 @@
-//! The contents of manifests. Each manifest is read once, since a digest never changes its meaning.
-//! The bucket keeps what was read.
+//! The contents of manifests. The content of a digest never changes, so a run reads a manifest once
+//! and saves its content in the bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,24 +26,24 @@ impl ManifestsError {
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Ecr(error) => error.is_retryable(),
-            // The next inventory does not list it.
+            // The image no longer exists, so the next inventory does not list it.
             Self::Gone { .. } => true,
         }
     }
 }
 
-/// How often the whole inventory is read if a later read may succeed.
+/// The most times that a run reads the whole inventory, if a later read may succeed.
 pub(crate) const MOST_READS: u32 = 3;
 
-/// The largest repository whose image manifests are read. In a larger one, only indexes are read,
-/// and the freed bytes ignore shared layers.
+/// The most images of a repository for which a run reads image manifests. In a larger repository, a
+/// run reads only indexes, and the count of freed bytes ignores shared layers.
 const MOST_WEIGHED: usize = 20_000;
 
-/// The most images of one call.
+/// The most images in one call.
 const PER_CALL: usize = 100;
 
-/// The most calls at the same time. A BatchGetImage of 100 images counts as 100 of the 2,000 that
-/// ECR allows a second.
+/// The most calls at the same time. ECR allows 2,000 images per second, and each call asks for 100
+/// images.
 const AT_ONCE: usize = 4;
 
 /// The known contents of a repository's manifests.
@@ -55,28 +55,28 @@ pub(crate) struct KnownManifests {
     /// The layers of every other manifest that was read.
     #[serde(default)]
     blobs: BTreeMap<ImageDigest, Blobs>,
-    /// The indexes that are not understood. They are read again each time.
+    /// The indexes that the parser does not understand. Each run reads them again.
     #[serde(skip)]
     odd: BTreeMap<ImageDigest, Odd>,
-    /// How often the indexes were read.
+    /// The number of times that this run has read the indexes.
     #[serde(skip)]
     rounds: u32,
-    /// Whether the bucket still has an older version.
+    /// True if the contents differ from the version in the bucket.
     #[serde(skip)]
     is_new: bool,
 }
 
-/// An index that is not understood.
+/// An index that the parser does not understand, or that ECR does not return.
 #[derive(Debug)]
 struct Odd {
     why: String,
-    /// The manifests that it may refer to. `None` if it may refer to any.
+    /// The manifests to which the index may refer. `None` means that it may refer to any manifest.
     children: Option<Vec<ImageDigest>>,
 }
 
 impl KnownManifests {
-    /// Loads the saved contents. Without readable contents, it returns none, and everything is read
-    /// again.
+    /// Loads the saved contents. If none are saved or readable, the result is empty, and the run
+    /// reads every manifest again.
     pub(crate) async fn load(
         bucket: &Bucket,
         application: &ApplicationName,
@@ -86,7 +86,7 @@ impl KnownManifests {
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// Forgets the manifests of images that do not exist any more.
+    /// Removes the manifests of images that no longer exist.
     pub(crate) fn forget(&mut self, there: &BTreeSet<&ImageDigest>) {
         let before = self.children.len() + self.blobs.len();
         self.children.retain(|digest, _| there.contains(digest));
@@ -105,7 +105,7 @@ impl KnownManifests {
             let bytes = serde_json::to_vec(&self).unwrap_or_default();
             match bucket.put(&key(application, repository), bytes, "application/json").await {
                 Ok(_) => {}
-                // Without the saved contents, the next run reads everything again.
+                // Without the saved contents, the next run reads every manifest again.
                 Err(error @ S3Error::TooLarge { .. }) => {
                     tracing::warn!(repository.name = %repository, "the contents of manifests were not saved: {error}");
                 }
@@ -121,18 +121,18 @@ impl KnownManifests {
         self.children.get(digest).or_else(odd).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the reason to keep an index that is not understood.
+    /// Returns the reason to keep an index that the parser does not understand.
     pub(crate) fn odd(&self, digest: &ImageDigest) -> Option<&str> {
         self.odd.get(digest).map(|odd| odd.why.as_str())
     }
 
-    /// The indexes whose children are unknown.
+    /// Returns the indexes with unknown children.
     pub(crate) fn unread(&self) -> impl Iterator<Item = &ImageDigest> {
         self.odd.iter().filter(|(_, odd)| odd.children.is_none()).map(|(digest, _)| digest)
     }
 
-    /// Reads the indexes that are not known yet. An index that is unreadable or not understood does
-    /// not stop the others: it becomes [`Odd`]. `without_retries` makes each call only once.
+    /// Reads the indexes that are still unknown. An unreadable index becomes [`Odd`] and does not
+    /// stop the other reads. The client `without_retries` makes each call only once.
     pub(crate) async fn read_indexes(
         &mut self,
         ecr: &Ecr,
@@ -168,8 +168,8 @@ impl KnownManifests {
         Ok(())
     }
 
-    /// Returns the bytes that removing the images frees, even if they are gone already. Returns
-    /// `None` if a manifest is unknown, since its layers may be shared.
+    /// Returns the bytes that the removal of the images frees, or has freed. Returns `None` if a
+    /// manifest is unknown, since that manifest may share layers with the removed images.
     pub(crate) async fn freed(
         &mut self,
         ecr: &Ecr,
@@ -180,7 +180,7 @@ impl KnownManifests {
         if goes.is_empty() {
             return Some(0);
         }
-        // An index that is not understood may share any layer.
+        // An index that the parser does not understand may share any layer.
         if there.len() > MOST_WEIGHED || !self.odd.is_empty() {
             return None;
         }
@@ -213,11 +213,11 @@ impl KnownManifests {
         exact.then(|| freed(of(&goes_too), of(&stays)))
     }
 
-    /// Returns the most bytes that the images may free. It counts a shared layer for each of its
-    /// images.
+    /// Returns the most bytes that the removal of the images can free. Counts a shared layer once
+    /// for each image.
     pub(crate) fn freed_at_most(&self, plan: &Plan, goes: &BTreeSet<&ImageDigest>) -> u64 {
         let goes = plan.images.iter().filter(|one| goes.contains(&one.digest));
-        // An index reports the size of one of its children, which the plan lists, too.
+        // An index reports the size of one child, and the plan lists the child, too.
         let images = goes.filter(|one| !self.children.contains_key(&one.digest));
         images.fold(0, |sum, one| sum.saturating_add(one.size_bytes.unwrap_or_default()))
     }
@@ -229,7 +229,8 @@ fn key(application: &ApplicationName, repository: &RepositoryName) -> String {
 
 type Parts<T> = (Vec<(ImageDigest, T)>, Vec<(ImageDigest, String)>);
 
-/// Returns the children of an index. An entry without a media type may be an image, which has none.
+/// Returns the children of an index. ECR lists some images without a media type. Such an image is
+/// read here, too, and has no children.
 fn children(manifest: &Manifest) -> Result<Vec<ImageDigest>, Odd> {
     let (index, why) = match manifest.parse() {
         Ok(oci::Manifest::Image(_)) => return Ok(Vec::new()),
@@ -247,9 +248,9 @@ fn children(manifest: &Manifest) -> Result<Vec<ImageDigest>, Odd> {
     Err(Odd { why, children: index.map(|digests| digests.into_iter().collect()) })
 }
 
-/// Reads manifests, and returns ECR's codes for those it does not return, such as
-/// `ImageInaccessible`. It holds a few hundred manifests at a time. With `without_retries`, a
-/// failed call is repeated for each image alone.
+/// Reads manifests in batches of `PER_CALL`, and keeps only a few hundred in memory. Also returns
+/// the images that ECR does not return, with ECR's codes, such as `ImageInaccessible`. If a call
+/// fails and `without_retries` is given, reads each image of the batch with its own call.
 async fn read_in_parts<T>(
     ecr: &Ecr,
     without_retries: Option<&Ecr>,
@@ -278,8 +279,9 @@ async fn read_in_parts<T>(
     Ok((all, refused))
 }
 
-/// Reads each manifest by itself, after a call for all has failed. If no call succeeds, the error
-/// is ECR's, not an image's.
+/// Reads each manifest with its own call, after a call for all of them has failed. If all of these
+/// calls fail, too, and the first error is retryable, the function returns this error, since the
+/// fault is ECR's own.
 async fn read_one_by_one(
     without_retries: &Ecr,
     repository: &RepositoryName,
@@ -324,7 +326,7 @@ mod tests {
             Self { ecr, web }
         }
 
-        /// Reads all indexes. Returns, for each odd one, the reason and the number of its possible
+        /// Reads all indexes. Returns each odd index with its reason and the number of its possible
         /// children.
         async fn reads(
             &self,
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_index_keeps_every_digest_it_mentions() {
+    fn parser_finds_every_digest_in_a_malformed_index() {
         let child = |n: usize| format!("sha256:{n:064x}");
         let of = |media_type: &str, bytes: String| {
             let digest = ImageDigest::parse(&child(0)).unwrap();
@@ -394,7 +396,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn index_with_unreadable_manifest_may_refer_to_anything() {
+    async fn index_with_unreadable_manifest_has_unknown_children() {
         let story = Story::begin();
         let child = story.web.put(NewImage::named("child"));
         let archived = story.web.put(NewImage::index([&child]).status(StorageStatus::Archived));
@@ -404,12 +406,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failed_call_is_repeated_for_each_image_alone() {
+    async fn manifests_are_read_one_by_one_after_a_failed_batch() {
         let story = Story::begin();
         let children = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}"))));
         let indexes = story.web.put_all(children.iter().map(|child| NewImage::index([child])));
-        // The first failure is the call for all three indexes. The second is the call for the first
-        // index alone.
+        // The first failure hits the call for all three indexes. The second failure hits the call
+        // for the first index alone.
         story.ecr.fails("BatchGetImage", 1, 400, "InvalidParameterException");
         story.ecr.fails("BatchGetImage", 2, 500, "ServerException");
         let found = story.reads(0).await.unwrap();

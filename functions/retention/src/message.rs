@@ -1,4 +1,4 @@
-//! The message in the queue that stands for one unit of work.
+//! The queue message for one unit of work.
 
 use serde::{Deserialize, Serialize};
 use stablepin_retention_rules::run::{Run, RunId};
@@ -7,13 +7,13 @@ use stablepin_rules::name::ApplicationName;
 
 use crate::{RetentionClients, RetentionError};
 
-/// The work of one run in one repository.
+/// The unit of work: one run in one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     pub application: ApplicationName,
     pub run: RunId,
     pub repository: RepositoryName,
-    /// How often the work has failed so far.
+    /// The number of times that the work has failed so far.
     #[serde(default)]
     pub failures: u8,
 }
@@ -23,14 +23,14 @@ impl Message {
         serde_json::json!(self).to_string()
     }
 
-    /// Sends the message again, so that another invocation continues after this many seconds.
+    /// Sends the message again, so that another invocation continues after this number of seconds.
     pub(crate) async fn later(&self, clients: &RetentionClients, seconds: i32) -> Result<(), RetentionError> {
         let sent = clients.sqs.send_later(&clients.queue_url, &self.text(), seconds).await;
         sent.map_err(RetentionError::Queue)
     }
 }
 
-/// Sends a message for each of the run's repositories, delayed by this many seconds.
+/// Sends one message for each repository of the run, delayed by this number of seconds.
 pub(crate) async fn hand_out(
     clients: &RetentionClients,
     run: &Run,

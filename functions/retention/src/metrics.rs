@@ -1,4 +1,4 @@
-//! The metrics of a run: a log line that CloudWatch reads as metrics.
+//! The metrics of a run, as a log line in a format that CloudWatch reads.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use stablepin_retention_rules::run::{RepositoryRun, RepositoryState};
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
 
-/// Prints the line. `tracing` would wrap it in another JSON object.
+/// Prints the metrics line to standard output. `tracing` would put it inside another JSON object.
 pub(crate) fn print(application: &ApplicationName, repository: &RepositoryName, run: &RepositoryRun) {
     println!("{}", line(application, repository, run));
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_named_metric_has_a_number() {
+    fn metrics_line_has_a_number_for_each_metric() {
         let run = RepositoryRun {
             state: RepositoryState::Done,
             images: 40,

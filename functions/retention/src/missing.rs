@@ -1,4 +1,4 @@
-//! Checks that nothing is missing which the run had to keep.
+//! Checks after a run that every image and tag that the run had to keep still exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,9 @@ use crate::read::Read;
 use crate::repository_work::RepositoryWork;
 
 impl RepositoryWork<'_> {
-    /// Lists what the run must not have removed but is missing now: images that the plan keeps,
-    /// pins, and stable tags. An image that was archived counts as missing if it could be pulled
-    /// before. An image that was missing before does not count.
+    /// Lists the images, pins and stable tags that the run had to keep, but that are missing now.
+    /// An archived image counts as missing if ECR could deliver it before the run. An image that
+    /// was missing before the run does not count.
     pub(crate) async fn missing(
         &self,
         application: &Application,
@@ -54,7 +54,7 @@ impl RepositoryWork<'_> {
                 }
                 None => drop(missing.insert(format!("{}, the pin of {name}", pin.digest))),
             }
-            // While the tag moves to a new pin, it may be missing.
+            // The stable tag may be missing while the promoter moves it to a new pin.
             let follows = environment.applied == Some(pin.number);
             let stable = application.environment(&name).map(|environment| &environment.stable_tag);
             if let Some(stable) = stable.filter(|_| follows)

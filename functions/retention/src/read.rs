@@ -1,5 +1,5 @@
 //! Reads the inventory of one repository: its images, and everything that may need them. The result
-//! is complete, or an error that names what could not be read.
+//! is complete, or it is an error that names the failed read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -22,7 +22,7 @@ use crate::RetentionClients;
 use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};
 use crate::manifests::{KnownManifests, ManifestsError};
 
-/// How many of the newest revisions of each task definition family count as in use.
+/// The number of newest revisions of each task definition family that count as in use.
 const NEWEST: usize = 3;
 
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub(crate) enum ReadError {
 }
 
 impl ReadError {
-    /// Returns whether a later read may succeed. Otherwise a person must act.
+    /// Returns whether a later read may succeed. Otherwise, a person must act.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Table(error) => error.is_retryable(),
@@ -49,19 +49,20 @@ impl ReadError {
     }
 }
 
-/// The result of reading a repository.
+/// The inventory of a repository, with warnings and with the possible users that the run did not
+/// read.
 pub(crate) struct Read {
     pub(crate) inventory: Inventory,
     pub(crate) warnings: Vec<String>,
-    /// The accounts that may pull, and whose use of the images is neither read nor waived.
+    /// The other accounts that may pull, unless the application waives them. Stablepin cannot read
+    /// which images these accounts use.
     pub(crate) external_accounts: BTreeSet<String>,
-    /// The sources that were not read.
+    /// The sources that this run did not read, because the application waives them.
     pub(crate) waived: BTreeSet<Source>,
 }
 
-/// Clears the marks of interrupted runs and the references of ended operations, then reads
-/// everything. An operation that ends meanwhile still counts. Nothing in the result is older than
-/// `since`.
+/// Clears the marks of interrupted runs and the references of ended operations, then reads the
+/// inventory. An operation that ends during the read still counts. No result is older than `since`.
 pub(crate) async fn read(
     clients: &RetentionClients,
     application: &Application,
@@ -100,7 +101,7 @@ pub(crate) async fn read(
 
     let mut warnings = Vec::new();
     let policy = clients.ecr.repository_policy(repository).await?;
-    // The registry's policy grants access in addition to the repository's.
+    // The policy of the registry grants access in addition to the policy of the repository.
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
     let of_all = clients.ecr.registry_policy().await?;
     let anybody = || BTreeSet::from(["*".to_owned()]);
@@ -133,7 +134,7 @@ pub(crate) async fn read(
     Ok(Read { inventory, warnings, external_accounts, waived })
 }
 
-/// The warning that other accounts may pull, and that nobody has said which images they use.
+/// Returns the warning that other accounts may pull and that the application does not waive them.
 pub(crate) fn warning(external_accounts: &BTreeSet<String>) -> String {
     let who: Vec<_> = external_accounts.iter().map(String::as_str).collect();
     format!(
@@ -143,7 +144,7 @@ pub(crate) fn warning(external_accounts: &BTreeSet<String>) -> String {
     )
 }
 
-/// Lists the newest pins whose image is missing or archived, so that no rollback can reach them.
+/// Lists the newest pins with a missing or archived image: no rollback can use such a pin.
 fn absent_pins(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Image]) -> Vec<String> {
     let mut newest: BTreeMap<&EnvironmentName, (PinNumber, &ImageDigest)> = BTreeMap::new();
     for (environment, number, digest) in pins {
@@ -162,10 +163,11 @@ fn absent_pins(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Ima
     wrong.collect()
 }
 
-/// Clears the marks of a run that was interrupted or gave up. Returns the marks as they were
-/// before.
+/// Clears the marks of an earlier run that was interrupted or gave up. Returns the marks from
+/// before the change.
 ///
-/// The caller holds the application's only repository, so no other run is deleting.
+/// The application has only one repository and the caller has its lock, so no other run deletes
+/// images.
 pub(crate) async fn clear_marks(
     clients: &RetentionClients,
     application: &ApplicationName,
@@ -199,8 +201,8 @@ async fn needs_of_operations(
     Ok(needs)
 }
 
-/// Returns the needs of pushes that are not answered yet. The sweep will take them up, and needs
-/// their images.
+/// Returns the needs of pushes that the tagger has not handled yet. The sweep will handle these
+/// pushes, and then needs their images.
 fn needs_of_unanswered_pushes(
     application: &Application,
     found: &[FoundImage],
@@ -254,8 +256,8 @@ fn image(
     }
 }
 
-/// Returns the needs of a workload in this repository. It ignores the registry's host: needing one
-/// image too many does no harm.
+/// Returns the images that a workload needs in this repository. The function ignores the registry's
+/// host name, since an unnecessary entry does no harm.
 fn needs_of_workload(used: Used, repository: &RepositoryName) -> Vec<Need> {
     let mut named = Vec::new();
     let reference = used.image.as_deref().map(ImageReference::parse);
@@ -269,7 +271,7 @@ fn needs_of_workload(used: Used, repository: &RepositoryName) -> Vec<Need> {
         named.extend(digest.map(NeededName::Digest));
         named.extend(tag.and_then(|tag| ImageTag::parse(&tag).ok()).map(NeededName::Tag));
     }
-    // A digest names the same image in every registry.
+    // A digest means the same image in every registry.
     named.extend(used.digest.map(NeededName::Digest));
     named.dedup();
     named.into_iter().map(|image| Need { image, by: Needer::Workload(used.by.clone()) }).collect()
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn reference_needs_its_named_and_its_resolved_image() {
+    fn workload_needs_its_named_and_its_resolved_image() {
         let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
         let host = "111122223333.dkr.ecr.eu-west-1.amazonaws.com";
         assert_eq!(needs(&format!("{host}/prod/web:v1"), None), ["v1"]);

@@ -14,13 +14,13 @@ pub(crate) struct RepositoryWork<'a> {
     pub(crate) clients: &'a RetentionClients,
     pub(crate) run: &'a Run,
     pub(crate) repository: &'a RepositoryName,
-    /// No call begins after it.
+    /// The time after which no call begins.
     pub(crate) deadline: Deadline,
 }
 
 impl RepositoryWork<'_> {
-    /// Saves the report under a new key, so that the report that the run names stays unchanged
-    /// until the run names the new one.
+    /// Saves the report under a new key. The run's current report must stay unchanged until the run
+    /// refers to the new report.
     pub(crate) async fn put_report<T: Serialize>(&self, report: &T) -> Result<Stored, RetentionError> {
         self.put(&format!("report-{}.json", now().as_millisecond()), report).await
     }
@@ -38,8 +38,8 @@ impl RepositoryWork<'_> {
         format!("retention/{}/{}/{}/{name}", self.run.application, self.repository, self.run.id)
     }
 
-    /// Saves the progress in the run, and retries if another writer was faster. The invocation that
-    /// ends the run notifies people.
+    /// Saves the progress in the run. If another writer was faster, tries again. The invocation
+    /// that ends the run also notifies people.
     pub(crate) async fn save_progress(&self, progress: &RunProgress) -> Result<(), RetentionError> {
         loop {
             let Some(before) = self.clients.table.run(&self.run.application, self.run.id).await? else {

@@ -19,14 +19,14 @@ use crate::document::document;
 use crate::message::hand_out;
 use crate::{RetentionClients, runs};
 
-/// The most images on a page. A Lambda function may return 6 MB at most.
+/// The most images on a page. The response of a Lambda function may have at most 6 MB.
 const IMAGES: usize = 1_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ApplyBody {
     dry_run: Option<bool>,
-    /// The largest share of a repository's images that may go, in percent.
+    /// The largest share of a repository's images that a run may remove, in percent.
     share: Option<u8>,
     reason: Option<String>,
 }
@@ -102,7 +102,8 @@ fn read_body(request: &Request) -> Result<ApplyBody, Problem> {
     Ok(wanted)
 }
 
-/// Reads the body of a request to apply or undo `run`, whose plan has already fixed the share.
+/// Reads the body of a request to apply or undo `run`. The plan of `run` has already fixed the
+/// share, so the body must not contain a share.
 fn read_body_for(request: &Request, run: &Run) -> Result<ApplyBody, Problem> {
     let wanted = read_body(request)?;
     if wanted.dry_run.is_some() || wanted.share.is_some() {
@@ -161,8 +162,8 @@ async fn list(clients: &RetentionClients, request: &Request) -> Result<Response,
     Ok(answer(200, &RunPage { runs, next: page.next.map(|next| next.0) }))
 }
 
-/// Answers why each image of a repository is kept or removed, sorted by digest. `action`, `rule`,
-/// `tag` and `digest` are filters.
+/// Returns the decision of the plan for each image of a repository, with its reason, sorted by
+/// digest. `action`, `rule`, `tag` and `digest` are filters.
 async fn images(clients: &RetentionClients, request: &Request) -> Result<Response, Problem> {
     let (application, run) = run(clients, request).await?;
     let repository = match request.query("repository") {

@@ -1,4 +1,4 @@
-//! Begins runs, and notifies people when they end.
+//! Begins runs, and notifies people when runs end.
 
 use std::collections::BTreeSet;
 
@@ -20,24 +20,25 @@ use crate::mail::retention_notice;
 use crate::message::hand_out;
 use crate::{RetentionClients, RetentionError};
 
-/// The seconds over which a night's work is spread. SQS delays a message by 15 minutes at most.
+/// The number of seconds over which the messages of one night are spread. SQS delays a message by
+/// at most 15 minutes.
 const SPREAD_SECONDS: usize = 900;
 
-/// The most applications of one page.
+/// The most applications on one page of the table.
 const PER_PAGE: i32 = 100;
 
-/// The longest that a run may take. The queue has dropped its messages by then.
+/// The longest duration of a run. After this time, the queue has dropped the run's messages.
 const LONGEST: SignedDuration = SignedDuration::from_hours(48);
 
-/// How many of an application's newest runs are searched for abandoned ones.
+/// The number of an application's newest runs that are searched for abandoned runs.
 const LOOKED_AT: i32 = 20;
 
-/// Begins a run for each application, and sends a message for each repository. A second event of
-/// the same night finds the same runs. A failure does not stop the other applications. Its error is
-/// returned at the end.
+/// Begins a run for each application, and sends one message for each repository. A second event of
+/// the same night finds the runs of the first event. After an error, the function continues with
+/// the other applications, and returns the error at the end.
 pub(crate) async fn nightly(clients: &RetentionClients, night: Timestamp) -> Result<usize, RetentionError> {
-    // AWS must not record retention's own reads as pulls, since people look at pull times to see
-    // what is in use.
+    // ECR must not record retention's own reads as pulls, since people use pull times to find
+    // unused images.
     if let Err(error) = clients.ecr.exclude_from_pull_times(&clients.role_arn).await {
         tracing::warn!("the reads of retention count as pulls: {}", chain(&error));
     }
@@ -64,7 +65,7 @@ pub(crate) async fn nightly(clients: &RetentionClients, night: Timestamp) -> Res
     failed.map_or(Ok(begun), Err)
 }
 
-/// Begins the application's run of this night. Returns whether there is one.
+/// Begins the application's run of this night. Returns whether the run exists.
 async fn begin_night(
     clients: &RetentionClients,
     name: &ApplicationName,
@@ -91,8 +92,8 @@ async fn begin_night(
     Ok(true)
 }
 
-/// Ends abandoned runs: if an invocation dies, its messages may be lost, and its run would never
-/// end.
+/// Ends abandoned runs. If an invocation crashes, its messages may be lost, so that its run would
+/// never end.
 async fn end_abandoned_runs(
     clients: &RetentionClients,
     name: &ApplicationName,
@@ -117,7 +118,8 @@ async fn end_abandoned_runs(
     Ok(())
 }
 
-/// Returns the application, or `None` if it does not exist or its file is not readable.
+/// Returns the application, or `None` if the application does not exist or its file is not
+/// readable.
 pub(crate) async fn configured(
     clients: &RetentionClients,
     name: &ApplicationName,
@@ -139,7 +141,7 @@ pub(crate) fn run_request(
     RunRequest { purpose, by, reason, share, repositories }
 }
 
-/// Saves a new run. The caller must still send its messages.
+/// Saves a new run. The caller must send the messages of the run.
 pub(crate) async fn begin(
     clients: &RetentionClients,
     id: RunId,
@@ -150,8 +152,8 @@ pub(crate) async fn begin(
     Ok(clients.table.put_run(&run, &audit).await?)
 }
 
-/// Notifies people if the run has just ended and is worth a mail. A failure to send is only logged,
-/// since the run itself has all the facts.
+/// Notifies people if the run has just ended and is worth a mail. If SNS fails, the function only
+/// logs the error, since the run's record has all facts.
 pub(crate) async fn notify_end(
     clients: &RetentionClients,
     before: &Run,
@@ -175,8 +177,8 @@ pub(crate) async fn notify_end(
     }
 }
 
-/// Returns whether a run is worth a mail: it was requested, failed, or removed images. On Mondays,
-/// a plan to remove images also counts.
+/// Returns whether a run is worth a mail. A run is worth a mail if a person started it, if it
+/// failed, or if it removed images. On Mondays, a plan to remove images is enough.
 fn is_worth_a_mail(run: &Run) -> bool {
     let asked = run.by != Actor::Stablepin;
     let monday = run.begun_at.to_zoned(TimeZone::UTC).weekday() == Weekday::Monday;

@@ -1,4 +1,4 @@
-//! The plan of a run in the bucket.
+//! The plan that a run saves in the bucket.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,16 @@ use crate::read::{Read, listed_digests};
 use crate::repository_work::RepositoryWork;
 
 impl RepositoryWork<'_> {
-    /// Returns the plan to carry out, if one exists: the plan of the run that the caller has
-    /// reviewed, or this run's own plan from before an interruption.
+    /// Returns the plan to carry out, if a plan exists: this run's own plan from before an
+    /// interruption, or the plan of the earlier run that the caller has reviewed.
     pub(crate) async fn saved_plan(&self) -> Result<Option<(Plan, Stored)>, RetentionError> {
         let own = self.run.repositories.get(self.repository).and_then(|one| one.plan.clone());
         let stored = match (own, self.run.purpose) {
             (Some(own), _) => Some(own),
             (None, Purpose::Apply { plan_of: Some(of) }) => {
                 let run = self.clients.table.run(&self.run.application, of).await?;
-                // The reviewed run has no plan here, so nothing may be removed: save an empty plan.
+                // The reviewed run has no plan for this repository, so nothing may be removed: save
+                // an empty plan.
                 let stored = run.and_then(|run| run.repositories.get(self.repository)?.plan.clone());
                 let Some(stored) = stored else {
                     let none = Plan { repository: self.repository.clone(), at: now(), images: Vec::new() };
@@ -49,8 +50,8 @@ impl RepositoryWork<'_> {
         let goes: BTreeSet<&ImageDigest> =
             plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
         let mut exact = known.freed(&self.clients.ecr, self.repository, &goes, &listed_digests(read)).await;
-        // Archiving frees no bytes. Archived images are weighed anyway, since their manifests
-        // cannot be read later.
+        // Archiving frees no bytes. The first call still includes the images to archive, so that
+        // their layers are read now: ECR does not return the manifests of archived images.
         let deleted = plan.images.iter().filter(|one| matches!(one.fate, Fate::Delete { .. }));
         let deleted: BTreeSet<&ImageDigest> = deleted.map(|one| &one.digest).collect();
         if deleted.len() < goes.len() {

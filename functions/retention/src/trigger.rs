@@ -1,4 +1,4 @@
-//! The events that start this function.
+//! The events that start the retention function.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,12 +8,12 @@ use stablepin_reconciler::clock::now;
 use crate::Message;
 
 pub enum RetentionTrigger {
-    /// The schedule: all repositories of all applications are due. The scheduled time identifies
-    /// the night.
+    /// The nightly event of the schedule. All repositories of all applications are due. The
+    /// scheduled time identifies the night.
     Night(Timestamp),
-    /// A message of the queue: one repository of one run. The template sends one message at a time.
+    /// A queue message for one repository of one run. The template sets a batch size of 1.
     Work(Message),
-    /// A signed request.
+    /// A signed HTTP request.
     Request(Box<Request>),
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_events_of_the_template_are_read() {
+    fn trigger_reads_only_events_of_the_template() {
         let night = json!({"source": "stablepin.schedule", "detail-type": "Retention", "detail": {}});
         assert!(matches!(RetentionTrigger::read(night), Ok(RetentionTrigger::Night(_))));
         let night = json!({"detail-type": "Retention", "time": "2026-11-21T02:00:00Z"});

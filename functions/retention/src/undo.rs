@@ -1,4 +1,4 @@
-//! Restores what a run has archived.
+//! Restores the images that a run has archived.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::document::document;
 use crate::image_outcome::{ImageOutcome, Noted, Outcomes};
 use crate::repository_work::RepositoryWork;
 
-/// Restores the images, or returns `None` if there is not enough time. It skips images that are
-/// restored already.
+/// Restores the archived images, or returns `None` if there is not enough time. Skips images that
+/// are already restored.
 pub(crate) async fn undo(
     work: &RepositoryWork<'_>,
     of: RunId,

@@ -1,4 +1,4 @@
-//! Carries out one run in one repository: read, plan, apply, check, report.
+//! Carries out one run in one repository: reads, plans, applies, checks and reports.
 
 use std::collections::BTreeSet;
 
@@ -25,20 +25,20 @@ use crate::saved_plan::counted;
 use crate::undo::undo;
 use crate::{Message, RetentionClients, RetentionError};
 
-/// How long after its deadline an invocation's last call may still take effect.
+/// The time after the deadline during which the last call of an invocation may still take effect.
 const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 
-/// The delay, in seconds, before a repository that another run holds is tried again.
+/// The delay, in seconds, before the next attempt on a repository that another run is working on.
 const BUSY_SECONDS: i32 = 60;
 
-/// The most time to spare at the end of an invocation, longer than any call of a patient client
-/// takes. A short invocation spares only a sixth.
+/// The most time that an invocation keeps in reserve at its end. The reserve is longer than any
+/// call of a patient client. A short invocation keeps only a sixth of its time.
 const MOST_SPARED: SignedDuration = SignedDuration::from_secs(150);
 
-/// How often a message may fail and be tried again.
+/// The most failures after which a message is sent again.
 const MOST_FAILURES: u8 = 3;
 
-/// Handles one message. Returns the outcome, for the log.
+/// Handles one queue message. Returns the outcome for the log.
 pub(crate) async fn handle_message(
     clients: &RetentionClients,
     cache: &mut TaskDefinitions,
@@ -52,8 +52,8 @@ pub(crate) async fn handle_message(
         message.later(clients, BUSY_SECONDS).await?;
         return Ok("another run has the repository: later");
     }
-    // Read after taking the repository, so that the work of an earlier delivery of this message
-    // counts.
+    // The run is read after the repository is taken, so that it includes the work of an earlier
+    // delivery of the same message.
     let run = clients.table.run(application, *run).await?;
     let open = |run: &Run| run.repositories.get(repository).is_some_and(|one| !one.state.is_terminal());
     let Some(run) = run.filter(open) else {
@@ -68,7 +68,8 @@ pub(crate) async fn handle_message(
             "done"
         }
         Ok(None) => {
-            // An invocation without any progress would make none the next time, either.
+            // An invocation without progress counts as a failure, since the next invocation would
+            // make no progress, either.
             let now = clients.table.run(application, run.id).await?;
             let further = now.as_ref().and_then(|now| now.repositories.get(repository))
                 != run.repositories.get(repository);
@@ -82,7 +83,7 @@ pub(crate) async fn handle_message(
             }
             "the rest of it: later"
         }
-        // The document is unusable, and stays so.
+        // A retry would not help: the document stays unusable.
         Err(error @ (RetentionError::Changed { .. } | RetentionError::Document { .. })) => {
             work.save_progress(&RunProgress::Failed { problem: chain(&error) }).await?;
             "failed"
@@ -102,16 +103,16 @@ pub(crate) async fn handle_message(
     Ok(how)
 }
 
-/// Sets an earlier deadline, so that a part that has begun can finish: a hundred images may take a
-/// minute when ECR is slow. If a part is cut off, it waits until the queue delivers the message
-/// again.
+/// Returns an earlier deadline, so that a batch that has begun can finish. A batch of 100 images
+/// may need a minute when ECR is slow. An interrupted batch would wait until the queue delivers the
+/// message again.
 fn with_time_to_spare(deadline: Deadline) -> Deadline {
     let left = deadline.ends_at().duration_since(now());
     deadline.within(left - (left / 6).min(MOST_SPARED))
 }
 
-/// Sends the message again after a failure, a few times, without repeating finished work. The queue
-/// itself would deliver the message again only after a crash, and much later.
+/// Sends the message again after a failure, at most `MOST_FAILURES` times. Finished work is not
+/// repeated. The queue itself would deliver the message again only after a crash, and much later.
 async fn failed(
     work: &RepositoryWork<'_>,
     message: &Message,
@@ -122,7 +123,7 @@ async fn failed(
         again.later(work.clients, BUSY_SECONDS * i32::from(again.failures)).await?;
         return Ok("it failed: again later");
     }
-    // Clear the marks now: nobody else would before the next run.
+    // Only the next run would clear these marks, so they are cleared now.
     if let Err(error) = clear_marks(work.clients, &work.run.application).await {
         tracing::error!(repository.name = %work.repository, "the marks could not be cleared: {}", chain(&error));
     }
@@ -179,7 +180,7 @@ impl RepositoryWork<'_> {
             }
         };
         let ended = self.plan_and_apply(&application, &read, &mut known).await?;
-        // Until the end, the removed images are weighed together with the rest.
+        // The run needs the layers of the removed images until its end, to count the freed bytes.
         if ended.is_some() {
             known.forget(&listed_digests(&read));
         }
@@ -187,8 +188,8 @@ impl RepositoryWork<'_> {
         Ok(ended)
     }
 
-    /// Reads the inventory. If a read fails or the repository changes meanwhile, everything is read
-    /// again, so that the inventory is one snapshot.
+    /// Reads the inventory. If a read fails or the repository changes meanwhile, the function reads
+    /// everything again, so that the inventory is one snapshot.
     async fn read(
         &self,
         application: &Application,
@@ -197,8 +198,7 @@ impl RepositoryWork<'_> {
     ) -> Result<Read, ReadError> {
         let mut rounds = 1..MOST_READS;
         loop {
-            // A plan without deletions may use what was read for another repository of the same
-            // night.
+            // A plan without deletions may use what the same night has read for another repository.
             let since = if self.run.purpose == Purpose::Plan { self.run.begun_at } else { now() };
             match read(self.clients, application, self.repository, since, known, cache).await {
                 Err(error) if error.is_retryable() && !self.deadline.is_near() && rounds.next().is_some() => {
@@ -216,7 +216,7 @@ impl RepositoryWork<'_> {
         known: &mut KnownManifests,
     ) -> Result<Option<RunProgress>, RetentionError> {
         let kept = self.saved_plan().await?;
-        // The share was applied when the plan was made.
+        // The saved plan has already applied the share.
         let share = if kept.is_some() { 100 } else { self.run.share };
         let fresh = plan(&read.inventory, &RetentionPolicy::of(application, share), now());
         let Some((saved, stored)) = kept else {
@@ -226,7 +226,7 @@ impl RepositoryWork<'_> {
             if self.run.purpose == Purpose::Plan {
                 return Ok(Some(RunProgress::Done(Applied::default())));
             }
-            // Manifests are saved first: those of deleted images cannot be read.
+            // Manifests are saved first, since ECR does not return manifests of deleted images.
             known.keep(&self.clients.bucket, &self.run.application, self.repository).await?;
             return self.apply(application, &fresh, &fresh, read, known, stored).await;
         };
@@ -266,7 +266,7 @@ impl RepositoryWork<'_> {
             .filter(|(_, outcome)| **outcome == ImageOutcome::Deleted)
             .map(|(digest, _)| digest)
             .collect();
-        // Weighing reads more from ECR, so it is left out if ECR fails.
+        // Counting the freed bytes reads more from ECR, so the run skips the count if ECR fails.
         let exact = match completion {
             Ok(_) => known.freed(&self.clients.ecr, self.repository, &deleted, &listed_digests(read)).await,
             Err(_) => None,
@@ -281,7 +281,8 @@ impl RepositoryWork<'_> {
             outcomes: &apply.outcomes,
             applied: &applied,
         };
-        // A report is saved after a failure, too: an undo needs it to restore the archived images.
+        // The report is saved after a failure, too: an undo needs the report to restore the
+        // archived images.
         applied.report = Some(self.put_report(&report).await?);
         match completion {
             Ok(Completion::Complete) => {}

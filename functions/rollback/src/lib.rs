@@ -1,5 +1,5 @@
-//! Starts rollbacks. This function resolves the target, checks that every service can move, saves
-//! the rollback, and starts the deployments. The promoter completes it.
+//! Starts rollbacks. The function resolves the target, checks that every service can move, saves
+//! the rollback, and starts the deployments. The promoter completes the rollback.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,10 +26,10 @@ use stablepin_rules::transition::{Input, RollbackRequest, transition};
 /// The word that the caller must type, so that nobody rolls back by accident.
 const CONFIRM: &str = "ROLLBACK";
 
-/// The longest that the caller waits. The promoter does the rest.
+/// The longest time that the caller waits. After that time, the promoter completes the rollback.
 const ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// The longest that the reads before the first write may take.
+/// The longest time for the reads before the first write.
 const PREPARED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
@@ -46,8 +46,8 @@ struct RollbackBody {
 
 /// Handles `POST /v1/applications/{application}/environments/{environment}/rollback`.
 ///
-/// Answers 202 with the rollback's id, or a problem document. A problem means that nothing was
-/// changed, unless it says that the rollback may have started.
+/// Returns 202 with the rollback's id, 200 with the plan of a dry run, or a problem document. A
+/// problem means that nothing has changed, unless its text says that the rollback may have started.
 pub async fn handle(clients: &Clients, request: &Request, deadline: Deadline) -> Response {
     match start(clients, request, deadline).await {
         Ok(response) => response,
@@ -86,7 +86,7 @@ async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Resu
     Ok(answer(202, &after.rollback().map(|rollback| StartedRollback::new(rollback, follow))))
 }
 
-/// A resolved rollback, before anything was changed.
+/// A resolved rollback, before the first write.
 struct Prepared {
     subject: Box<Subject>,
     snapshots: Vec<Snapshot>,
@@ -113,7 +113,7 @@ async fn prepare(clients: &Clients, request: &Request) -> Result<Prepared, Probl
 
     let to = text(&body.to);
     let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
-    // Most rollbacks go to the pin, so its image is checked while the other reads run.
+    // Most rollbacks have the pin as target, so the pin's image is checked during the other reads.
     let (history, snapshots, stable) = tokio::join!(
         clients.table.pins(&application, &environment),
         snapshots(clients, &policy, &services, request),
@@ -171,7 +171,7 @@ fn read(body: &str) -> Result<RollbackBody, Problem> {
     Ok(body)
 }
 
-/// Returns the target as text. JSON callers may send a pin number as a number.
+/// Returns the target as text. A JSON caller may send a pin number as a number.
 fn text(to: &serde_json::Value) -> String {
     match to {
         serde_json::Value::String(text) => text.trim().to_owned(),
@@ -214,7 +214,7 @@ fn rollout(snapshot: &Snapshot) -> ServiceRollout {
     ServiceRollout::waiting(snapshot.service.clone(), snapshot.live.clone())
 }
 
-/// Checks that the image exists and can be pulled at once. Without a digest, it checks nothing.
+/// Checks that the image exists and that ECS can pull it at once. Without a digest, checks nothing.
 async fn check_image(
     clients: &Clients,
     policy: &EnvironmentPolicy,
@@ -234,7 +234,7 @@ async fn check_image(
     Err(Problem::new(409, kind, title, format!("{error}, or name another pin")))
 }
 
-/// A problem for an AWS error before the first write.
+/// Returns the problem for an AWS error before the first write.
 fn internal_error(request: &Request, error: &dyn std::error::Error) -> Problem {
     failed(request, error, "the rollback could not be started, and nothing was touched")
 }

@@ -10,7 +10,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         Ok::<_, Error>(match Request::read(event.payload) {
-            // Boxed, since the compiler refuses futures that are nested too deeply.
+            // The future is boxed, because the compiler refuses futures that are nested too deeply.
             Ok(request) => Box::pin(handle(&clients, &request, deadline)).await,
             Err(problem) => problem.response(),
         })

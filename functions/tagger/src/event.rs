@@ -1,5 +1,5 @@
-//! The events about image tags, as far as the tagger reads them: ECR's push and deletion events,
-//! and CloudTrail's events of `PutImage`.
+//! The events about image tags, with the fields that the tagger reads: ECR's push and deletion
+//! events, and CloudTrail's events of `PutImage`.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html>
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html>
 
@@ -16,14 +16,14 @@ use stablepin_rules::one_line::one_line;
 pub struct EcrEvent {
     pub account: Option<String>,
     pub region: Option<String>,
-    /// The time of the event, RFC 3339. It identifies a push.
+    /// The time of the event in RFC 3339. The time distinguishes two pushes of the same tag.
     #[serde(default)]
     pub time: String,
     pub detail: EventDetail,
 }
 
-/// The `detail` of an event. Real events carry more fields than AWS documents, and any field may be
-/// absent.
+/// The `detail` of an event. Real events have more fields than AWS documents, and each field is
+/// optional.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct EventDetail {
@@ -31,9 +31,9 @@ pub struct EventDetail {
     pub result: Option<String>,
     pub repository_name: Option<String>,
     pub image_digest: Option<String>,
-    /// Absent or empty for the child manifests of an image index.
+    /// The tag of the image. Absent or empty for the child manifests of an image index.
     pub image_tag: Option<String>,
-    /// The name of the API call, only in CloudTrail's events: `PutImage`.
+    /// The name of the API call, for example `PutImage`. Only CloudTrail's events have it.
     #[serde(rename = "eventName")]
     pub event_name: Option<String>,
     #[serde(rename = "errorCode")]
@@ -44,10 +44,10 @@ pub struct EventDetail {
     pub response_elements: Option<PutImageAnswer>,
 }
 
-/// The identity that signed a call.
+/// The identity that signed an API call.
 #[derive(Debug, Deserialize)]
 pub struct SignerIdentity {
-    /// Absent if an AWS service made the call.
+    /// The ARN of the signer. Absent if an AWS service made the call.
     pub arn: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub struct PutImageId {
     pub image_tag: Option<String>,
 }
 
-/// The news that an event brings about one tag.
+/// A change of one tag, or the caller of a push, as one event reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagEvent {
     Pushed(Push),
@@ -79,7 +79,7 @@ pub enum TagEvent {
     Attributed(CloudTrailCall),
 }
 
-/// The reasons to ignore an event. None is an error: such events arrive every day.
+/// The reasons to ignore an event. None of them is an error, because such events arrive every day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ignored {
     #[error("it comes from another account or region: {account}, {region}")]
@@ -105,7 +105,7 @@ pub enum Ignored {
 }
 
 impl EcrEvent {
-    /// Returns the news that the event brings, read from the event alone.
+    /// Converts the event to a tag event, without any AWS call.
     pub fn tag_event(&self, location: &StackLocation) -> Result<TagEvent, Ignored> {
         if !location.sent(self.account.as_deref(), self.region.as_deref()) {
             let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "not said".to_owned());
@@ -140,8 +140,8 @@ impl EcrEvent {
         Ok(TagEvent::Pushed(push))
     }
 
-    /// Reads a CloudTrail event of `PutImage`. CloudTrail logs a push by the registry protocol as
-    /// `PutImage`, too.
+    /// Converts a CloudTrail event of `PutImage`. CloudTrail also logs a push over the registry
+    /// protocol as `PutImage`.
     fn attributed(&self) -> Result<TagEvent, Ignored> {
         let detail = &self.detail;
         let arn = detail.user_identity.as_ref().and_then(|identity| identity.arn.as_deref());
@@ -166,8 +166,8 @@ impl EcrEvent {
             repository: repository.map_err(unreadable)?,
             tag: ImageTag::parse(tag).map_err(unreadable)?,
             digest: digest.map_err(unreadable)?,
-            // An unreadable time is no reason to ignore the call: the caller counts as a pusher
-            // anyway.
+            // An unreadable time is no reason to ignore the call: Stablepin needs the caller's ARN
+            // more than the time.
             caller: Caller { arn: arn.to_owned(), at: self.time.parse().unwrap_or_default() },
         }))
     }
@@ -177,7 +177,7 @@ impl EcrEvent {
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_User.html>
 const LONGEST_ARN: usize = 2048;
 
-/// How much of an unreadable time an error message repeats, in characters.
+/// The most characters of an unreadable time that an error message repeats.
 const LONGEST_TIME: usize = 40;
 
 #[cfg(test)]
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn tagged_image_is_a_push() {
+    fn event_of_a_tagged_image_becomes_a_push() {
         let TagEvent::Pushed(push) = event("main").tag_event(&location()).unwrap() else {
             panic!("it is a push")
         };
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn everyday_traffic_is_ignored_with_a_reason() {
+    fn tagger_names_the_reason_for_each_ignored_event() {
         assert_eq!(event("").tag_event(&location()), Err(Ignored::Untagged));
         let signature = format!("sha256-{}.sig", "ab".repeat(32));
         assert_eq!(event(&signature).tag_event(&location()), Err(Ignored::NoBuild(NoBuild::Artifact)));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn deletion_event_names_its_tag() {
+    fn deletion_event_names_the_deleted_tag() {
         let mut deleted = event("prod-stable");
         deleted.detail.action_type = Some("DELETE".to_owned());
         assert!(
@@ -229,7 +229,7 @@ mod tests {
         );
     }
 
-    /// The example of AWS's documentation, with a digest of today's length.
+    /// The example event of AWS's documentation, with a digest of valid length.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html>
     fn call() -> serde_json::Value {
         let text = include_str!("../../../xtask/samples/cloudtrail-put-image.json");
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn cloudtrail_call_names_who_put_the_tag() {
+    fn cloudtrail_event_names_the_caller_of_put_image() {
         let event: EcrEvent = serde_json::from_value(call()).unwrap();
         let Ok(TagEvent::Attributed(call)) = event.tag_event(&location()) else {
             panic!("the caller is known: {:?}", event.tag_event(&location()))
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn cloudtrail_call_without_caller_or_tag_is_ignored() {
+    fn tagger_ignores_cloudtrail_calls_without_caller_or_tag() {
         let with = |pointer: &str, value: serde_json::Value| {
             let mut call = call();
             let (at, name) = pointer.rsplit_once('/').unwrap();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn push_with_unreadable_time_is_left_to_the_sweep() {
+    fn tagger_ignores_pushes_with_an_unreadable_time() {
         for time in ["", "yesterday", "2026-13-01T00:00:00Z", "99999-01-01T00:00:00Z", "1767225600"] {
             let mut pushed = event("main");
             pushed.time = time.to_owned();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_other_accounts_and_regions_are_ignored() {
+    fn tagger_ignores_events_of_other_accounts_and_regions() {
         let mut deleted = event("main");
         deleted.detail.action_type = Some("DELETE".to_owned());
         let called = serde_json::from_value(call()).unwrap();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_tags_are_rejected_without_a_panic() {
+    fn tagger_rejects_hostile_tags_without_a_panic() {
         for tag in ["<script>", "a\nb", "-x", "a b", &"a".repeat(300)] {
             assert!(matches!(event(tag).tag_event(&location()), Err(Ignored::Unreadable(_))), "{tag:?}");
         }

@@ -1,5 +1,5 @@
-//! Handles ECR's events. A push becomes a build and opens a promotion for each environment. If
-//! somebody moved or deleted a tag that Stablepin keeps, the tagger restores it.
+//! Handles the tag events of ECR and CloudTrail. A push becomes a build and opens a promotion for
+//! each environment. If a person moved or deleted a tag of Stablepin, the tagger restores the tag.
 
 mod event;
 
@@ -15,7 +15,7 @@ use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 
 pub use event::{EcrEvent, Ignored, TagEvent};
 
-/// The result of an event. `Ignored` is everyday traffic.
+/// The result of one event. Most events are ignored, because they do not concern Stablepin.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Handled {
     Ignored(Ignored),
@@ -25,13 +25,14 @@ pub enum Handled {
     PutRight {
         environments: usize,
     },
-    /// CloudTrail named the caller of this many promotions and moved tags.
+    /// The number of promotions and moved tags for which CloudTrail named the caller.
     Attributed {
         count: usize,
     },
 }
 
-/// The errors that make Lambda retry an event: twice, then the event goes to the dead-letter queue.
+/// The errors after which Lambda retries the event. After two retries, Lambda sends the event to
+/// the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum TaggerError {
     #[error("the event could not be looked up")]
@@ -44,9 +45,9 @@ pub enum TaggerError {
     Attribution(#[from] AttributionError),
 }
 
-/// The stack's own roles: a tag that they put is not a push. Each role is stored as the prefix of
-/// its session ARNs. The prefix has the partition, the account and the role's name without its
-/// path.
+/// The IAM roles of the stack's functions. A tag that such a role puts is not a push. Each role is
+/// stored as the prefix of its session ARNs: the partition, the account, and the role's name
+/// without its path.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
 #[derive(Debug, Clone)]
 pub struct OwnRoles(Vec<String>);
@@ -56,7 +57,7 @@ pub struct OwnRoles(Vec<String>);
 pub struct NoRole(String);
 
 impl OwnRoles {
-    /// Parses a list of role ARNs, separated by commas.
+    /// Parses a comma-separated list of role ARNs.
     pub fn parse(list: &str) -> Result<Self, NoRole> {
         let roles = list.split(',').map(str::trim).filter(|arn| !arn.is_empty());
         roles
@@ -70,7 +71,7 @@ impl OwnRoles {
     }
 }
 
-/// Converts `arn:aws:iam::111122223333:role/path/name` to
+/// Converts the role ARN `arn:aws:iam::111122223333:role/path/name` to the session prefix
 /// `arn:aws:sts::111122223333:assumed-role/name/`.
 fn sessions(role_arn: &str) -> Option<String> {
     let parts: Vec<&str> = role_arn.split(':').collect();
@@ -98,8 +99,8 @@ pub async fn handle(
     let Some(application) = clients.table.claimant(repository).await? else {
         return Ok(Handled::Ignored(NoBuild::NotRegistered.into()));
     };
-    // No tag is both a build tag and a tag that Stablepin keeps: an application file that claims
-    // both is refused.
+    // No tag is both a build tag and a tag of Stablepin, because Stablepin refuses an application
+    // file that uses a tag for both.
     let taken = match &tag_event {
         TagEvent::Pushed(push) => push::take(clients, &application, push, deadline).await?,
         TagEvent::Deleted { .. } | TagEvent::Attributed(_) => Err(NoBuild::NotABuild),
@@ -111,7 +112,8 @@ pub async fn handle(
             let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
             let Some(configured) = configured else { return Ok(Handled::Ignored(no_build.into())) };
             if let (TagEvent::Pushed(push), NoBuild::NotABuild) = (&tag_event, &no_build) {
-                // `min`, so that a clock that is ahead does not keep an image for ever.
+                // `min` limits a time in the future, so that a clock that is ahead does not keep an
+                // image for ever.
                 let (at, kept) = (push.at.min(now()), remember_for(&configured));
                 clients.table.was_tagged(&application, repository, tag, &push.digest, at, kept).await?;
             }
@@ -126,8 +128,8 @@ pub async fn handle(
     }
 }
 
-/// How long to remember that somebody put a tag: the application's retention time, plus a day for
-/// the nightly run.
+/// Returns how long to remember that a person put a tag: the application's retention time, and one
+/// day for the nightly run.
 fn remember_for(configured: &Application) -> SignedDuration {
     SignedDuration::from_hours(24 * (i64::from(configured.retention.days) + 1))
 }
@@ -150,9 +152,9 @@ async fn attribute(
     })
 }
 
-/// Restores the tag in each environment that keeps it, if it is in the wrong place. Returns the
-/// number of such environments. Even a tag on an image that Stablepin once chose may be wrong:
-/// somebody may have moved it back.
+/// Restores the tag in each environment that owns the tag, if the tag is on a wrong image. Returns
+/// the number of restored tags. Even an image that Stablepin once chose can be wrong, because a
+/// person may have moved the tag back.
 async fn look_after(
     clients: &Clients,
     configured: &Application,
@@ -168,7 +170,7 @@ async fn look_after(
         }
         let found = clients.table.configured_environment(&configured.name, &policy.name).await?;
         let Some(subject) = found else { continue };
-        // The tag is on the pin, so Stablepin put it there. No call to the registry is needed.
+        // The tag is on the pin, so Stablepin put it there. The tagger need not read ECR.
         let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
         if now_on.is_some() && *tag == policy.stable_tag && pinned == now_on {
             continue;
@@ -186,7 +188,7 @@ mod tests {
                          arn:aws:iam::111122223333:role/teams/platform/stablepin-production-PromoterRole-3C4D,";
 
     #[test]
-    fn own_roles_are_known_by_partition_account_and_name() {
+    fn own_roles_match_by_partition_account_and_name() {
         let own = OwnRoles::parse(ROLES).unwrap();
         let session = |role: &str| format!("arn:aws:sts::111122223333:assumed-role/{role}/session");
         assert!(own.have(&session("stablepin-production-TaggerRole-1A2B")));
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn own_roles_of_china_and_govcloud_are_known() {
+    fn own_roles_match_in_china_and_govcloud() {
         for partition in ["aws-cn", "aws-us-gov"] {
             let own = OwnRoles::parse(&ROLES.replace("arn:aws:", &format!("arn:{partition}:"))).unwrap();
             let session = |partition: &str| {

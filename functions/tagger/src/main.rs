@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<EcrEvent>| {
         let deadline = start::deadline(event.context.deadline);
         let detail = &event.payload.detail;
-        // Boxed, since the compiler refuses futures that are nested too deeply.
+        // The future is boxed, because the compiler refuses futures that are nested too deeply.
         match Box::pin(handle(&clients, &location, &own, &event.payload, deadline)).await? {
             Handled::Ignored(why @ Ignored::Foreign { .. }) => {
                 count_foreign_event(now());

@@ -1,4 +1,4 @@
-//! The mail that asks an approver to decide.
+//! Tests of the mail that requests an approval.
 
 use insta::assert_snapshot;
 use stablepin_rules::application::Step;
@@ -18,7 +18,7 @@ fn held(mut subject: Subject, reason: &str) -> Subject {
 }
 
 #[test]
-fn approval_request_for_the_first_build() {
+fn approval_request_for_a_first_build_names_no_pin() {
     let subject = pushed(application("web", "production"), "main", |push| {
         (push.commit, push.size_bytes) = (None, None);
     });
@@ -118,7 +118,7 @@ fn approval_request_shows_the_freeze_and_the_requester() {
 }
 
 #[test]
-fn mail_names_five_pushers_and_compares_sizes() {
+fn approval_request_names_five_pushers_and_compares_sizes() {
     let shown = |pushers: usize, bytes: u64| {
         let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
         promotion(&mut subject).build.size_bytes = Some(bytes);
@@ -139,7 +139,7 @@ fn mail_names_five_pushers_and_compares_sizes() {
 }
 
 #[test]
-fn mail_explains_a_reminder_and_a_replaced_link() {
+fn approval_request_explains_reminders_and_replaced_links() {
     let asked_again = |burnt| {
         let mut subject = pushed(application("web", "production"), "main", |_| ());
         let Some(Work::Promotion(promotion)) =
@@ -173,10 +173,10 @@ fn mail_explains_a_reminder_and_a_replaced_link() {
 }
 
 #[test]
-fn hostile_text_stays_on_its_line_in_a_mail() {
+fn approval_request_keeps_hostile_text_on_one_line() {
     let tag = format!("_{}", "x.-".repeat(42));
     let mut subject = pushed(application("web", "production"), &tag, |_| ());
-    // Our types do not allow these characters. Even if the table held them, the mail would be safe.
+    // Our types do not allow these characters. The mail is safe even if the table contains them.
     let hostile = "ok\r\n\r\nDecide here instead:\nhttps://evil.example/\u{202e}txt\u{2028}<script>alert(\"'1'\")</script>";
     let Some(stablepin_rules::records::Work::Promotion(promotion)) =
         subject.operation.as_mut().map(|operation| &mut operation.work)
@@ -203,7 +203,7 @@ fn hostile_text_stays_on_its_line_in_a_mail() {
 }
 
 #[test]
-fn longest_names_fit_an_sns_subject() {
+fn mail_subject_with_the_longest_names_fits_sns() {
     let longest = "n".repeat(40);
     let subject = pushed(application(&longest, &longest), "main", |_| ());
     let mail =
@@ -216,7 +216,7 @@ fn longest_names_fit_an_sns_subject() {
 }
 
 #[test]
-fn link_appears_once_on_its_own_line() {
+fn approval_request_shows_the_link_once_on_its_own_line() {
     let text = mail(&pushed(application("web", "production"), "main", |_| ()));
     assert_eq!(text.lines().filter(|line| *line == LINK).count(), 1);
     assert_eq!(text.matches("SECRET").count(), 1);
@@ -224,7 +224,7 @@ fn link_appears_once_on_its_own_line() {
 }
 
 #[test]
-fn mail_contains_what_the_page_asks_for() {
+fn approval_request_contains_the_code_or_the_name_to_type() {
     let asked = |step| {
         let mut application = application("web", "production");
         application.environments[0].approval.step = step;
@@ -238,7 +238,7 @@ fn mail_contains_what_the_page_asks_for() {
 }
 
 #[test]
-fn approval_request_for_the_newest_of_many_builds() {
+fn approval_request_says_that_many_builds_came() {
     let mut subject = pushed(application("web", "production"), "main", |_| {});
     promotion(&mut subject).ask_at = Some(at("2025-07-17T14:35:00Z"));
     assert_snapshot!(mail(&subject), @"

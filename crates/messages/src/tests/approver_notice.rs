@@ -1,4 +1,4 @@
-//! Notices of approvers that cannot be reached.
+//! Tests of the notices about approvers who get no mails, and about unknown subscribers.
 
 use insta::assert_snapshot;
 use stablepin_rules::name::ApproverName;
@@ -9,7 +9,7 @@ use super::fixtures::{application, at, lead, promotion, pushed};
 use crate::{health, notice};
 
 #[test]
-fn refused_approval_mail_says_what_to_correct() {
+fn refused_mail_notice_says_what_to_correct() {
     let mut subject = pushed(application("web", "production"), "main", |_| {});
     assert!(notice(&subject, Notice::MailRefused).is_none());
     let second = ApproverName::parse("second").unwrap();
@@ -38,7 +38,7 @@ fn refused_approval_mail_says_what_to_correct() {
 }
 
 #[test]
-fn notice_of_unreachable_approvers() {
+fn unreachable_approver_notice_says_what_to_do() {
     let mut subject = pushed(application("web", "production"), "main", |_| {});
     let second = ApproverName::parse("second").unwrap();
     promotion(&mut subject).unreachable =
@@ -85,7 +85,7 @@ fn notice_of_unreachable_approvers() {
 }
 
 #[test]
-fn notices_of_subscriber_findings() {
+fn subscription_notices_list_the_findings() {
     let web = stablepin_rules::name::ApplicationName::parse("web").unwrap();
     let nosy =
         ["the sqs subscriber arn:aws:sqs:eu-central-1:111122223333:audit gets everybody's links".to_owned()];

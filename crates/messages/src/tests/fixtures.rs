@@ -1,4 +1,4 @@
-//! A pushed build, and what may become of it.
+//! Helpers that create the subject of a push, and write its approval mail.
 
 use jiff::Timestamp;
 use stablepin_rules::application::Application;
@@ -57,7 +57,7 @@ approval = {{ required = 2 }}
     Application::parse(&text, None).unwrap()
 }
 
-/// Returns the subject of a push that just arrived.
+/// Returns the subject right after a push.
 pub(super) fn pushed(application: Application, tag: &str, opening: impl FnOnce(&mut Opening)) -> Subject {
     let name = application.environments[0].name.clone();
     let subject = Subject {

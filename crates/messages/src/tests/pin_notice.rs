@@ -1,4 +1,4 @@
-//! Notices of services or tags that are not on the pin.
+//! Tests of the notices about services or tags that are not on the pin.
 
 use insta::assert_snapshot;
 use stablepin_rules::application::ServiceName;
@@ -52,7 +52,7 @@ fn live_drift_notice_names_digests_and_next_steps() {
 }
 
 #[test]
-fn taken_tag_notice_names_tag_image_and_caller() {
+fn tag_conflict_notice_names_tag_image_and_caller() {
     let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| {}));
     let taken = |by: Option<&str>| TakenTag {
         pin: PinNumber::new(6).unwrap(),

@@ -1,4 +1,4 @@
-//! Notices of releases and rollbacks.
+//! Tests of the notices about releases and rollbacks.
 
 use insta::assert_snapshot;
 use stablepin_rules::application::ServiceName;
@@ -13,7 +13,7 @@ use stablepin_rules::records::{
 use super::fixtures::{application, at, digest, id, pushed, with_a_pin};
 use crate::{WrittenNotice, notice};
 
-/// Returns a promotion that deployed to services and ended in this state.
+/// Returns a promotion in this state, after it deployed one service.
 fn ended(state: PromotionState, progress: Progress, failure: &str) -> Subject {
     let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
     let operation = subject.operation.as_mut().unwrap();
@@ -51,7 +51,7 @@ fn write_notice(subject: &Subject, of: Notice) -> String {
 const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start";
 
 #[test]
-fn notice_of_a_release_that_rolls_back() {
+fn notice_says_that_a_failed_release_rolls_back() {
     let crashed =
         Progress::Failed { reason: "ECS deployment circuit breaker: tasks failed to start".to_owned() };
     assert_snapshot!(write_notice(&ended(PromotionState::InProgress, crashed, CRASHED), Notice::GoingBack), @r#"
@@ -81,7 +81,7 @@ fn notice_of_a_release_that_rolls_back() {
 }
 
 #[test]
-fn notice_of_a_rolled_back_release() {
+fn notice_says_that_a_failed_release_was_rolled_back() {
     let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
     assert_snapshot!(write_notice(&ended(PromotionState::RolledBack, proven, CRASHED), Notice::Ended), @r#"
     Subject: web production: release failed, rolled back
@@ -112,7 +112,7 @@ fn notice_of_a_rolled_back_release() {
 }
 
 #[test]
-fn notice_of_a_superseded_release() {
+fn notice_says_that_another_deployment_replaced_a_release() {
     let taken = Progress::Superseded { reason: "another deployment took the place of ours".to_owned() };
     let why = "prod/web: another deployment took the place of ours";
     assert_snapshot!(write_notice(&ended(PromotionState::Failed, taken, why), Notice::Ended), @r#"
@@ -146,7 +146,7 @@ fn notice_of_a_superseded_release() {
 }
 
 #[test]
-fn notice_of_a_release_that_failed_untouched() {
+fn notice_says_that_a_failed_release_changed_nothing() {
     let why = "nothing was touched: there is no service prod/web";
     let mut subject = ended(PromotionState::Failed, Progress::Waiting, why);
     let Work::Promotion(promotion) = &mut subject.operation.as_mut().unwrap().work else { panic!() };
@@ -174,9 +174,9 @@ fn notice_of_a_release_that_failed_untouched() {
     "#);
 }
 
-/// AWS refused the deployment of every service.
+/// AWS refuses the deployment of every service.
 #[test]
-fn refused_release_is_reported_as_untouched() {
+fn notice_says_that_a_refused_release_changed_nothing() {
     let why = "AccessDeniedException: not authorized to perform: iam:PassRole";
     let refused = Progress::Failed { reason: why.to_owned() };
     let subject = ended(PromotionState::Failed, refused, &format!("nothing was touched: prod/web: {why}"));
@@ -189,7 +189,7 @@ fn refused_release_is_reported_as_untouched() {
 }
 
 #[test]
-fn notice_of_a_release_stopped_by_a_rollback() {
+fn notice_says_that_a_rollback_stopped_a_release() {
     let taken = Progress::Superseded { reason: "a rollback took the place of ours".to_owned() };
     let mut subject = ended(PromotionState::Failed, taken, "a rollback was asked for");
     subject.environment.slot = Some(Slot {
@@ -241,7 +241,7 @@ fn rolled_back(state: RollbackState, progress: Progress, reason: &str) -> Subjec
 }
 
 #[test]
-fn notices_of_incomplete_and_failed_rollbacks() {
+fn notices_explain_incomplete_and_failed_rollbacks() {
     let unproven = Progress::Unproven { at: at("2025-07-17T15:10:00Z") };
     let subject = rolled_back(RollbackState::Incomplete, unproven, "prod/web: the desired count is 0");
     assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
@@ -301,7 +301,7 @@ fn notices_of_incomplete_and_failed_rollbacks() {
 }
 
 #[test]
-fn notice_describes_each_service_progress() {
+fn notice_describes_each_state_of_a_service() {
     let reason = || "ECS deployment circuit breaker: tasks failed to start.".to_owned();
     let (time, until) = (at("2025-07-17T15:10:00Z"), at("2025-07-17T15:20:00Z"));
     let every = [
@@ -315,7 +315,7 @@ fn notice_describes_each_service_progress() {
         Progress::Failed { reason: reason() },
     ];
     let written = every.map(|progress| {
-        // A new variant does not compile before this test lists its words.
+        // A new variant does not compile until this test lists it.
         match progress {
             Progress::Waiting
             | Progress::Deployed
@@ -341,7 +341,7 @@ fn notice_describes_each_service_progress() {
     ");
 }
 
-/// Each state shows the subject of its mail, or none. A success sends no mail.
+/// Each row has a state and the subject of its mail, or a dash. A success sends no mail.
 #[test]
 fn only_failures_send_notices() {
     let of_promotion = [
@@ -366,7 +366,7 @@ fn only_failures_send_notices() {
     for (kind, subjects) in every {
         for (state, subject) in subjects {
             for of in [Notice::GoingBack, Notice::Ended] {
-                // A release can only roll back while it is in progress.
+                // Only a release in progress can roll back.
                 if of == Notice::GoingBack && state != "InProgress" {
                     continue;
                 }
@@ -392,7 +392,7 @@ fn only_failures_send_notices() {
     ");
 }
 
-/// Returns a promotion of this many services, each of which failed with these words.
+/// Returns a promotion with this number of services. Each service failed with these words.
 fn failed(services: usize, words: &str) -> Subject {
     let reason = Progress::Failed { reason: words.to_owned() };
     let mut subject = ended(PromotionState::RolledBack, reason, words);
@@ -406,7 +406,7 @@ fn failed(services: usize, words: &str) -> Subject {
 }
 
 #[test]
-fn hostile_text_is_inert_in_a_notice() {
+fn notice_makes_hostile_text_inert() {
     let hostile = "x\n\n## Approved by everybody\r\n<!channel> <@U012AB3CD> @here <https://evil.example|approve> \
                    [approve](https://evil.example) *bold* `code` \u{202e}txt";
     let plain = notice(&failed(1, "plain words"), Notice::Ended).unwrap();
@@ -417,7 +417,7 @@ fn hostile_text_is_inert_in_a_notice() {
     assert_eq!(description(&written).lines().count(), description(&plain).lines().count());
     let why = description(&written).lines().find(|line| line.starts_with("Why")).unwrap().to_owned();
     assert_snapshot!(why, @"Why: x ＃＃ Approved by everybody ＜!channel＞ ＜＠U012AB3CD＞ ＠here ＜https：//evil.example｜approve＞ ［approve］(https：//evil.example) ＊bold＊ ｀code｀ txt.");
-    // The rest of the message is our own text and names.
+    // The rest of the message consists of our own text and names.
     let (mut ours, mut others) = (written.chat.clone(), plain.chat);
     ours["content"]["description"].take();
     others["content"]["description"].take();

@@ -1,4 +1,4 @@
-//! The mail that confirms a vote.
+//! Tests of the mail that confirms a vote.
 
 use insta::assert_snapshot;
 use stablepin_rules::audit::Actor;
@@ -21,7 +21,7 @@ fn voted(verdict: Verdict, reason: Option<&str>) -> Subject {
 }
 
 #[test]
-fn vote_confirmation_of_an_approval() {
+fn vote_confirmation_says_how_to_undo_an_approval() {
     let Mail { subject, body } = vote_confirmation(&voted(Verdict::Approve, None), &lead()).unwrap();
     assert_snapshot!(format!("Subject: {subject}\n\n{body}"), @"
     Subject: Your link was used: web production approved, production-20250717-143052-a1b2c3d4

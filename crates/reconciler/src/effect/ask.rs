@@ -1,5 +1,5 @@
-//! Asks one approver: mints a link and a code, stores their hashes, and mails them.
-//! The link and the code are in no record, event or log.
+//! Requests an approval from one approver: mints a link and a code, stores the hashes of both, and
+//! mails the link and the code. No record, event or log contains the link or the code.
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;

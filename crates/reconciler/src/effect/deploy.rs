@@ -1,6 +1,5 @@
-//! Starts the deployment of one service.
-//! The new task definition is the service's own. Only the image of the containers that run the
-//! repository changes.
+//! Starts the deployment of one service. The new task definition is a copy of the service's task
+//! definition. Only the image of the containers that run the repository changes.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -19,8 +18,8 @@ use crate::Clients;
 use crate::clock::now;
 use crate::snapshot::{ServiceLocation, Snapshot, read_service};
 
-/// Deploys one service in one direction.
-/// `known`: the service as it was read a moment ago, with no write since.
+/// Deploys one service in one direction. `known` is the service from a read just now, without any
+/// write since.
 pub(super) async fn deploy(
     clients: &Clients,
     subject: &Subject,
@@ -52,8 +51,8 @@ pub(super) async fn deploy(
     }
 }
 
-/// Turns a failed call into an outcome. A refusal by AWS ends the attempt.
-/// A call that may have succeeded is no refusal, even if its answer was lost.
+/// Converts a failed call to an outcome. A refusal by AWS ends the attempt. A call without a
+/// response may have succeeded, so it does not count as a refusal.
 fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) -> Outcome {
     let seen = match error.refusal() {
         Some(refusal) => {
@@ -76,7 +75,7 @@ fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) ->
     Outcome::Service(direction, service.clone(), seen)
 }
 
-/// An attempt to start one service's deployment in one direction.
+/// An attempt to start the deployment of one service in one direction.
 struct DeploymentAttempt<'a> {
     ecs: &'a Ecs,
     subject: &'a Subject,
@@ -87,12 +86,13 @@ struct DeploymentAttempt<'a> {
     since: Timestamp,
 }
 
-/// A deployment that already brings what we want, although no record says that we started it.
+/// A deployment that already brings the wanted task definition, although no record says that
+/// Stablepin started it.
 enum DeploymentInPlace {
-    /// A deployment that is followed as ours, with its ARN if ECS names it.
+    /// A deployment that Stablepin follows as its own, with its ARN if ECS names the ARN.
     Going(Option<String>),
-    /// A rollback by ECS that failed, or that takes longer than we wait.
-    /// A request for the same task definition would start nothing.
+    /// A rollback by ECS that failed or takes longer than Stablepin waits. Another request for the
+    /// same task definition would start nothing.
     Stuck,
 }
 
@@ -101,7 +101,7 @@ fn failed(reason: String) -> Observation {
 }
 
 impl DeploymentAttempt<'_> {
-    /// Starts the deployment, or returns none while ECS may still show old data.
+    /// Starts the deployment. Returns `None` while ECS may still show old data.
     async fn deploy(
         &self,
         destination: &Destination,
@@ -141,8 +141,8 @@ impl DeploymentAttempt<'_> {
         Ok(Ok((state, definition)))
     }
 
-    /// Returns an observation that nothing moved the service, if it has another digest.
-    /// A call whose answer was lost may have moved it to the promotion's digest.
+    /// Returns an observation that nothing moved the service, if the service does not have the
+    /// promotion's digest. A call without a response may have moved the service to this digest.
     fn not_moved(&self, location: &ServiceLocation, definition: &RawTaskDefinition) -> Option<Observation> {
         let promoted = match &self.subject.operation.as_ref()?.work {
             Work::Promotion(promotion) => &promotion.digest,
@@ -173,8 +173,8 @@ impl DeploymentAttempt<'_> {
             Ok(clone) => clone,
             Err(error) => return Ok(failed(error.to_string())),
         };
-        // An earlier attempt stopped here, or the service already has this image.
-        // In both cases that deployment is followed as ours.
+        // An earlier attempt stopped here, or the service already had this image. In both cases,
+        // Stablepin follows the existing deployment as its own.
         if let Some(primary) = state.primary()
             && clone.already
             && primary.task_definition == definition.arn
@@ -215,8 +215,9 @@ impl DeploymentAttempt<'_> {
         self.start(state, &revision, &clone.request).await
     }
 
-    /// Finds a revision with the same content: the pin's, or the one that ran before.
-    /// ECS throttles registrations the most.
+    /// Finds an existing revision with the same content: a revision of the rollback's target or of
+    /// the pin, or the revision that ran before. A reuse saves a registration, which ECS throttles
+    /// more than any other call.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/request-throttling.html>
     async fn find_same_revision(
         &self,
@@ -234,7 +235,7 @@ impl DeploymentAttempt<'_> {
             .or_else(|| of_pin.and_then(|pin| pin.revisions.get(&self.rollout.service)))
             .or_else(|| (before.described.as_ref() == Some(digest)).then_some(&before.task_definition));
         let Some(arn) = candidate else { return Ok(None) };
-        // A revision that was deleted meanwhile cannot be used.
+        // ECS returns an error for a deleted revision, which cannot be used.
         let Ok(found) = self.ecs.task_definition(arn).await else { return Ok(None) };
         let at =
             task_definition::at_digest(&found.described, &found.tags, &location.own(self.policy), digest);
@@ -245,7 +246,8 @@ impl DeploymentAttempt<'_> {
         Ok(same.then_some(found.arn))
     }
 
-    /// Returns to the recorded task definition, or to a copy if it was deregistered meanwhile.
+    /// Deploys the task definition from before the operation, or a copy if it was deregistered
+    /// meanwhile.
     async fn to_before(&self, state: &ServiceState) -> Result<Observation, EcsError> {
         let before = self.ecs.task_definition(&self.rollout.before.task_definition).await?;
         let in_place = state.primary().filter(|primary| primary.task_definition == before.arn);
@@ -282,8 +284,9 @@ impl DeploymentAttempt<'_> {
         self.start(state, &registered.arn, &request).await
     }
 
-    /// Returns a failure if another caller has deployed since the last read, or since ours failed.
-    /// A promotion must not replace or revert that deployment. A rollback replaces any deployment.
+    /// Returns a failure if another caller has deployed since the last read, or since Stablepin's
+    /// own deployment failed. A promotion must not replace that caller's deployment. A rollback
+    /// replaces any deployment.
     fn is_taken(&self, state: &ServiceState) -> Option<Observation> {
         let operation = self.subject.operation.as_ref()?;
         let Work::Promotion(_) = &operation.work else { return None };
@@ -305,7 +308,7 @@ impl DeploymentAttempt<'_> {
         )))
     }
 
-    /// Returns the state of the deployment that already brings this task definition.
+    /// Returns the state of the current deployment, which already has this task definition.
     async fn deployment_in_place(
         &self,
         state: &ServiceState,
@@ -317,7 +320,8 @@ impl DeploymentAttempt<'_> {
         };
         let (back, stuck) = match current.status {
             ServiceDeploymentStatus::RollbackFailed => (true, true),
-            // Our revert starts when ECS's own rollback has had its time.
+            // The revert starts only after ECS had its time to roll back. A rollback that still
+            // runs then is stuck.
             ServiceDeploymentStatus::RollbackRequested | ServiceDeploymentStatus::RollbackInProgress => {
                 (true, self.direction == Direction::Revert)
             }
@@ -367,19 +371,20 @@ impl DeploymentAttempt<'_> {
     }
 
     fn begun(state: &ServiceState, begun: Begun, revision: &str, definition: &Value) -> Observation {
-        // The answer may still name the previous deployment.
+        // The response may still name the previous deployment.
         let arn = begun.service_deployment.filter(|arn| state.service_deployment.as_ref() != Some(arn));
         started(&begun.deployment.id, arn, revision, definition)
     }
 }
 
-/// Returns whether the service's deployment is another caller's.
-/// Our failed deployment and ECS's rollback of it are not.
+/// Returns whether another caller has deployed the service. Stablepin's failed deployment does not
+/// count. The rollback that ECS starts after this failure does not count, either.
 fn is_anothers(state: &ServiceState, ours: &Started, before: &Live) -> bool {
     match (&state.service_deployment, &ours.service_deployment) {
-        // ECS's rollback keeps the same service deployment.
+        // A rollback by ECS keeps the ARN of the service deployment.
         (Some(now), Some(ours)) => now != ours,
-        // Without service deployments, ECS's rollback is a new deployment of what ran before.
+        // Without service deployments, ECS rolls back by a new deployment of the old task
+        // definition.
         (_, None) | (None, _) => state
             .primary()
             .is_some_and(|one| one.id != ours.deployment && one.task_definition != before.task_definition),

@@ -1,8 +1,8 @@
-//! Restores a task definition family after an operation, so that its newest revision is good.
-//! A caller who runs the family by its name gets the newest `ACTIVE` revision. That must not be a
-//! revision of ours that failed or was never used.
+//! Restores a task definition family after an operation, so that the family's newest revision is
+//! good. A caller who starts a task by the family's name gets the newest `ACTIVE` revision. This
+//! revision must not be a failed or unused revision of Stablepin.
 //!
-//! Nothing is deregistered, because that uses the quota of registrations, which rollbacks need.
+//! Stablepin deregisters no revision, because a deregistration uses the quota that rollbacks need.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub(super) async fn restore(
     };
     match (TaskDefinitionFamily { subject, policy, service }).restore(ecs).await {
         Ok(()) => {}
-        // A refusal would repeat, and nothing waits for this effect.
+        // A retry would get the same refusal, and nothing waits for this effect.
         Err(error) if error.refusal().is_some() => {
             tracing::warn!(
                 "the task definition family of {service} could not be restored: {}",
@@ -40,7 +40,7 @@ pub(super) async fn restore(
     Outcome::FamilyRestored(service.clone())
 }
 
-/// The family of a service that an operation moved or tried to move.
+/// The task definition family of a service that an operation moved or tried to move.
 struct TaskDefinitionFamily<'a> {
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
@@ -48,8 +48,8 @@ struct TaskDefinitionFamily<'a> {
 }
 
 impl TaskDefinitionFamily<'_> {
-    /// Registers the good revision again, if the newest revision is ours and is not good.
-    /// A person's revision stays the newest.
+    /// Registers the good revision again, if the newest revision is Stablepin's and is not good.
+    /// The revision of a person stays the newest.
     async fn restore(&self, ecs: &Ecs) -> Result<(), EcsError> {
         let Some(state) = read_service(ecs, self.service).await? else { return Ok(()) };
         let (Some(has), Some(location)) = (state.task_definition, ServiceLocation::of(&state.arn)) else {
@@ -78,7 +78,7 @@ impl TaskDefinitionFamily<'_> {
         Ok(())
     }
 
-    /// Returns the service's rollouts of this operation, in both directions.
+    /// Returns the rollouts of this service in this operation, in both directions.
     fn rollouts(&self) -> impl Iterator<Item = &ServiceRollout> {
         let operation = self.subject.operation.as_ref();
         let directions = [Direction::Forward, Direction::Revert]
@@ -87,12 +87,12 @@ impl TaskDefinitionFamily<'_> {
         directions.flat_map(|rollout| &rollout.services).filter(|one| one.service == *self.service)
     }
 
-    /// Returns the revision that proved the environment's pin.
+    /// Returns the service's revision that proved the environment's pin.
     fn pinned(&self) -> Option<&String> {
         self.subject.environment.pin.as_ref()?.revisions.get(self.service)
     }
 
-    /// Returns the good revision, if the service still has the one that failed.
+    /// Returns the good revision, if the service still has the failed revision.
     fn instead_of(&self, has: &str) -> Option<&String> {
         let promotion = self.subject.promotion().filter(|one| one.state != PromotionState::Completed)?;
         let rolled_out = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
@@ -102,9 +102,9 @@ impl TaskDefinitionFamily<'_> {
         (failed == has && failed != before).then(|| self.pinned().unwrap_or(before))
     }
 
-    /// Returns whether this operation registered the newest revision, by its ARN or its content.
-    /// The content counts because a registration's answer may be lost. It must equal the good
-    /// revision, except for an image that only this operation brings.
+    /// Returns whether this operation registered the newest revision. The operation knows the ARN,
+    /// unless the response of ECS was lost. Then the content decides: the revision must equal the
+    /// good revision, except for an image that only this operation brings.
     fn is_ours(
         &self,
         newest: &RawTaskDefinition,
@@ -146,7 +146,7 @@ impl TaskDefinitionFamily<'_> {
     }
 }
 
-/// Returns the family of a revision's ARN, `…:task-definition/{family}:{revision}`.
+/// Returns the family from a revision's ARN, such as `…:task-definition/{family}:{revision}`.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html>
 fn family(arn: &str) -> Option<&str> {
     let (_, named) = arn.rsplit_once('/')?;
@@ -156,7 +156,7 @@ fn family(arn: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn revision_arn_contains_the_family() {
+    fn family_is_parsed_from_a_revision_arn() {
         let arn = "arn:aws:ecs:eu-central-1:111122223333:task-definition/web-api_2:41";
         assert_eq!(super::family(arn), Some("web-api_2"));
         assert_eq!(super::family("web"), None);

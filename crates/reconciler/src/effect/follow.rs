@@ -1,6 +1,6 @@
-//! Observes our deployment, and proves the digest on the running tasks.
-//! Only that proof counts as success. A steady state, another deployment, or one that ECS has
-//! rolled back does not count.
+//! Observes Stablepin's deployment, and proves the digest on the running tasks. Only this proof
+//! counts as success. A steady state, another deployment, or a deployment that ECS has rolled back
+//! is no success.
 
 mod own_deployment;
 mod proof;
@@ -49,7 +49,7 @@ pub(super) async fn follow(
     }
 }
 
-/// A deployment of ours, and what is needed to follow it.
+/// A deployment of Stablepin, and the data that is needed to follow it.
 struct Followed<'a> {
     clients: &'a Clients,
     ecs: &'a Ecs,
@@ -61,7 +61,7 @@ struct Followed<'a> {
 }
 
 impl Followed<'_> {
-    /// Returns the observation and the service deployment's ARN, if ECS has one.
+    /// Returns the observation, and the ARN of the service deployment if ECS has one.
     async fn look(&self) -> Result<(Observation, Option<String>), Outcome> {
         let (ecs, service) = (self.ecs, &self.rollout.service);
         let stopped = async {
@@ -108,7 +108,7 @@ impl Followed<'_> {
         Ok((seen, arn))
     }
 
-    /// Returns when the deployment was proven, if it was.
+    /// Returns the time of the first proof, or `None` before the first proof.
     fn baking(&self) -> Option<Timestamp> {
         let Progress::Proven { at, .. } = self.rollout.progress else { return None };
         Some(at)
@@ -134,8 +134,8 @@ impl Followed<'_> {
                 let all = digests_of(&self.clients.ecr, &self.policy.repository, digest).await;
                 Some(all.map_err(|error| problem(&error))?)
             }
-            // The service named its image by a tag before. Then only our task definition can be
-            // proven.
+            // Before the rollout, the service named its image by a tag. In this case, only the task
+            // definition can be proven.
             None => None,
         };
         let (started, proven_at) = (self.started, self.baking());
@@ -164,7 +164,7 @@ impl Followed<'_> {
     }
 }
 
-/// Returns the digest that the service's current task definition names.
+/// Returns the digest in the service's current task definition.
 async fn described(
     ecs: &Ecs,
     state: &ServiceState,

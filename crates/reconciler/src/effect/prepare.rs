@@ -1,5 +1,5 @@
-//! Checks that an environment's services can run a digest, and reads what they run now.
-//! This step writes nothing.
+//! Checks that the services of an environment can run a digest, and reads what they run now. Writes
+//! nothing.
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;
@@ -30,7 +30,7 @@ pub(super) async fn prepare(clients: &Clients, subject: &Subject, policy: &Envir
     if let Some(why) = wrong_platform(&services, &promotion.build.platforms) {
         return Outcome::Unfit(why);
     }
-    // Only a rollback replaces a deployment in progress.
+    // Only a rollback may replace a deployment in progress.
     if let Some(busy) = services.iter().find(|one| one.is_in_flight()) {
         let service = &busy.service;
         return Outcome::Problem(format!("a deployment of {service} is on its way: waiting for its end"));

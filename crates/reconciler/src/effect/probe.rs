@@ -1,5 +1,5 @@
-//! Probes an environment's endpoints. Each gets several requests, so that one slow answer of a new
-//! task is no failure.
+//! Probes the endpoints of an environment. Each endpoint gets several requests, so that one slow
+//! response of a new task is no failure.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) async fn probe(clients: &Clients, policy: &EnvironmentPolicy) -> Outc
     Outcome::Probed((!failed.is_empty()).then(|| failed.join("; ")))
 }
 
-/// Returns what was wrong with one endpoint, if anything was.
+/// Returns the problem of one endpoint, or `None` if enough requests succeed.
 async fn ask(probe: &Probe, endpoint: &Endpoint) -> Option<String> {
     let (mut good, mut last) = (0, String::new());
     for attempt in 1..=ATTEMPTS {

@@ -1,4 +1,4 @@
-//! Checks which approvers' mails arrive. An approver without a subscription gets no request.
+//! Checks which approvers have a confirmed subscription. An approver without one gets no request.
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;

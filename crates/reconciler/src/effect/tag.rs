@@ -1,4 +1,4 @@
-//! Puts tags on manifests. The manifest's bytes are sent exactly as the registry holds them.
+//! Puts tags on manifests. Stablepin sends the bytes of a manifest exactly as ECR returned them.
 
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest, PutTag};
 use stablepin_rules::application::EnvironmentPolicy;
@@ -12,7 +12,7 @@ use crate::Clients;
 use crate::clock::now;
 use crate::errors::chain;
 
-/// Puts the build tag. It is unique, and never moves from another digest.
+/// Puts the build tag, which is unique and never moves away from another digest.
 pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
     let tag = build.build_tag.tag();
     let ids = [ImageId::Digest(build.digest.clone()), ImageId::Tag(tag.clone())];
@@ -35,7 +35,7 @@ pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
     }
 }
 
-/// Puts the stable tag. If the repository forbids moves, this pin gets its own numbered tag.
+/// Puts the stable tag. If the repository forbids moves, puts a numbered tag of this pin instead.
 pub(super) async fn stable(
     clients: &Clients,
     subject: &Subject,
@@ -75,8 +75,8 @@ pub(super) async fn stable(
     }
 }
 
-/// Returns the outcome for a tag that another image has and keeps.
-/// The outcome names that image and the caller who tagged it, if they are known.
+/// Returns the outcome for a tag that is on another image and cannot move. The outcome names this
+/// image and, if known, the caller who tagged it.
 async fn taken(
     clients: &Clients,
     subject: &Subject,
@@ -99,8 +99,8 @@ async fn taken(
     }
 }
 
-/// Puts the tag of the live digest, for people and pipelines.
-/// A repository that does not let the tag move has no such tag.
+/// Puts the current tag on the live digest, for people and pipelines. A repository that does not
+/// let the tag move has no current tag.
 pub(super) async fn current(
     clients: &Clients,
     subject: &Subject,
@@ -113,12 +113,12 @@ pub(super) async fn current(
     current_put(repairs, &tag, digest, put)
 }
 
-/// Returns the outcome of an attempt to put the current tag.
-/// Only a repair waits for this tag, and ends when the tag is put.
+/// Returns the outcome of an attempt to put the current tag. Only a repair waits for this tag: a
+/// repair ends when the tag is put.
 fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<PutTag, String>) -> Outcome {
     let why = match put {
         Ok(PutTag::Put | PutTag::AlreadyThere) => None,
-        // Where tags cannot move, the tag stays on its first digest.
+        // In a repository that forbids moves, the tag stays on its first digest.
         Ok(PutTag::PointsElsewhere) if !repairs => None,
         Ok(PutTag::PointsElsewhere) => {
             Some("it is on another image, and the repository does not let it move: delete it".to_owned())
@@ -135,7 +135,7 @@ fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<
     }
 }
 
-/// Puts a backup tag. A rollback neither waits for it nor fails with it.
+/// Puts a backup tag. A rollback does not wait for this tag, and does not fail without it.
 pub(super) async fn backup(
     clients: &Clients,
     policy: &EnvironmentPolicy,
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_current_tag_blocks_nothing() {
+    fn operation_continues_without_the_current_tag() {
         for tried in [
             Ok(PutTag::Put),
             Ok(PutTag::AlreadyThere),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn current_tag_is_repaired_once_it_is_put() {
+    fn repair_ends_only_when_the_current_tag_is_put() {
         for answer in [PutTag::Put, PutTag::AlreadyThere] {
             assert_eq!(put(true, Ok(answer)), Outcome::CurrentTried(digest()));
         }

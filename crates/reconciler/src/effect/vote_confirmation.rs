@@ -1,5 +1,5 @@
-//! Confirms to an approver that the approval link was used.
-//! Anybody who gets the mail can vote in the approver's name, so each vote is confirmed.
+//! Confirms to an approver that their approval link was used. Anybody with the mail can vote in the
+//! approver's name, so the approver gets a confirmation of each vote.
 
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::name::ApproverName;
@@ -14,7 +14,7 @@ pub(super) async fn confirm_vote(clients: &Clients, subject: &Subject, approver:
         return Outcome::NotifyFailed("this function sends no mail".to_owned());
     };
     let sent = Outcome::VoteConfirmed(approver.clone());
-    // An approver who has left the configuration has no address any more.
+    // An approver who has left the configuration has no address.
     let Some(reader) = subject.configuration.application.approver(approver) else { return sent };
     let Some(mail) = stablepin_messages::vote_confirmation(subject, approver) else { return sent };
     // A wait for the next turn would delay the other effects of this reconcile.

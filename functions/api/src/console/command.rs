@@ -1,4 +1,4 @@
-//! The shell commands that the console shows for copying, such as the one that rolls back.
+//! The shell commands that the console shows for copying, such as the rollback command.
 
 use serde_json::json;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
@@ -6,8 +6,8 @@ use stablepin_rules::shell::shell_quoted;
 
 use crate::AllowedResources;
 
-/// Returns a signed request with curl, for any POSIX shell whose environment has the caller's
-/// credentials.
+/// Returns a curl command for a signed request. The command works in any POSIX shell with the
+/// caller's credentials in environment variables.
 fn signed(settings: &AllowedResources, path: &str, body: Option<&str>) -> String {
     let signs = shell_quoted(&format!("aws:amz:{}:execute-api", settings.region));
     let body = body.map_or_else(String::new, |body| format!(" \\\n  --json {}", shell_quoted(body)));
@@ -19,7 +19,7 @@ fn signed(settings: &AllowedResources, path: &str, body: Option<&str>) -> String
     )
 }
 
-/// Returns the command that rolls all services back to a pin: its number, or `stable`.
+/// Returns the command that rolls back all services to the pin `to`: a pin number, or `stable`.
 pub(super) fn rollback(
     settings: &AllowedResources,
     application: &ApplicationName,
@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs the command in a real shell and returns the words that `curl` would get.
+    /// Runs the command in a real shell, and returns the arguments that `curl` would get.
     fn words(command: &str) -> Vec<String> {
         let script = format!("curl() {{ for word; do printf '%s\\0' \"$word\"; done; }}\n{command}");
         let shell = Command::new("sh")
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn rollback_command_sends_exactly_its_request() {
+    fn rollback_command_passes_one_exact_request_to_curl() {
         let web = ApplicationName::parse("web").unwrap();
         let production = EnvironmentName::parse("production").unwrap();
         let settings = settings("https://a1b2.execute-api.eu-central-1.amazonaws.com");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_values_never_run_in_the_shell() {
+    fn console_commands_quote_hostile_values() {
         for hostile in ["it's", "$(id)", "`id`", "a\nb; id", r"\", "\"; id #", "'; id; '", "é \u{202e}"] {
             let (web, to) = (ApplicationName::parse("web").unwrap(), hostile);
             let production = EnvironmentName::parse("production").unwrap();

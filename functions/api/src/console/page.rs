@@ -1,5 +1,5 @@
-//! The console's pages. Every value is escaped, whoever wrote it. Every page is smaller than 20 kB:
-//! a link leads to what does not fit.
+//! The console's pages. Every value is escaped, whoever wrote it. Every page is smaller than 20 kB
+//! and links to the values that do not fit.
 
 mod application;
 mod overview;
@@ -26,16 +26,16 @@ pub(super) use overview::overview;
 
 const STYLE: &str = include_str!("page/style.css");
 
-/// The most bytes of a page's parts together. Its frame and its style need the rest of 20 kB.
+/// The most bytes of a page's content. The page's frame and style need the rest of the 20 kB.
 const ROOM: usize = 13_000;
 
-/// The most environments that are read for one page. Fewer may fit.
+/// The most environments that the console reads for one page. The page may have room for fewer.
 pub(super) const MOST_ENVIRONMENTS: usize = 8;
 
-/// The most characters of a free text, by people or AWS, that a page shows.
+/// The most characters that a page shows of a text by people or AWS.
 const LONGEST_WORDS: usize = 120;
 
-/// The time of the page, and the time when the link expires.
+/// The time of a visit to the console, and the time when the visitor's link expires.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Visit {
     pub(super) now: Timestamp,
@@ -46,26 +46,26 @@ pub(super) struct Visit {
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) name: ApplicationName,
-    /// `None` if the environments could not be read.
+    /// The environments, or `None` if the table did not return them.
     pub(super) environments: Option<Vec<Environment>>,
 }
 
-/// An environment, with everything that was read for it.
+/// An environment, with its pending promotions, its services and its pins.
 #[derive(Debug)]
 pub(super) struct Environment {
     pub(super) subject: Subject,
     pub(super) pending: Pending,
-    /// Empty in the overview.
+    /// The services and their running images. Empty in the overview.
     pub(super) live: Vec<LiveRow>,
-    /// Newest first; empty in the overview.
+    /// The pins, newest first. Empty in the overview.
     pub(super) pins: Vec<Pin>,
 }
 
-/// The promotions that wait for approval.
+/// The promotions of an environment that wait for approval.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) count: usize,
-    /// The build tag of the newest one.
+    /// The build tag of the newest pending promotion.
     pub(super) newest: Option<String>,
 }
 
@@ -77,14 +77,15 @@ pub(super) struct LiveRow {
 
 #[derive(Debug)]
 pub(super) enum Found {
-    /// The number of running tasks for each digest. `None` stands for an unknown digest.
+    /// The number of running tasks for each digest. The key `None` counts the tasks with an unknown
+    /// digest.
     Tasks(BTreeMap<Option<ImageDigest>, usize>),
     Unreadable,
-    /// The page had already read as many services as it may.
+    /// The page did not read this service, because it had already read `MOST_SERVICES` services.
     NotRead,
 }
 
-/// Counts the environment's pending promotions among an application's newest ones.
+/// Counts the environment's pending promotions in a list of the application's newest promotions.
 pub(super) fn pending(name: &EnvironmentName, promotions: &[(EnvironmentName, Operation)]) -> Pending {
     let mut pending = Pending::default();
     for (of, operation) in promotions {
@@ -138,7 +139,7 @@ pub(super) fn internal_error(request_id: &str) -> Response {
     framed(500, "That did not work", &content)
 }
 
-/// Renders a command to copy. It stands in a text field, where the keyboard alone can select it.
+/// Renders a command to copy, in a text field: there, the keyboard alone can select the command.
 fn copied(id: &str, label: &str, command: &str) -> Markup {
     html! {
         label for=(id) { (label) ", in a shell with your AWS credentials" }
@@ -146,7 +147,7 @@ fn copied(id: &str, label: &str, command: &str) -> Markup {
     }
 }
 
-/// Returns as many parts as fit, and their number. The first part always counts as fitting.
+/// Returns as many parts as fit into `room` bytes, and their number. Always returns the first part.
 fn fitting(room: usize, parts: impl IntoIterator<Item = Markup>) -> (Markup, usize) {
     let (mut text, mut count) = (String::new(), 0);
     for part in parts {
@@ -160,7 +161,7 @@ fn fitting(room: usize, parts: impl IntoIterator<Item = Markup>) -> (Markup, usi
     (PreEscaped(text), count)
 }
 
-/// The beginning of a digest, enough for people to tell it from others.
+/// Renders the first 12 digits of a digest, which are enough for people to distinguish images.
 fn short(digest: &ImageDigest) -> Markup {
     html! { code { "sha256:" (digest.hex()[..12]) } }
 }

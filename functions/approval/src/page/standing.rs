@@ -13,17 +13,17 @@ pub(crate) struct PageState {
     pub(crate) status: u16,
     pub(crate) title: String,
     pub(crate) text: String,
-    /// The promotion has ended, and its state cannot change.
+    /// True if the promotion has ended, so that its state cannot change any more.
     pub(crate) over: bool,
 }
 
 impl PageState {
-    /// Describes the promotion, whether this approver has voted or not.
+    /// Describes the promotion to this approver, who may have voted or not.
     pub(crate) fn now(subject: &Subject, approver: &ApproverName) -> Self {
         Self::new(200, subject, approver, None)
     }
 
-    /// Describes the promotion for a valid link that has nothing left to decide.
+    /// Describes the promotion for a valid link that cannot decide any more.
     pub(crate) fn refused(subject: &Subject, approver: &ApproverName, refusal: &Refusal) -> Self {
         let status = match refusal {
             Refusal::LinkUsed { .. }

@@ -1,14 +1,15 @@
-//! Reads many items, a few at a time.
+//! Concurrent reads of many items, with a limit.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-/// The most calls at the same time. ECS allows an account many more a second.
+/// The most calls at the same time. ECS allows an account many more calls per second.
 const AT_ONCE: usize = 8;
 
-/// Reads all items, a few at a time, in any order. Returns the first failure.
+/// Reads all items in any order, with up to `AT_ONCE` calls at the same time. Returns the first
+/// error.
 ///
-/// The items are owned: with borrowed items, the compiler cannot prove that the future may move
-/// between threads.
+/// The function owns the items. With borrowed items, the compiler cannot prove that the future may
+/// move between threads.
 pub(super) async fn read_concurrently<I, T, E, F>(
     items: Vec<I>,
     read: impl FnMut(I) -> F,

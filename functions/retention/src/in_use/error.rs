@@ -1,4 +1,4 @@
-//! The error of a read of what the account uses.
+//! The error of reading the images that the account uses.
 
 use stablepin_aws::call::CallError;
 use stablepin_rules::application::Source;

@@ -1,10 +1,10 @@
-//! Finds what rules, schedules, pipes and Batch start by name, without a service and perhaps not
-//! running now.
+//! Finds the tasks and jobs that rules, schedules, pipes and Batch can start by name, even if none
+//! runs now.
 //!
-//! If 1,000 rules and 1,000 schedules start tasks in one cluster, the reads take these calls: 1
+//! If 1,000 rules and 1,000 schedules start tasks in one cluster, the reads need these calls: 1
 //! ListEventBuses, 10 ListRuleNamesByTarget, 1,000 ListTargetsByRule, 10 ListSchedules, 1,000
-//! GetSchedule. Other rules and schedules cost no call of their own. Each further cluster or job
-//! queue costs one ListRuleNamesByTarget for each bus.
+//! GetSchedule. Rules and schedules with other targets need no call of their own. Each further
+//! cluster or job queue needs one ListRuleNamesByTarget for each bus.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use super::concurrency::read_concurrently;
 use super::error::InUseError;
 use super::used::Used;
 
-/// The clients of everything that starts tasks or jobs by name.
+/// The clients of the services that start tasks or jobs by name.
 #[derive(Debug, Clone)]
 pub struct Sources {
     rules: Rules,
@@ -33,14 +33,15 @@ pub struct Sources {
     account: String,
 }
 
-/// The result of reading all sources that are not waived.
+/// The result of reading all sources that the application does not waive.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SourcesRead {
-    /// The images that the texts of rules, schedules and pipes name, and those of Batch.
+    /// The images that rules, schedules and pipes name, and the images of Batch.
     pub(super) images: Vec<Used>,
-    /// The names of revisions, such as `web:3`, and who mentions each.
+    /// The named revisions, such as `web:3`, each with the rules, schedules and pipes that name it.
     pub(super) revisions: BTreeMap<String, BTreeSet<String>>,
-    /// The names of families, and who mentions each. A family's newest active revision counts.
+    /// The named families, each with the rules, schedules and pipes that name it. The newest active
+    /// revision of a family counts as used.
     pub(super) families: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -60,7 +61,8 @@ impl Sources {
         }
     }
 
-    /// Reads every source that is not waived. `clusters` are the ARNs of the ECS clusters.
+    /// Reads every source that the application does not waive. `clusters` are the ARNs of the ECS
+    /// clusters.
     pub(super) async fn read(
         &self,
         clusters: &[String],
@@ -114,10 +116,10 @@ impl Sources {
                         DefinitionName::Elsewhere => {}
                     }
                 }
-                // Batch is waived, so its jobs do not count.
+                // The application waives Batch, so Batch jobs do not count.
                 Mention::JobDefinition(_) if !is_read(Source::Batch) => {}
-                // The name is filled in later, but it can only name an active revision, and all of
-                // these count.
+                // The name is complete only when the job starts. It can only mean an active
+                // revision, and all active revisions count as used.
                 Mention::JobDefinition(text) if is_dynamic(text) => {}
                 Mention::JobDefinition(text) => {
                     jobs.push((place.job_definition(text).ok_or_else(|| unknown(text))?, by.clone()));
@@ -141,7 +143,7 @@ impl Sources {
         let rules = read_concurrently(pairs, |(bus, target)| async move {
             self.rules.with_target(&bus, &target).await.map_err(failed)
         });
-        // A set, since a rule may have several targets but is read once.
+        // A set, since two targets may name the same rule, which is read once.
         let rules: BTreeSet<_> = rules.await?.into_iter().flatten().collect();
         let read = read_concurrently(rules.into_iter().collect(), |rule| async move {
             self.rules.mentioned(&rule).await.map_err(failed)
@@ -149,8 +151,8 @@ impl Sources {
         Ok(read.await?.concat())
     }
 
-    /// Returns the jobs that wait or run. Batch keeps their images itself, even if the definition
-    /// is deregistered.
+    /// Returns the jobs that wait or run. Batch keeps the images of these jobs even if their
+    /// definition is deregistered.
     async fn open_jobs(&self, queues: &[String]) -> Result<Vec<Job>, InUseError> {
         let failed = failed(Source::Batch);
         let states =
@@ -167,8 +169,8 @@ impl Sources {
     }
 }
 
-/// Adds the images of job definitions. Every active one counts, since a person may submit a job
-/// with it. A deregistered one counts if something names it.
+/// Adds the images of job definitions. Every active definition counts, since a person may submit a
+/// job with it. A deregistered definition counts only if a rule, schedule or pipe names it.
 fn add_definitions(
     definitions: Vec<JobDefinition>,
     named: &[(DefinitionName<'_>, String)],

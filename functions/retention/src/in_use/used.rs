@@ -1,16 +1,16 @@
-//! A use of an image.
+//! The record of one use of an image.
 
 use stablepin_rules::image::ImageDigest;
 
-/// A use of an image by something in the account.
+/// A use of an image by a workload of the account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Used {
-    /// The user, in words: `task 0123… of service prod/web`.
+    /// The user in words, for example `task 0123… of service prod/web`.
     pub by: String,
-    /// The reference as it is written. It may name another digest than `digest`: it may name an
-    /// index, and `digest` the image of one platform. Both are used.
+    /// The image reference as the workload names it. The reference may name an index while `digest`
+    /// names the image of one platform. In this case, both images are in use.
     pub image: Option<String>,
-    /// The digest that the user resolved the reference to. `None` if it did not: then the
-    /// reference's current image counts.
+    /// The digest to which AWS resolved the reference. `None` if AWS did not resolve it: then the
+    /// image that the reference names now counts as used.
     pub digest: Option<ImageDigest>,
 }

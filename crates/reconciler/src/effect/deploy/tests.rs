@@ -22,7 +22,7 @@ fn now_has(service_deployment: Option<&str>, deployment: &str, definition: &str)
     }
 }
 
-/// Judges the service against our deployment `ecs-svc/2`.
+/// Returns whether another caller has deployed the service after our deployment `ecs-svc/2`.
 fn is_anothers(state: &ServiceState, service_deployment: Option<&str>) -> bool {
     let ours = Started {
         deployment: "ecs-svc/2".to_owned(),

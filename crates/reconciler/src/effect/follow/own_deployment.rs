@@ -1,13 +1,13 @@
-//! Finds the service deployment that is ours.
+//! Finds the service deployment that Stablepin started.
 
 use stablepin_aws::ecs::{Ecs, EcsError, ServiceDeployment};
 use stablepin_rules::application::ServiceName;
 use stablepin_rules::records::Started;
 
-/// Our service deployment, if ECS has one.
+/// The service deployment that Stablepin started.
 pub(super) struct OwnDeployment {
     pub(super) deployment: ServiceDeployment,
-    /// The task definition that ECS rolls back to, or has rolled back to.
+    /// The task definition to which ECS rolls back, or has rolled back.
     pub(super) back_to: Option<String>,
 }
 
@@ -30,10 +30,10 @@ pub(super) async fn own_deployment(
     Ok(Some(OwnDeployment { deployment, back_to }))
 }
 
-/// Returns the ARN of the service deployment that brings our task definition.
+/// Returns the ARN of the service deployment with Stablepin's task definition.
 async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Option<String>, EcsError> {
     for listed in ecs.newest_service_deployments(service.cluster(), service.service()).await? {
-        // A minute allows for clocks that differ. No deployment is as short as that.
+        // The minute allows for clocks that differ. No deployment takes less than a minute.
         let before = listed.created_at.is_some_and(|at| at < started.at - jiff::SignedDuration::from_mins(1));
         if before {
             break;

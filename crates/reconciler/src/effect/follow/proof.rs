@@ -1,4 +1,4 @@
-//! Proves the digest and the containers' health on each running task.
+//! Proves the digest and the health of the containers on each running task.
 
 use std::collections::BTreeSet;
 
@@ -11,15 +11,15 @@ use stablepin_rules::task_definition::ContainerRole;
 pub(super) struct WantedTasks<'a> {
     pub(super) started: &'a Started,
     pub(super) desired: u32,
-    /// The digests that a container may report. None allows what its task definition names.
+    /// The digests that a container may report. With `None`, a container may report any digest.
     pub(super) accepted: Option<BTreeSet<ImageDigest>>,
-    /// The time of the first proof, if there was one. The tasks must have stayed proven since.
+    /// The time of the first proof, if there was one. The tasks must have stayed healthy since.
     pub(super) proven_at: Option<Timestamp>,
-    /// The containers' roles in our task definition. A container that AWS adds to a task has none.
+    /// The roles of the containers in our task definition. A container that AWS adds has no role.
     pub(super) roles: &'a [ContainerRole],
-    /// Whether the service uses a Classic Load Balancer, which leaves container health unknown.
-    /// "Container health checks aren't supported for tasks that are part of a service that's
-    /// configured to use a Classic Load Balancer".
+    /// True if the service uses a Classic Load Balancer. With one, ECS does not report container
+    /// health. "Container health checks aren't supported for tasks that are part of a service
+    /// that's configured to use a Classic Load Balancer".
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
     pub(super) classic_load_balancer: bool,
 }
@@ -36,7 +36,7 @@ impl WantedTasks<'_> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// The number of tasks of our task definition. All carry the digest and are healthy.
+    /// The number of proven tasks. Each has our task definition and the digest, and is healthy.
     Running(u32),
     Open(String),
     Wrong(String),
@@ -80,7 +80,7 @@ pub(super) fn prove(
     Proof::Running(proven)
 }
 
-/// Returns why the container is not proven, or none if it is.
+/// Returns the reason why the container is not proven, or `None` if the container is proven.
 fn objection(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option<Proof> {
     let digest = container.running_digest();
     let accepted = |digest: &ImageDigest| wanted.accepted.as_ref().is_none_or(|all| all.contains(digest));
@@ -93,11 +93,11 @@ fn objection(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Op
     ended(wanted, task, container).or_else(|| is_unknown.then(unknown))
 }
 
-/// Returns why the container does not run, or none if it runs or has done its work.
+/// Returns the reason why the container does not run, or `None` if it runs or has done its work.
 ///
 /// A nonessential container that exits with 0 has done its work. An example is a migration that
-/// others wait for with `SUCCESS` or `COMPLETE`. After another exit code ECS leaves the task as it
-/// is, and starts no other task.
+/// other containers wait for with `SUCCESS` or `COMPLETE`. After another exit code, ECS keeps the
+/// task and starts no other task.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDependency.html>
 fn ended(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option<Proof> {
     let what = format!("container {} of {}", container.name, task.arn);
@@ -111,14 +111,14 @@ fn ended(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option
     let why = container.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let said = format!("{what} {code}{why}");
     let restarts = wanted.role(container).is_some_and(|role| role.restarts);
-    // ECS stops a task whose essential container ended, and starts another task.
+    // ECS stops a task when its essential container ends, and starts another task.
     let comes_again = restarts || container.exit_code.is_none();
     let comes_again = comes_again || wanted.is_essential(container) && wanted.proven_at.is_none();
     Some(if comes_again { Proof::Open(said) } else { Proof::Wrong(said) })
 }
 
-/// Returns a task's health by its essential containers that have a health check.
-/// The task's own status decides only if none of them reports health. Without a health check, that
+/// Returns a task's health by its essential containers that have a health check. If none of these
+/// containers reports health, the task's own status decides. Without any health check, the task's
 /// status stays `UNKNOWN`.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
 fn health(wanted: &WantedTasks<'_>, task: &Task) -> Health {
@@ -135,14 +135,14 @@ fn health(wanted: &WantedTasks<'_>, task: &Task) -> Health {
     if is_known || deciding.all(is_healthy) { Health::Healthy } else { Health::Unknown }
 }
 
-/// Returns whether the task runs and ECS keeps it.
-/// A task that ECS is stopping may drain for hours.
+/// Returns whether the task runs and ECS keeps the task. A task that ECS is stopping may drain for
+/// hours.
 pub(super) fn stays(task: &Task) -> bool {
     task.last_status == "RUNNING" && task.desired_status == "RUNNING"
 }
 
-/// Returns why a task of ours exited after the proof, if one did.
-/// ECS replaces such a task without a report. Without a health check nothing else shows it.
+/// Returns the reason why one of our tasks exited after the proof, if one exited. ECS replaces such
+/// a task without a report. Without a health check, nothing else shows the exit.
 fn exited(wanted: &WantedTasks<'_>, stopped: &[Task]) -> Option<String> {
     let since = wanted.proven_at?;
     let ended = |task: &&Task| {

@@ -1,5 +1,5 @@
-//! Reads the state of our deployment from its service deployment, if ECS has one.
-//! Otherwise the state comes from the service's list of deployments.
+//! Reads the state of Stablepin's deployment from its service deployment. If ECS has no service
+//! deployments, reads the state from the service's list of deployments.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
 use jiff::Timestamp;
@@ -13,17 +13,17 @@ use crate::effect::SHOWN_WITHIN;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeploymentState {
-    /// Our deployment finished. Its tasks must still be proven.
+    /// Our deployment has finished. Its tasks must still be proven.
     Finished,
     Going {
         seen: String,
         paused: bool,
     },
-    /// ECS rolls back, because of the circuit breaker, an alarm, a hook or a person.
+    /// ECS is rolling back, because of the circuit breaker, an alarm, a hook or a person.
     Returning(String),
     /// ECS has rolled back.
     Returned(String),
-    /// A deployment of another caller replaced ours.
+    /// A deployment of another caller has replaced ours.
     Superseded(String),
     Failed(String),
 }
@@ -46,7 +46,7 @@ pub(super) fn read_state(
     let Some(OwnDeployment { deployment: ours, back_to }) = ours else {
         return if is_shown { read_deployments(state, started, before, counts) } else { not_shown() };
     };
-    // ECS rolls back to exactly the task definition that we want, so that rollback is followed.
+    // A rollback of ECS to the wanted task definition counts as our own deployment.
     let comes_here = back_to.as_ref() == Some(&started.task_definition);
     let said = |fallback: &str| {
         let reason = ours.rollback.as_ref().and_then(|rollback| rollback.reason.clone());
@@ -81,7 +81,8 @@ pub(super) fn read_state(
         Status::RollbackFailed => {
             DeploymentState::Failed(format!("ECS could not roll it back: {}", said("no reason")))
         }
-        // The circuit breaker stops a deployment without a rollback, and leaves it in place.
+        // The circuit breaker can stop a deployment without a rollback. The deployment stays
+        // primary.
         Status::StopRequested | Status::Stopped if is_primary => {
             let reason = own.and_then(|own| own.rollout_reason.clone());
             DeploymentState::Failed(format!(
@@ -93,7 +94,7 @@ pub(super) fn read_state(
     }
 }
 
-/// Reads the state from the service's deployments, if ECS has no service deployments.
+/// Reads the state from the service's deployments, for an ECS without service deployments.
 fn read_deployments(
     state: &ServiceState,
     started: &Started,
@@ -102,10 +103,10 @@ fn read_deployments(
 ) -> DeploymentState {
     let own = state.deployments.iter().find(|one| one.id == started.deployment);
     let primary = state.primary();
-    // ECS completes its own rollback as a deployment of the old revision.
+    // ECS completes its own rollback as a new deployment of the old revision.
     let is_over = |primary: &Deployment| primary.rollout_state == Some(RolloutState::Completed);
     let back = |reason: String| match primary {
-        // ECS rolled back to the task definition that we want, which ran before.
+        // ECS has rolled back to the wanted task definition, which ran before.
         Some(primary) if brings(state, started) && is_over(primary) => DeploymentState::Finished,
         Some(_) if brings(state, started) => {
             DeploymentState::Going { seen: format!("ECS goes back there by itself: {reason}"), paused: false }
@@ -121,7 +122,7 @@ fn read_deployments(
                 (DeploymentStatus::Primary, Some(RolloutState::Failed)) => {
                     DeploymentState::Failed(format!("ECS ended the deployment: {}", reason()))
                 }
-                // A state that is unknown to this program does not end the deployment.
+                // An unknown state does not end the deployment.
                 (
                     DeploymentStatus::Primary,
                     Some(RolloutState::InProgress | RolloutState::Unknown) | None,

@@ -1,4 +1,5 @@
-//! Proves the tasks in load balancing: each must be healthy in all target groups of its service.
+//! Proves tasks behind load balancers: each task must be healthy in all target groups of its
+//! service.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,8 +14,8 @@ use crate::effect::problem;
 /// The targets of each target group, by its ARN.
 type TargetsByGroup = BTreeMap<String, Vec<Target>>;
 
-/// Proves the tasks in the target groups, if the service has any.
-/// `proven`: the number of tasks that everything else has proven.
+/// Proves the tasks in the target groups, if the service has any. `proven` is the number of tasks
+/// that all other checks have proven.
 pub(super) async fn prove(
     elb: &Elb,
     registrations: &[Registration],
@@ -33,7 +34,7 @@ pub(super) async fn prove(
     })
 }
 
-/// Checks the tasks, and returns an error that names the first one not yet healthy.
+/// Checks the tasks. The error names the first target that is not healthy yet.
 fn judge(registrations: &[Registration], targets: &TargetsByGroup, tasks: &[Task]) -> Result<(), String> {
     for registration in registrations {
         let mut without_addresses = Vec::new();
@@ -49,8 +50,8 @@ fn judge(registrations: &[Registration], targets: &TargetsByGroup, tasks: &[Task
     Ok(())
 }
 
-/// Checks a task of network mode `awsvpc`: its target is its address at the container's own port.
-/// A target group has one IP version only, so a task with two addresses has one of them in it.
+/// Checks a task of network mode `awsvpc`: its target has the task's address and the container's
+/// own port. A target group has one IP version only, so it contains one of a task's two addresses.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html#target-group-ip-address-type>
 fn by_address(registration: &Registration, targets: &TargetsByGroup, task: &Task) -> Result<(), String> {
     let is_its = |target: &&Target| {
@@ -71,9 +72,9 @@ fn by_address(registration: &Registration, targets: &TargetsByGroup, task: &Task
     })
 }
 
-/// Checks tasks of other network modes: targets are container instances, at ports of the host.
-/// Only another call would tell the instance of a task. So each port must have as many healthy
-/// targets as it has tasks.
+/// Checks tasks of other network modes: their targets are container instances, at ports of the
+/// host. Only another call could return the instance of a task. So each port must have at least as
+/// many healthy targets as tasks.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>
 fn by_port(registration: &Registration, targets: &TargetsByGroup, tasks: &[&Task]) -> Result<(), String> {
     let mut wanted: BTreeMap<Option<u16>, usize> = BTreeMap::new();
@@ -94,7 +95,7 @@ fn by_port(registration: &Registration, targets: &TargetsByGroup, tasks: &[&Task
     Ok(())
 }
 
-/// Returns the port on the host, or none if ECS does not name it.
+/// Returns the port on the host, or `None` if ECS does not name the port.
 fn host_port(registration: &Registration, task: &Task) -> Option<u16> {
     let named = |name: &String| registration.container.as_ref().is_none_or(|container| container == name);
     let containers = task.containers.iter().filter(|container| named(&container.name));
@@ -102,8 +103,8 @@ fn host_port(registration: &Registration, task: &Task) -> Option<u16> {
     bindings.find(|binding| registration.port == Some(binding.container_port)).map(|one| one.host_port)
 }
 
-/// Returns the targets in the group and in its alternate group.
-/// A blue/green deployment has its tasks in one of the two.
+/// Returns the targets in the target group and in its alternate group. A blue/green deployment has
+/// its tasks in one of these two groups.
 fn targets_of<'a>(
     registration: &'a Registration,
     targets: &'a TargetsByGroup,
@@ -117,7 +118,7 @@ fn is_same(address: &str, other: &str) -> bool {
     address == other || parsed(address).is_some_and(|address| parsed(other) == Some(address))
 }
 
-/// Returns the target groups' names, for people.
+/// Returns the names of the target groups, for people.
 fn name(registration: &Registration) -> String {
     let names: Vec<_> = registration.groups.iter().map(|arn| arn.rsplit(':').next().unwrap_or(arn)).collect();
     names.join(" or ")

@@ -16,20 +16,20 @@ use super::{
 use crate::AllowedResources;
 use crate::console::command;
 
-/// The most bytes of the environments, so that some of the history fits, too.
+/// The most bytes of the environments, so that the page has room for some of the history.
 const ENVIRONMENTS: usize = ROOM * 2 / 3;
 
-/// The most services of an environment that are listed one by one.
+/// The most services of an environment that the page lists one by one.
 const MOST_LISTED: usize = 8;
 
 #[derive(Debug)]
 pub(in super::super) struct Application<'a> {
     pub(in super::super) name: &'a ApplicationName,
-    /// Empty on a page that only continues the history.
+    /// The environments. Empty on a page that only continues the history.
     pub(in super::super) environments: &'a [Environment],
-    /// Newest first.
+    /// The operations, newest first.
     pub(in super::super) history: &'a [(EnvironmentName, Operation)],
-    /// Whether there is older history.
+    /// True if older operations exist.
     pub(in super::super) older: bool,
 }
 
@@ -139,8 +139,8 @@ fn live(environment: &Environment) -> Markup {
     }
 }
 
-/// Renders the rollback commands: to the newest earlier pin, and to the current pin if a service
-/// runs another image.
+/// Renders the command to roll back to the newest earlier pin. If a service runs another image than
+/// the current pin, also renders the command to roll back to the current pin.
 fn rollbacks(
     settings: &AllowedResources,
     application: &ApplicationName,
@@ -184,7 +184,7 @@ fn entry(environment: &EnvironmentName, operation: &Operation) -> Markup {
         Work::Promotion(promotion) => promoted(environment, promotion, operation.unput_tag().is_some()),
         Work::Rollback(rollback) => rolled_back(environment, rollback),
         Work::Repair(repair) => repaired(environment, repair),
-        // Lists of operations never contain one. The environment's section shows it.
+        // Lists of operations never contain live drift. The environment's section shows live drift.
         Work::LiveDrift(_) => html! {},
     }
 }
@@ -197,7 +197,8 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
         PromotionState::Failed | PromotionState::RolledBack => "failed",
         PromotionState::Cancelled => "ahead",
     };
-    // The reason of the promotion's end says who rejected it.
+    // A rejection is not listed here: the reason of the promotion's end names the approver who
+    // rejected it.
     let approved = promotion.votes.iter().filter(|(_, vote)| vote.verdict == Verdict::Approve);
     let approved = approved.map(|(name, vote)| match &vote.reason {
         Some(reason) => format!("{name} ({reason})"),

@@ -1,4 +1,4 @@
-//! The overview of all applications and environments, as the table has them.
+//! The overview of all applications and environments, from the table's records.
 
 use maud::{Markup, html};
 use stablepin_http::Response;

@@ -1,4 +1,4 @@
-//! The state of an environment, in a few words.
+//! The state of an environment in a few words.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use stablepin_rules::words::time;
 
 use super::{Environment, Found, words};
 
-/// Returns how the environment differs from its pin, in whole sentences. A rollout or rollback on
-/// its way is no drift.
+/// Returns the differences between the environment and its pin, in whole sentences. During a
+/// rollout or a rollback, there is no drift.
 pub(super) fn drift(environment: &Environment) -> Vec<String> {
     let record = &environment.subject.environment;
     let (Some(pin), None) = (&record.pin, &record.slot) else { return Vec::new() };
@@ -30,8 +30,8 @@ pub(super) fn drift(environment: &Environment) -> Vec<String> {
         drift.extend(seen.words().iter().map(|service| words(&format!("Since {since} {service}."))));
         runs = true;
     }
-    // Without a newer observation, the table's record counts. It knows nothing about services that
-    // Stablepin does not deploy.
+    // Without a newer observation, the table's record counts. The record says nothing about
+    // services that Stablepin does not deploy.
     let deploys = environment.subject.policy().is_some_and(EnvironmentPolicy::is_deployed);
     let proven = record.current.as_ref().map(|current| &current.digest);
     if !runs && deploys && proven.is_some_and(|digest| *digest != pin.digest) {
@@ -53,8 +53,8 @@ fn tag_behind(subject: &Subject, pin: &Pin) -> Option<String> {
     }
 }
 
-/// Renders a badge for each problem or event that people should know about, or one badge if all is
-/// well.
+/// Renders a badge for each problem or event that people should know about. Without any problem or
+/// event, renders one badge that says so.
 pub(super) fn badges(environment: &Environment, drift: &[String]) -> Markup {
     let record = &environment.subject.environment;
     let pending = environment.pending.count;
@@ -80,7 +80,8 @@ pub(super) fn badges(environment: &Environment, drift: &[String]) -> Markup {
     }
 }
 
-/// Returns whether the services run the pin, as read just now or as last proven.
+/// Returns whether the services run the pin. If the page has read no service, the last proof
+/// decides.
 fn proven(environment: &Environment) -> bool {
     let record = &environment.subject.environment;
     let pinned = |digest: &ImageDigest| record.pin.as_ref().is_some_and(|pin| pin.digest == *digest);
@@ -114,7 +115,7 @@ pub(super) fn notes(environment: &Environment, drift: &[String]) -> Markup {
     }
 }
 
-/// Renders the pin. `digest` renders its digest, short or long.
+/// Renders the pin. The caller's function `digest` renders the pin's digest, short or long.
 pub(super) fn pin(environment: &Environment, digest: impl Fn(&ImageDigest) -> Markup) -> Markup {
     html! {
         @match &environment.subject.environment.pin {
@@ -127,7 +128,7 @@ pub(super) fn pin(environment: &Environment, digest: impl Fn(&ImageDigest) -> Ma
     }
 }
 
-/// Renders a digest as the pin it was, or as a short digest.
+/// Renders a digest as the number of its pin, or as a short digest if no pin has this digest.
 pub(super) fn called(environment: &Environment, digest: &ImageDigest) -> Markup {
     let current = environment.subject.environment.pin.as_ref();
     let pin = current.into_iter().chain(&environment.pins).find(|pin| pin.digest == *digest);
@@ -136,7 +137,7 @@ pub(super) fn called(environment: &Environment, digest: &ImageDigest) -> Markup 
     }
 }
 
-/// The digests that are known to run.
+/// Returns the digests that tasks of the environment run, without unknown digests.
 pub(super) fn running(environment: &Environment) -> BTreeSet<&ImageDigest> {
     let tasks = environment.live.iter().filter_map(|live| match &live.found {
         Found::Tasks(tasks) => Some(tasks),

@@ -1,4 +1,4 @@
-//! The page right after a decision.
+//! Tests of the page right after a decision.
 
 use insta::assert_snapshot;
 use stablepin_rules::records::{Slot, SlotKind, Verdict};
@@ -7,7 +7,7 @@ use super::fixtures::{after, asking, at, body, decided, id, lead, said, shown, t
 use crate::page::{PageState, status};
 
 #[test]
-fn page_after_approval_shows_the_pin() {
+fn page_shows_the_pin_after_an_approval() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
     assert_snapshot!(shown(&decided(&subject)), @r#"
     200 Approved and pinned · Stablepin
@@ -33,7 +33,7 @@ fn page_after_approval_shows_the_pin() {
 }
 
 #[test]
-fn page_after_approval_says_that_the_tag_follows() {
+fn page_announces_the_stable_tag_after_an_approval() {
     assert_snapshot!(said(&decided(&after(&asking(1, "main"), Verdict::Approve, None))), @r#"
     200 Approved · Stablepin
     <h1>Approved</h1>
@@ -63,7 +63,7 @@ fn page_says_that_one_approval_is_missing() {
 }
 
 #[test]
-fn page_says_that_approval_waits_for_a_rollback() {
+fn page_says_that_a_promotion_waits_for_a_rollback() {
     let mut subject = asking(1, "main");
     subject.environment.slot = Some(Slot {
         operation: id(),
@@ -86,7 +86,7 @@ fn page_says_that_approval_waits_for_a_rollback() {
 }
 
 #[test]
-fn page_after_rejection_shows_the_reason() {
+fn page_shows_the_reason_after_a_rejection() {
     let subject = after(&asking(2, "main"), Verdict::Reject, Some("the migration is missing"));
     assert_snapshot!(said(&decided(&subject)), @r#"
     200 Rejected · Stablepin
@@ -105,7 +105,7 @@ fn page_says_that_two_approvals_are_missing() {
 }
 
 #[test]
-fn script_gets_the_same_state_as_the_page() {
+fn status_returns_the_state_of_the_page_as_json() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
     assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"title":"Approved and pinned","text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","over":true,"steps":[{"name":"Approved","state":"done","detail":"by lead"},{"name":"Pinned","state":"done","detail":"pin 1 of production"}]}"#);
 }

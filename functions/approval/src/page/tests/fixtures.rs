@@ -1,4 +1,4 @@
-//! A promotion in any state, and the pages that show it.
+//! Helpers that create a promotion in any state, and render pages of it.
 
 use jiff::Timestamp;
 use stablepin_http::Response;
@@ -48,7 +48,7 @@ pub(super) fn lead() -> ApproverName {
     ApproverName::parse("lead").unwrap()
 }
 
-/// A promotion of `tag` that needs `required` of two approvals.
+/// Returns a promotion of `tag` that needs `required` approvals. The environment has two approvers.
 pub(super) fn asking(required: u8, tag: &str) -> Subject {
     let mut application = Application::parse(FILE, None).unwrap();
     application.environments[0].approval.required = required;
@@ -95,7 +95,7 @@ pub(super) fn token(subject: &Subject) -> Token {
 
 pub(super) const PLACE: PageAddress<'_> = PageAddress { path: "/decide/web/production/1", secret: "SECRET" };
 
-/// The promotion after the lead has voted.
+/// Returns the promotion after a vote of the lead.
 pub(super) fn after(subject: &Subject, verdict: Verdict, reason: Option<&str>) -> Subject {
     let token = token(subject);
     let form = Form { code: Some(token.code.clone()), token, typed: String::new(), facts: None };
@@ -130,12 +130,12 @@ pub(super) fn asks(subject: &Subject) -> Response {
     question(subject, &token(subject), PLACE, None)
 }
 
-/// The page right after the lead has voted.
+/// Renders the page that the lead sees after a vote.
 pub(super) fn decided(subject: &Subject) -> Response {
     state_page(subject, PLACE, &PageState::now(subject, &lead()))
 }
 
-/// The page of `who`'s link when it has nothing left to decide.
+/// Renders the page that the approver `who` sees if their link cannot decide any more.
 pub(super) fn ended(subject: &Subject, who: &ApproverName, refusal: &Refusal) -> Response {
     state_page(subject, PLACE, &PageState::refused(subject, who, refusal))
 }
@@ -144,7 +144,8 @@ pub(super) fn body(response: &Response) -> &str {
     std::str::from_utf8(response.body.as_ref().unwrap().as_ref()).unwrap()
 }
 
-/// The page's status, its title, and the content of `<main>`, one element a line.
+/// Returns the page's status, its title, and the content of `<main>`, with one element on each
+/// line.
 pub(super) fn shown(response: &Response) -> String {
     let (head, rest) = body(response).split_once("<main>").unwrap();
     let (main, _) = rest.split_once("</main>").unwrap();
@@ -173,7 +174,7 @@ pub(super) fn shown(response: &Response) -> String {
     format!("{} {title}{main}", response.status_code)
 }
 
-/// The page without the list of facts, which every page has.
+/// Returns the page without the list of facts, since every page has this list.
 pub(super) fn said(response: &Response) -> String {
     let shown = shown(response);
     let lines = shown

@@ -1,4 +1,4 @@
-//! The page that asks for a decision.
+//! Tests of the form to approve or reject.
 
 use insta::assert_snapshot;
 use stablepin_http::Response;
@@ -14,7 +14,7 @@ fn asks_again(subject: &Subject, status: u16, message: &str, field: Field) -> Re
 }
 
 #[test]
-fn question_shows_all_facts() {
+fn decision_form_shows_all_facts() {
     assert_snapshot!(shown(&asks(&asking(1, "main"))), @r#"
     200 Approve web for production? · Stablepin
     <p class="brand">Stablepin</p>
@@ -49,7 +49,7 @@ fn question_shows_all_facts() {
 }
 
 #[test]
-fn question_asks_for_the_name_or_for_nothing() {
+fn decision_form_shows_the_field_of_the_configured_step() {
     let with = |step| {
         let mut subject = asking(1, "main");
         subject.configuration.application.environments[0].approval.step = step;
@@ -66,14 +66,14 @@ fn question_asks_for_the_name_or_for_nothing() {
 }
 
 #[test]
-fn question_says_that_approval_releases_the_hold() {
+fn decision_form_says_that_approval_releases_the_hold() {
     let page = shown(&asks(&held(asking(1, "main"), "rollback to pin 6")));
     let note: Vec<&str> = page.lines().filter(|line| line.contains("note")).collect();
     assert_snapshot!(note.join("\n"), @r#"<p class="note">production is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.</p>"#);
 }
 
 #[test]
-fn question_names_earlier_approvers() {
+fn decision_form_names_earlier_approvers() {
     let subject = after(&asking(2, "main"), Verdict::Approve, None);
     let token = Token { approver: second(), ..token(&subject) };
     let page = said(&question(&subject, &token, PLACE, None));
@@ -81,7 +81,7 @@ fn question_names_earlier_approvers() {
 }
 
 #[test]
-fn incomplete_form_is_asked_for_again() {
+fn decision_form_marks_the_field_to_correct() {
     let subject = asking(1, "main");
     assert_snapshot!(said(&asks_again(&subject, 422, "the code is wrong", Field::Extra)), @r#"
     422 Approve web for production? · Stablepin

@@ -1,4 +1,4 @@
-//! The page of a link that cannot decide.
+//! Tests of the page for a link that cannot decide.
 
 use insta::assert_snapshot;
 use stablepin_rules::name::ApproverName;
@@ -27,7 +27,7 @@ fn used_link_shows_the_decision() {
 }
 
 #[test]
-fn second_decision_shows_the_first_vote() {
+fn page_shows_the_first_vote_after_a_second_attempt() {
     let subject = after(&asking(2, "main"), Verdict::Approve, None);
     assert_snapshot!(said(&ended(&subject, &lead(), &Refusal::AlreadyDecided { approver: lead() })), @r#"
     409 Approved by you · Stablepin
@@ -56,8 +56,8 @@ fn page_shows_the_decision_of_another_approver() {
     "#);
 }
 
-/// The refusal after this one, in the list of refusals that a link may show. A new refusal must get
-/// its place here, or among those that no link can cause.
+/// Returns the next refusal in the list of refusals that a link may show. Each new refusal needs a
+/// place here, or among the refusals that no link can cause.
 fn reason_after(refusal: &Refusal) -> Option<Refusal> {
     let soon = at("2025-07-20T14:30:54Z");
     match refusal {
@@ -74,7 +74,8 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         Refusal::SharedSigner { .. } => Some(Refusal::RequesterUnknown),
         Refusal::RequesterUnknown => Some(Refusal::TooManyPushers),
         Refusal::TooManyPushers => Some(Refusal::NoSuchEnvironment),
-        // Other tests cover these: the promotion's state, the form again, the unknown link.
+        // Other tests cover these refusals: the promotion's state, a wrong form, and an unknown
+        // link.
         Refusal::NoSuchEnvironment
         | Refusal::LinkUsed { .. }
         | Refusal::AlreadyDecided { .. }
@@ -83,7 +84,7 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         | Refusal::NotTyped { .. }
         | Refusal::FactsChanged
         | Refusal::UnknownLink => None,
-        // A link never causes these. They refuse rollbacks, requests for a promotion, or
+        // A link never causes these refusals. They concern rollbacks, requests for a promotion, and
         // environment commands.
         Refusal::ImageMarkedForDeletion { .. }
         | Refusal::TooManyOpened { .. }
@@ -105,7 +106,7 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
 }
 
 #[test]
-fn each_other_refusal_has_its_page() {
+fn page_explains_each_refusal_of_a_link() {
     let first = Refusal::LinkExpired { at: at("2025-07-20T14:30:54Z") };
     let told: Vec<String> = std::iter::successors(Some(first), reason_after)
         .map(|refusal| ended_by(&refusal).lines().take(3).collect::<Vec<_>>().join("\n"))

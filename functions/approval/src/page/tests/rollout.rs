@@ -1,4 +1,4 @@
-//! The page of an approved promotion on its way.
+//! Tests of the page of a promotion after its approval.
 
 use insta::assert_snapshot;
 use stablepin_rules::application::{Deploy, ServiceName};
@@ -14,7 +14,7 @@ use stablepin_rules::refusal::Refusal;
 
 use super::fixtures::{after, asking, asks, at, decided, ended, held, id, lead, said, shown};
 
-/// The promotion in another state, as if everything before that state had happened.
+/// Returns the promotion in another state, as if all earlier steps had happened.
 fn having(mut subject: Subject, change: impl FnOnce(&mut Promotion)) -> Subject {
     let Some(Work::Promotion(promotion)) = subject.operation.as_mut().map(|operation| &mut operation.work)
     else {
@@ -24,7 +24,7 @@ fn having(mut subject: Subject, change: impl FnOnce(&mut Promotion)) -> Subject 
     subject
 }
 
-/// A promotion that the lead approved, with one service at this point of its rollout.
+/// Returns a promotion after the lead's approval, with one service in this state of its rollout.
 fn deployed(state: PromotionState, progress: Progress, change: impl FnOnce(&mut Promotion)) -> Subject {
     let mut subject = asking(1, "main");
     let environment = &mut subject.configuration.application.environments[0];
@@ -55,9 +55,9 @@ fn crash() -> RolloutFailure {
     RolloutFailure::Reported(CRASHED.to_owned())
 }
 
-/// Each course that a promotion may take after its approval, one after the other.
+/// The states cover each course of a promotion after its approval.
 #[test]
-fn page_follows_a_rollout_to_each_end() {
+fn page_shows_each_state_of_a_rollout() {
     let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
     let crashed = Progress::Failed { reason: CRASHED.to_owned() };
     let seen = |promotion: &mut Promotion| {
@@ -260,7 +260,7 @@ fn page_names_a_freeze_before_and_after_approval() {
     "#);
 }
 
-/// The other reasons why an approved promotion may wait.
+/// Covers the other reasons for which an approved promotion may wait.
 #[test]
 fn page_says_what_an_approved_promotion_waits_for() {
     let approved = after(&asking(2, "main"), Verdict::Approve, None);

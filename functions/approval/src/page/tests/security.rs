@@ -1,4 +1,4 @@
-//! Pages that reveal nothing and run no foreign script.
+//! Tests that the pages reveal nothing, escape every value, and allow no foreign script.
 
 use insta::assert_snapshot;
 use stablepin_http::page::source;
@@ -13,7 +13,7 @@ use crate::page::{
     state_page,
 };
 
-/// A text for a commit, tag or reason that tries to change what the page says.
+/// A text for a commit, tag or reason. Its markup tries to change the page.
 const HOSTILE: &str = "</p><script>alert(\"1\")</script> 'x' &amp;\r\n\u{202e}evorppa";
 
 #[test]
@@ -28,7 +28,7 @@ fn unknown_link_reveals_nothing() {
 }
 
 #[test]
-fn wrong_method_and_internal_error_have_pages() {
+fn decision_page_explains_wrong_methods_and_errors() {
     assert_snapshot!(shown(&no_such_method()), @r#"
     405 Not here · Stablepin
     <p class="brand">Stablepin</p>
@@ -45,7 +45,7 @@ fn wrong_method_and_internal_error_have_pages() {
 }
 
 #[test]
-fn hostile_values_are_escaped() {
+fn decision_page_escapes_hostile_values() {
     let longest = format!("_{}", "x.-".repeat(42));
     let subject = after(&asking(1, &longest), Verdict::Reject, Some(&HOSTILE.repeat(20)));
     let subject = held(subject, &HOSTILE.repeat(20));
@@ -75,7 +75,7 @@ fn hostile_values_are_escaped() {
 }
 
 #[test]
-fn pages_forbid_caching_framing_and_other_scripts() {
+fn decision_pages_forbid_caching_framing_and_other_scripts() {
     let subject = asking(1, "main");
     let after = after(&subject, Verdict::Approve, None);
     let pages = [asks(&subject), decided(&after), refused(&Refusal::UnknownLink), internal_error("1")];
@@ -89,7 +89,7 @@ fn pages_forbid_caching_framing_and_other_scripts() {
         assert!(header("strict-transport-security").starts_with("max-age="));
         let text = body(page);
         assert!(text.len() < 20_000, "{} bytes", text.len());
-        // The policy allows exactly the page's own style and script.
+        // The content security policy allows exactly the style and the script of the page.
         let policy = header("content-security-policy");
         assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
         for (element, directive) in [("style", "style-src"), ("script", "script-src")] {

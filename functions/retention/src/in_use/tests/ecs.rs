@@ -1,4 +1,4 @@
-//! Images that ECS uses.
+//! Tests of the images that ECS uses.
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_tests::ecs_fake::{ControllerKind, DeploymentOutcome, Reported};
@@ -8,14 +8,14 @@ use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};
 
 fn is_send<T: Send>(_: &T) {}
 
-/// A runtime may move the function's future between threads.
+/// Checks at compile time that a runtime may move the future between threads.
 #[expect(dead_code, reason = "it only has to compile")]
 fn in_use_future_is_send(account: Account<'_>, cache: &mut TaskDefinitions) {
     is_send(&in_use(account, 3, Timestamp::MIN, Timestamp::MIN, cache));
 }
 
 #[tokio::test]
-async fn settled_service_uses_its_revision_and_tasks() {
+async fn settled_service_uses_images_of_its_revision_and_tasks() {
     let account = AccountFake::new();
     let web = account.ecs.service("prod/web").runs(&tagged("main")).container("proxy", &image(2)).create();
     account.ecs.reports(&tagged("main"), &Reported::Digest(digest(1).to_string()));
@@ -57,7 +57,7 @@ async fn service_scaled_to_zero_keeps_its_resolved_image() {
 }
 
 #[tokio::test]
-async fn open_deployment_uses_its_source_and_target_revisions() {
+async fn open_deployment_uses_source_and_target_revisions() {
     let account = AccountFake::new();
     for (tag, digit) in [("one", 1), ("two", 2), ("three", 3)] {
         account.ecs.reports(&tagged(tag), &Reported::Digest(digest(digit).to_string()));
@@ -74,7 +74,7 @@ async fn open_deployment_uses_its_source_and_target_revisions() {
     let found = without_ids(account.read().await.unwrap());
     assert!(by_of(&found, &digest(2)).contains(&"service revision … of prod/web"), "{found:?}");
 
-    // The next deployment fails and rolls back to the last successful revision.
+    // The next deployment fails, and ECS rolls back to the last successful revision.
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     web.deploys_meanwhile(&tagged("three"));
     web.advance();
@@ -86,7 +86,7 @@ async fn open_deployment_uses_its_source_and_target_revisions() {
 }
 
 #[tokio::test]
-async fn service_of_another_controller_uses_its_task_sets() {
+async fn codedeploy_service_uses_images_of_its_task_sets() {
     let account = AccountFake::new();
     account.ecs.service("prod/blue").runs(&image(1)).controller(ControllerKind::CodeDeploy).create();
     let found = account.read().await.unwrap();
@@ -95,7 +95,7 @@ async fn service_of_another_controller_uses_its_task_sets() {
 }
 
 #[tokio::test]
-async fn task_that_stopped_recently_still_counts() {
+async fn stopped_task_still_uses_its_image() {
     let account = AccountFake::new();
     let web = account.ecs.service("prod/web").runs(&image(1)).create();
     web.scales_to(0);
@@ -107,7 +107,7 @@ async fn task_that_stopped_recently_still_counts() {
 }
 
 #[tokio::test]
-async fn newest_three_active_revisions_of_a_family_count() {
+async fn family_uses_its_three_newest_active_revisions() {
     let account = AccountFake::new();
     for digit in 1..=5 {
         registers(&account.ecs, "job", digit);
@@ -125,7 +125,7 @@ async fn newest_three_active_revisions_of_a_family_count() {
 }
 
 #[tokio::test]
-async fn task_definition_is_read_once_and_forgotten_when_unused() {
+async fn cache_reads_task_definitions_once_and_drops_unused() {
     let account = AccountFake::new();
     for digit in 1..=4 {
         registers(&account.ecs, "job", digit);
@@ -142,7 +142,7 @@ async fn task_definition_is_read_once_and_forgotten_when_unused() {
 }
 
 #[tokio::test]
-async fn dry_runs_of_one_night_share_the_families() {
+async fn dry_runs_share_families_for_ten_minutes() {
     let account = AccountFake::new();
     registers(&account.ecs, "job", 1);
     let web = account.ecs.service("prod/web").runs(&image(2)).create();
@@ -172,7 +172,7 @@ async fn dry_runs_of_one_night_share_the_families() {
 }
 
 #[tokio::test]
-async fn many_services_need_few_calls() {
+async fn read_describes_services_and_tasks_in_batches() {
     let account = AccountFake::new();
     for number in 0..45 {
         account.ecs.service(&format!("prod/web-{number}")).runs(&image(1)).create();
@@ -192,7 +192,7 @@ async fn many_services_need_few_calls() {
 }
 
 #[tokio::test]
-async fn failed_call_fails_the_whole_read_and_is_named() {
+async fn read_fails_and_names_the_failed_call() {
     for call in [
         "ListClusters",
         "ListServices",
@@ -208,8 +208,8 @@ async fn failed_call_fails_the_whole_read_and_is_named() {
         "DescribeTaskDefinition",
     ] {
         for (code, retryable) in [("AccessDeniedException", false), ("ThrottlingException", true)] {
-            // An open deployment needs every call. Each case has its own fake, since a failure
-            // leaves other calls running.
+            // An open deployment needs every call. Each case has its own fake, since other calls
+            // may still run after a failure.
             let account = AccountFake::new();
             let web = account.ecs.service("prod/web").runs(&image(1)).create();
             web.deploys_meanwhile(&image(2));
@@ -224,7 +224,7 @@ async fn failed_call_fails_the_whole_read_and_is_named() {
 }
 
 #[tokio::test]
-async fn inaccessible_service_fails_the_whole_read() {
+async fn read_fails_if_ecs_cannot_describe_a_service() {
     let account = AccountFake::new();
     account.ecs.service("prod/web").runs(&image(1)).create().is_unreachable();
     let failed = account.read().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! An account of fakes, and what it uses.
+//! A fake AWS account, and helpers to read which images the account uses.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -30,7 +30,8 @@ pub(super) fn tagged(tag: &str) -> String {
     format!("{REPOSITORY}:{tag}")
 }
 
-/// A fake Lambda that chooses its answer by the end of the request's path.
+/// Starts a fake Lambda API. Each answer has a text, a status and a body. The fake returns the
+/// first answer whose text is part of the request's path.
 fn lambda_answering(answers: &'static [(&'static str, u16, &'static str)]) -> Server {
     Server::start_aws(move |request| {
         let answer = answers.iter().find(|(part, ..)| request.target.contains(part));
@@ -57,7 +58,7 @@ impl AccountFake {
         Self { ecs, sources, waived, lambda: NO_FUNCTIONS, cache: RefCell::default() }
     }
 
-    /// Reads for a run that begins now.
+    /// Reads the images in use, for a run that begins now.
     pub(super) async fn read(&self) -> Result<Vec<Used>, InUseError> {
         let now = Timestamp::now();
         self.read_for(now, now).await
@@ -101,7 +102,7 @@ pub(super) fn by_of<'a>(used: &'a [Used], digest: &ImageDigest) -> Vec<&'a str> 
     used.iter().filter(|one| one.digest.as_ref() == Some(digest)).map(|one| one.by.as_str()).collect()
 }
 
-/// Replaces the ids, which differ in each run.
+/// Replaces the ids of tasks and revisions, which differ in each test run.
 pub(super) fn without_ids(used: Vec<Used>) -> Vec<Used> {
     let named = |by: String| {
         let mut words: Vec<&str> = by.split(' ').collect();

@@ -1,4 +1,4 @@
-//! Images that Lambda functions use.
+//! Tests of the images that Lambda functions use.
 
 use super::fixtures::{AccountFake, used};
 use crate::in_use::InUseError;

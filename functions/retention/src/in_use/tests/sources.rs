@@ -1,4 +1,4 @@
-//! Images that rules, schedules, pipes and Batch name.
+//! Tests of the images that rules, schedules, pipes and Batch name.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,15 @@ use stablepin_tests::sources_fake::{cluster, task_definition};
 use super::fixtures::{AccountFake, image, registers};
 use crate::in_use::Used;
 
-/// The users that name this image. `task definition …` alone is left out, since a family's newest
-/// revisions count anyway.
+/// Returns the rules, schedules, pipes and jobs that name this image. Leaves out plain `task
+/// definition …` entries, since a family's newest revisions count in any case.
 fn named_by(used: &[Used], digit: u8) -> Vec<&str> {
     let names = |one: &&Used| one.image == Some(image(digit)) && !one.by.starts_with("task definition");
     used.iter().filter(names).map(|one| one.by.as_str()).collect()
 }
 
-/// A family of seven revisions, each with its own image. The newest three count anyway.
+/// Creates a family of seven revisions, each with its own image. The newest three count in any
+/// case.
 fn seven_revisions() -> AccountFake {
     let account = AccountFake::new();
     account.ecs.cluster("prod");
@@ -30,7 +31,7 @@ fn runs(definition: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn rules_use_the_revisions_they_name() {
+async fn rules_use_images_of_the_revisions_they_name() {
     let account = seven_revisions();
     account.sources.rule("default", "night", json!([runs("nightly:1")]));
     account.sources.rule("shop", "noon", json!([{ "Arn": "arn:aws:sqs:x" }, runs("nightly:2")]));
@@ -46,7 +47,7 @@ async fn rules_use_the_revisions_they_name() {
 }
 
 #[tokio::test]
-async fn revision_named_before_it_exists_counts_later() {
+async fn rule_uses_a_revision_created_after_the_rule() {
     let account = seven_revisions();
     account.sources.rule("default", "night", json!([runs("nightly:8")]));
     account.read().await.unwrap();
@@ -127,7 +128,7 @@ async fn batch_uses_active_definitions_and_open_jobs() {
 }
 
 #[tokio::test]
-async fn unreadable_source_fails_the_read_unless_waived() {
+async fn read_fails_if_an_unwaived_source_is_unreadable() {
     for (operation, source) in [
         ("ListEventBuses", Source::EventBridge),
         ("ListRuleNamesByTarget", Source::EventBridge),
@@ -167,7 +168,7 @@ async fn unreadable_source_fails_the_read_unless_waived() {
 }
 
 #[tokio::test]
-async fn dynamic_name_fails_the_whole_read() {
+async fn read_fails_if_a_source_builds_names_at_run_time() {
     let call = |input: &str| json!({ "Arn": "arn:aws:scheduler:::aws-sdk:ecs:runTask", "Input": input });
     for input in [r#"{"TaskDefinition":"nightly:<aws.scheduler.execution-id>"}"#, "TaskDefinition: nightly"] {
         let account = seven_revisions();
@@ -188,7 +189,7 @@ async fn dynamic_name_fails_the_whole_read() {
 }
 
 #[tokio::test]
-async fn thousand_rules_and_schedules_need_few_calls() {
+async fn read_skips_rules_and_schedules_that_start_no_task() {
     let account = seven_revisions();
     for number in 0..1000 {
         let other = json!({ "Arn": "arn:aws:lambda:us-east-1:000000000000:function:f" });
@@ -212,7 +213,7 @@ async fn thousand_rules_and_schedules_need_few_calls() {
         assert_eq!(account.sources.count(call), count, "{call}");
     }
     assert_eq!(account.ecs.count("DescribeTaskDefinition"), 4);
-    // A dry run of the same night does not read them again.
+    // A dry run of the same night reads no schedule again.
     let now = Timestamp::now();
     account.read_for(now - SignedDuration::from_mins(5), now).await.unwrap();
     assert_eq!(account.sources.count("GetSchedule"), 100);

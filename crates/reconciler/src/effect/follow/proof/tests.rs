@@ -25,7 +25,7 @@ fn container(name: &str, image: &str, digest: Option<ImageDigest>) -> Container 
     }
 }
 
-/// Returns a task of ours that runs digest 1 next to a sidecar.
+/// Returns a task of our task definition, with digest 1 and a sidecar.
 fn task() -> Task {
     Task {
         arn: "task/a".to_owned(),
@@ -81,7 +81,7 @@ impl Look {
         self.look(tasks, stopped, |image| image == IMAGE)
     }
 
-    /// Returns the proof, with every image named `web` as one of ours.
+    /// Returns the proof if every image with the name `web` counts as ours.
     fn sees_any(&self, tasks: &[Task]) -> Proof {
         self.look(tasks, &[], |image| image.contains("/web"))
     }
@@ -115,7 +115,7 @@ fn is_wrong(proof: Proof, because: &str) {
 }
 
 #[test]
-fn desired_number_of_tasks_at_the_digest_is_proof() {
+fn proof_needs_the_desired_number_of_tasks_at_the_digest() {
     let look = Look::at_digest_1();
     assert_eq!(look.sees(&[task(), task()], &[]), Proof::Running(2));
     assert_eq!(look.sees(&[task(), task(), task()], &[]), Proof::Running(3));
@@ -124,7 +124,7 @@ fn desired_number_of_tasks_at_the_digest_is_proof() {
 }
 
 #[test]
-fn pending_and_stopping_tasks_do_not_count() {
+fn proof_ignores_pending_and_stopping_tasks() {
     let look = Look::at_digest_1();
     let pending = Task { last_status: "PENDING".to_owned(), ..running(None) };
     let leaving = Task {
@@ -137,13 +137,13 @@ fn pending_and_stopping_tasks_do_not_count() {
 }
 
 #[test]
-fn task_of_another_definition_keeps_the_proof_open() {
+fn proof_waits_until_tasks_of_other_definitions_stop() {
     let theirs = Task { task_definition: THEIRS.to_owned(), ..task() };
     is_open(Look::at_digest_1().sees(&[task(), task(), theirs], &[]), "still runs");
 }
 
 #[test]
-fn wrong_digest_fails_and_unknown_digest_waits() {
+fn proof_fails_for_wrong_digests_and_waits_for_unknown_ones() {
     let look = Look::at_digest_1();
     is_wrong(look.sees(&[task(), running(Some(digest(2)))], &[]), "container web of task/a runs sha256:0202");
     is_open(look.sees(&[task(), running(None)], &[]), "does not say yet which digest");
@@ -154,7 +154,7 @@ fn wrong_digest_fails_and_unknown_digest_waits() {
     assert_eq!(FIRST.sees(&[task(), running(None)], &[]), Proof::Running(2), "the service used a tag before");
 }
 
-/// Returns the same image at a digest, in each form of its reference.
+/// Returns the references to an image with this digest, one in each form.
 fn named(digest: &ImageDigest) -> [String; 3] {
     let web = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/web";
     let dual_stack = "111122223333.dkr-ecr.eu-west-1.on.aws/web";
@@ -190,7 +190,7 @@ fn image_reference_proves_a_running_container() {
 }
 
 #[test]
-fn task_health_counts_without_container_health() {
+fn proof_uses_task_health_without_container_health() {
     let is = |health| Task { health, ..task() };
     let checked = || vec![role("web", true, true), role("side", true, false)];
     let look = Look { roles: checked(), ..FIRST };
@@ -204,7 +204,7 @@ fn task_health_counts_without_container_health() {
     is_open(classic.sees(&[is(Health::Unknown), is(Health::Unhealthy)], &[]), "task/a is unhealthy");
 }
 
-/// A second container next to `web` in each of two tasks, which is ours or not.
+/// A second container next to `web`, in each of two tasks. It runs our image or another image.
 struct SecondContainer {
     ours: bool,
     essential: bool,
@@ -221,7 +221,7 @@ impl SecondContainer {
             bools.into_iter().flat_map(|a| bools.into_iter().flat_map(move |b| bools.map(|c| (a, b, c))))
         {
             for status in ["PENDING", "RUNNING", "STOPPED"] {
-                // ECS leaves health out or reports UNKNOWN. Both are `Unknown` here.
+                // ECS leaves out the health, or reports UNKNOWN. Both become `Unknown`.
                 for health in [Health::Unknown, Health::Healthy, Health::Unhealthy] {
                     for exit_code in [None, Some(0), Some(1), Some(137)] {
                         visit(&Self { ours, essential, checked, status, health, exit_code });
@@ -236,7 +236,7 @@ impl SecondContainer {
         let mut beside = container("beside", image, self.ours.then(|| digest(1)));
         beside.last_status = Some(self.status.to_owned());
         (beside.health, beside.exit_code) = (self.health, self.exit_code);
-        // According to AWS, essential containers decide, and one without a check is UNKNOWN.
+        // According to AWS, essential containers decide. A container without a check is UNKNOWN.
         let health = if self.essential && self.checked && self.health == Health::Unhealthy {
             Health::Unhealthy
         } else {
@@ -252,7 +252,7 @@ impl SecondContainer {
         look.sees(&[self.in_a_task(), self.in_a_task()], &[])
     }
 
-    /// Returns whether the container runs or has done its work, or is not ours.
+    /// Returns whether the container runs, has done its work, or is not ours.
     fn works(&self) -> bool {
         let has_done_its_work = self.status == "STOPPED" && self.exit_code == Some(0) && !self.essential;
         !self.ours || self.status == "RUNNING" || has_done_its_work
@@ -263,14 +263,14 @@ impl SecondContainer {
         match (self.essential, self.checked, self.health) {
             (false, _, _) => true,
             (true, true, health) => health == Health::Healthy,
-            // Without a check the container reports no health.
+            // Without a check, the container reports no health.
             (true, false, health) => health != Health::Unhealthy,
         }
     }
 }
 
 #[test]
-fn containers_decide_by_role_state_health_and_exit_code() {
+fn proof_checks_role_state_health_and_exit_code() {
     let (mut seen, mut proven) = (0, 0);
     SecondContainer::each(|beside| {
         seen += 1;
@@ -285,7 +285,7 @@ fn containers_decide_by_role_state_health_and_exit_code() {
 }
 
 #[test]
-fn dead_container_is_reported_with_its_exit_code() {
+fn proof_reports_the_exit_code_of_a_dead_container() {
     let beside = |essential, exit_code| SecondContainer {
         ours: true,
         essential,
@@ -309,9 +309,10 @@ fn dead_container_is_reported_with_its_exit_code() {
     is_open(look(restarts(true)), said);
 }
 
-/// A sidecar's health decides nothing. A proxy that AWS adds to a task is in no task definition.
+/// The agent is a sidecar. The proxy is a container that AWS adds. No task definition names the
+/// proxy, so it counts as essential.
 #[test]
-fn nonessential_container_health_decides_nothing() {
+fn proof_ignores_the_health_of_nonessential_containers() {
     let with = |name: &str, health, of_task| {
         let mut task = Task { health: of_task, ..task() };
         task.containers[1].name = name.to_owned();
@@ -334,7 +335,7 @@ fn nonessential_container_health_decides_nothing() {
 }
 
 #[test]
-fn task_that_exits_during_the_bake_fails_the_proof() {
+fn proof_fails_if_a_task_exits_during_the_bake() {
     let baking = Look { proven_at: Some(at(1)), ..FIRST };
     let two = [task(), task()];
     for code in ["EssentialContainerExited", "TaskFailedToStart"] {

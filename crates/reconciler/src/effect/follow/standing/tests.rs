@@ -4,7 +4,7 @@ use stablepin_aws::ecs::{Deployment, Pause, Rollback, ServiceDeployment};
 use super::*;
 use crate::effect::sample::{BEFORE, OURS, THEIRS, service};
 
-/// Returns a deployment. Ours is `ecs-svc/2`.
+/// Returns a deployment with this id. Our deployment is `ecs-svc/2`.
 fn deployment(
     id: &str,
     status: DeploymentStatus,
@@ -97,7 +97,7 @@ fn unfinished_deployment_is_in_progress() {
 }
 
 #[test]
-fn pause_shows_its_stage_and_expiry() {
+fn paused_deployment_shows_its_stage_and_expiry() {
     let expires_at = Some(Timestamp::UNIX_EPOCH);
     let pause = Pause { hook_id: None, stage: Some("POST_SCALE_UP".to_owned()), expires_at };
     let paused = ServiceDeployment { paused: Some(pause), ..service_deployment(Status::InProgress) };
@@ -106,7 +106,7 @@ fn pause_shows_its_stage_and_expiry() {
 }
 
 #[test]
-fn ecs_rollback_keeps_its_reason() {
+fn state_of_an_ecs_rollback_names_its_reason() {
     let back = |status, reason: Option<&str>| ServiceDeployment {
         rollback: Some(Rollback { reason: reason.map(str::to_owned), service_revision: None }),
         ..service_deployment(status)
@@ -127,7 +127,7 @@ fn ecs_rollback_keeps_its_reason() {
 }
 
 #[test]
-fn stopped_deployment_failed_or_was_superseded() {
+fn stopped_deployment_is_failed_or_superseded() {
     for status in [Status::StopRequested, Status::Stopped] {
         let stopped = service_deployment(status);
         let failed = DeploymentState::Failed("ECS stopped it: as ECS says".to_owned());
@@ -140,9 +140,9 @@ fn stopped_deployment_failed_or_was_superseded() {
     }
 }
 
-/// ECS is already rolling back an earlier deployment to the task definition that we want.
+/// ECS is already rolling back an earlier deployment to the wanted task definition.
 #[test]
-fn ecss_own_way_back_to_where_we_go_is_the_way_there() {
+fn ecs_rollback_to_the_wanted_definition_counts_as_ours() {
     let back = |status, to: &str| OwnDeployment {
         deployment: service_deployment(status),
         back_to: Some(to.to_owned()),
@@ -168,9 +168,9 @@ fn ecss_own_way_back_to_where_we_go_is_the_way_there() {
     assert!(matches!(deployment_state(ours_first(), failed), DeploymentState::Failed(_)));
 }
 
-/// ECS may show an accepted deployment late, and the previous one until then.
+/// ECS may show an accepted deployment late, and shows the previous deployment until then.
 #[test]
-fn deployment_hidden_for_a_minute_is_in_progress() {
+fn hidden_deployment_stays_in_progress_for_a_minute() {
     let soon = SHOWN_WITHIN - SignedDuration::from_secs(1);
     let as_before =
         || vec![deployment("1", DeploymentStatus::Primary, Some(RolloutState::Completed), BEFORE)];
@@ -195,7 +195,7 @@ fn deployment_hidden_for_a_minute_is_in_progress() {
     );
 }
 
-/// Tests with an ECS that has no service deployments, like the emulators.
+/// Tests for an ECS without service deployments, such as the emulators.
 mod without_service_deployments {
     use super::*;
 
@@ -204,7 +204,7 @@ mod without_service_deployments {
     }
 
     #[test]
-    fn only_a_completed_primary_has_finished() {
+    fn only_a_completed_primary_deployment_is_finished() {
         assert_eq!(primary(Some(RolloutState::Completed)), DeploymentState::Finished);
         for state in [Some(RolloutState::InProgress), Some(RolloutState::Unknown), None] {
             assert_eq!(primary(state), going("1 of 2 tasks running", false));
@@ -213,7 +213,7 @@ mod without_service_deployments {
         assert_eq!(primary(Some(RolloutState::Failed)), failed);
     }
 
-    /// Returns the state after another deployment has replaced ours as the primary one.
+    /// Returns the state after another primary deployment has replaced ours.
     fn replaced(ours: Option<RolloutState>, by: RolloutState, definition: &str) -> DeploymentState {
         let mut all = vec![deployment("3", DeploymentStatus::Primary, Some(by), definition)];
         all.extend(ours.map(|state| deployment("2", DeploymentStatus::Active, Some(state), OURS)));
@@ -221,7 +221,7 @@ mod without_service_deployments {
     }
 
     #[test]
-    fn failed_and_replaced_deployment_is_an_ecs_rollback() {
+    fn failed_deployment_that_ecs_replaced_is_rolled_back() {
         let said = || "as ECS says".to_owned();
         let failed = Some(RolloutState::Failed);
         assert_eq!(replaced(failed, RolloutState::InProgress, BEFORE), DeploymentState::Returning(said()));
@@ -229,7 +229,7 @@ mod without_service_deployments {
     }
 
     #[test]
-    fn missing_deployment_was_rolled_back_or_superseded() {
+    fn missing_deployment_is_rolled_back_or_superseded() {
         let back = || format!("ECS went back to {BEFORE}");
         assert_eq!(replaced(None, RolloutState::InProgress, BEFORE), DeploymentState::Returning(back()));
         assert_eq!(replaced(None, RolloutState::Completed, BEFORE), DeploymentState::Returned(back()));
@@ -237,7 +237,7 @@ mod without_service_deployments {
     }
 
     #[test]
-    fn ecss_own_way_back_to_where_we_go_is_the_way_there() {
+    fn ecs_rollback_to_the_wanted_definition_counts_as_ours() {
         let failed = Some(RolloutState::Failed);
         assert_eq!(replaced(failed, RolloutState::Completed, OURS), DeploymentState::Finished);
         let seen = "ECS goes back there by itself: as ECS says";
@@ -245,7 +245,7 @@ mod without_service_deployments {
     }
 
     #[test]
-    fn unfailed_deployment_was_superseded() {
+    fn replaced_deployment_without_failure_is_superseded() {
         for ours in [RolloutState::InProgress, RolloutState::Completed, RolloutState::Unknown] {
             let deployment_state = replaced(Some(ours), RolloutState::Completed, THEIRS);
             assert!(matches!(deployment_state, DeploymentState::Superseded(_)), "{deployment_state:?}");

@@ -47,8 +47,8 @@ fn task(addresses: &[&str]) -> Task {
     }
 }
 
-/// Returns a task on a container instance. Its container `web` has the ports `bindings`, each as
-/// (in the container, on the host).
+/// Returns a task on a container instance. `bindings` are the ports of its container `web`, each as
+/// a pair: the port in the container, and the port on the host.
 fn on_host(bindings: &[(u16, u16)]) -> Task {
     Task { containers: vec![container("side", &[(80, 1)]), container("web", bindings)], ..task(&[]) }
 }
@@ -57,7 +57,7 @@ fn stopping(addresses: &[&str]) -> Task {
     Task { desired_status: "STOPPED".to_owned(), ..task(addresses) }
 }
 
-/// A target's id, port and state.
+/// The id, the port and the state of a target.
 type TargetRow<'a> = (&'a str, u16, TargetState);
 
 fn targets(groups: &[(&str, &[TargetRow<'_>])]) -> TargetsByGroup {
@@ -110,7 +110,7 @@ fn task_outside_the_target_group_is_not_proven() {
 }
 
 #[test]
-fn only_the_state_healthy_proves_a_target() {
+fn target_proves_a_task_only_while_healthy() {
     let states = [
         TargetState::Initial,
         TargetState::Unhealthy,

@@ -1,4 +1,4 @@
-//! The page of one application.
+//! Tests of the page of one application.
 
 use insta::assert_snapshot;
 use stablepin_rules::image::ImageTag;
@@ -60,7 +60,7 @@ fn application_page_shows_history_and_rollback_commands() {
 }
 
 #[test]
-fn application_page_shows_an_untouched_environment() {
+fn application_page_shows_an_environment_without_a_pin() {
     let untouched = Environment {
         subject: subjects("web", 1).remove(0),
         pending: Pending::default(),

@@ -1,4 +1,4 @@
-//! Drift on the page of an application.
+//! Tests of how the console shows drift.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::fixtures::{at, body, digest, healthy_environment, id, lists, pin, sai
 use crate::console::page::{Application, Found, application, standing};
 
 #[test]
-fn running_image_other_than_the_pin_is_drift() {
+fn console_shows_drift_if_a_service_runs_another_image() {
     let mut drifted = healthy_environment();
     drifted.live[0].found =
         Found::Tasks(BTreeMap::from([(Some(digest(6)), 1), (Some(digest(9)), 2), (None, 1)]));
@@ -31,7 +31,7 @@ fn running_image_other_than_the_pin_is_drift() {
 }
 
 #[test]
-fn proven_image_other_than_the_pin_is_drift() {
+fn overview_shows_drift_if_the_proven_image_is_not_the_pin() {
     let mut drifted = healthy_environment();
     drifted.live.clear();
     drifted.subject.environment.current = Some(Current { digest: digest(9), by: id(9), tagged: true });
@@ -43,7 +43,7 @@ fn proven_image_other_than_the_pin_is_drift() {
 }
 
 #[test]
-fn live_drift_is_shown_without_asking_ecs() {
+fn overview_shows_recorded_live_drift() {
     let web = stablepin_rules::live_drift::Deviation {
         task_definition: Some("arn:aws:ecs:eu-central-1:111122223333:task-definition/web:6".to_owned()),
         digest: None,
@@ -70,7 +70,7 @@ fn live_drift_is_shown_without_asking_ecs() {
 }
 
 #[test]
-fn outdated_stable_tag_is_drift() {
+fn overview_shows_drift_of_an_outdated_stable_tag() {
     let mut behind = healthy_environment();
     behind.subject.environment.applied = Some(pin(6).number);
     assert_snapshot!(said(&lists(behind), &["<h3", "note"]), @r#"
@@ -82,9 +82,9 @@ fn outdated_stable_tag_is_drift() {
     assert_snapshot!(said(&lists(never), &["note"]), @r#"<p class="note"><strong>Drift: </strong>production-stable does not show pin 7 yet.</p></article></section></div>"#);
 }
 
-/// A promotion on its way is not drift, whatever the services run meanwhile.
+/// During a promotion, another running image is no drift.
 #[test]
-fn promotion_on_its_way_is_no_drift() {
+fn console_shows_no_drift_during_a_promotion() {
     let mut moving = healthy_environment();
     let since = at("2026-11-21T14:55:00Z");
     let slot =
@@ -97,9 +97,10 @@ fn promotion_on_its_way_is_no_drift() {
     "#);
 }
 
-/// The page shows the taken tag twice: beside the stable tag, and among the drift.
+/// Another image has the tag of pin 7. The page says so twice: next to the stable tag, and as
+/// drift.
 #[test]
-fn application_page_shows_a_taken_tag_twice() {
+fn application_page_shows_a_tag_conflict_twice() {
     let mut environment = healthy_environment();
     let record = &mut environment.subject.environment;
     record.applied = None;

@@ -1,4 +1,4 @@
-//! Pages of what failed or was refused.
+//! Tests of the pages for failed reads, refused links and errors.
 
 use insta::assert_snapshot;
 use stablepin_rules::name::ApplicationName;
@@ -7,7 +7,7 @@ use super::fixtures::{healthy_environment, said, settings, shown, shows, visit};
 use crate::console::page::{Found, Shown, internal_error, no_such_application, overview, refused};
 
 #[test]
-fn page_says_what_could_not_be_read() {
+fn console_names_what_it_could_not_read() {
     let mut unread = healthy_environment();
     unread.live[0].found = Found::Unreadable;
     assert_snapshot!(said(&shows(&[unread], &[]), &["Live", "badges"]), @r#"
@@ -23,7 +23,7 @@ fn page_says_what_could_not_be_read() {
 }
 
 #[test]
-fn refusals_and_failures_have_pages() {
+fn console_explains_refused_links_and_errors() {
     assert_snapshot!(shown(&refused(&settings())), @r#"
     404 This link does not open the console · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>

@@ -1,4 +1,4 @@
-//! Environments in any state, and the pages that show them.
+//! Helpers that create environments in any state, and render pages of them.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,8 @@ pub(super) fn build_tag(number: u32) -> BuildTag {
         .unwrap()
 }
 
-/// The subjects of an application with this many environments: `production`, `production-1`, …
+/// Returns the environments `production`, `production-1`, … of an application. `environments` is
+/// their number.
 pub(super) fn subjects(name: &str, environments: usize) -> Vec<Subject> {
     let mut file = format!(
         "name = \"{name}\"\nrepository = \"web\"\nbuilds = [\"main\"]\n\
@@ -83,7 +84,7 @@ pub(super) fn pin(number: u32) -> Pin {
     }
 }
 
-/// An environment that runs pin 7 and whose stable tag shows it.
+/// Returns an environment that runs pin 7 and has its stable tag on pin 7.
 pub(super) fn healthy(mut subject: Subject) -> Environment {
     let record = &mut subject.environment;
     record.pin = Some(pin(7));
@@ -184,7 +185,8 @@ pub(super) fn body(response: &Response) -> &str {
     std::str::from_utf8(response.body.as_ref().unwrap().as_ref()).unwrap()
 }
 
-/// The page's status, its title, and the content of `<main>`, one element a line.
+/// Returns the page's status, its title, and the content of `<main>`, with one element on each
+/// line.
 pub(super) fn shown(response: &Response) -> String {
     let (head, rest) = body(response).split_once("<main>").unwrap();
     let main = rest.split_once("</main>").unwrap().0.to_owned();
@@ -195,7 +197,7 @@ pub(super) fn shown(response: &Response) -> String {
     format!("{} {title}{main}", response.status_code)
 }
 
-/// The lines that contain one of these words.
+/// Returns the lines of the page that contain one of these words.
 pub(super) fn said(response: &Response, words: &[&str]) -> String {
     let shown = shown(response);
     let lines = shown.lines().filter(|line| words.iter().any(|word| line.contains(word)));

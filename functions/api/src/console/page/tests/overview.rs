@@ -1,4 +1,4 @@
-//! The page of all applications.
+//! Tests of the overview of all applications.
 
 use insta::assert_snapshot;
 use stablepin_rules::name::EnvironmentName;

@@ -1,4 +1,4 @@
-//! Pages that stay small and run no script.
+//! Tests of the size, the escaping and the security headers of the console's pages.
 
 use stablepin_http::page::{STYLE as FRAME, source};
 use stablepin_rules::name::ApplicationName;
@@ -12,10 +12,10 @@ use crate::console::page::{
     Environment, Found, Pending, STYLE, Shown, internal_error, no_such_application, overview, refused,
 };
 
-/// A text for a commit, tag or reason that tries to change what the page says.
+/// A text for a commit, tag or reason. Its markup tries to change the page.
 const HOSTILE: &str = "</textarea><script>alert(\"1\")</script> 'x' &amp;\r\n\u{202e}evorppa";
 
-/// Environments with the most and longest values that can exist, all of them hostile.
+/// Returns environments with the most and the longest values that can exist, all of them hostile.
 fn full(name: &str, environments: usize) -> Vec<Environment> {
     let of = |subject| {
         let mut environment = held(frozen(healthy(subject), &HOSTILE.repeat(9)), &"\"".repeat(500));
@@ -29,7 +29,7 @@ fn full(name: &str, environments: usize) -> Vec<Environment> {
 }
 
 #[test]
-fn every_page_is_small_and_links_to_the_rest() {
+fn console_pages_stay_small_and_link_to_the_rest() {
     let name = |number: usize| format!("{}{number}", "a".repeat(38));
     let shown: Vec<Shown> = (0..10)
         .map(|number| Shown {
