@@ -1,9 +1,9 @@
 #!/bin/sh
 # as_user.sh USER MASKS ENTRIES COMMAND…
-# Runs a command as an ordinary user. MASKS are folders, one a line, that are closed to other users.
-# An empty, open folder is mounted over each. ENTRIES are the files and folders below them, one a
-# line, that the user needs. Each is mounted again. Call this script in its own mount namespace
-# (`unshare --mount`), so that nothing of the machine changes.
+# Runs a command as an ordinary user. MASKS are the folders that are closed to other users, one a
+# line. The script mounts an empty, open folder over each mask. ENTRIES are the files and folders
+# below the masks that the user needs, one a line. The script mounts each entry again. Call the
+# script in a mount namespace of its own (`unshare --mount`), so that the machine does not change.
 set -efu
 umask 022
 user=$1 masks=$2 entries=$3
@@ -32,7 +32,7 @@ done
 number=0
 for entry in $entries; do
     number=$((number + 1))
-    # A link, or an entry that is mounted already, may lead to it.
+    # The entry may exist already, through a link or through another mounted entry.
     [ -e "$entry" ] || put "$held/$number" "$entry"
     umount "$held/$number"
     rmdir "$held/$number" 2>/dev/null || rm "$held/$number"

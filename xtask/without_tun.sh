@@ -1,6 +1,7 @@
 #!/bin/sh
 # Replaces slirp4netns, which connects rootless containers to the network through /dev/net/tun.
-# Without that device, containers are reachable on their published ports but cannot call out.
+# Without that device, containers can be reached on their published ports but cannot open
+# connections to the outside.
 while [ $# -gt 0 ]; do
     case $1 in
         --help) echo "Usage: slirp4netns [--mtu] [--enable-ipv6] [--netns-type]"; exit ;;

@@ -1,6 +1,6 @@
 """Starts MiniStack with repairs.
 
-`access` decides which requests get an answer. Each other module repairs one service.
+`access` refuses some requests. Each other module repairs one service.
 """
 
 import sys

@@ -1,14 +1,14 @@
-"""Decides which requests the local cloud answers.
+"""Refuses requests that the local cloud must not serve.
 
 Every page in a browser of this machine can reach the port, and MiniStack trusts too many callers.
 
-- A request's `Host` must be loopback or `*.localhost`. Any other name that leads here is DNS
+- A request's `Host` must be loopback or `*.localhost`. A request with any other name is DNS
   rebinding.
 - A request with an `Origin` comes from a page. Only a page of this cloud's API may send requests,
   and only to its own API.
-- No answer allows another site to read it: there are no CORS headers, and no answer to a preflight.
+- No other site may read a response: responses have no CORS headers, and preflights are refused.
 - MiniStack treats a missing key, `test` and every account's number as root, and never checks root's
-  signature. Here root has the one key of this process, and its signature is checked as any other.
+  signature. Here root has the one key of this process, and the cloud checks root's signature too.
 - MiniStack derives the keys of a function's role from names that are the same in every cloud. Here
   the keys are random.
 """
@@ -60,8 +60,8 @@ def refusal(headers, path):
     if not origins:
         return None
     sites = [value for name, value in headers if name == "sec-fetch-site"]
-    # A page with `Referrer-Policy: no-referrer` sends its own forms with the origin `null`. So does
-    # a frame of another site, but no script can write Sec-Fetch-Site.
+    # A page with `Referrer-Policy: no-referrer` sends its own forms with the origin `null`. A frame
+    # of another site sends `null` too, but no script can set Sec-Fetch-Site.
     own = [f"http://{host}"] == origins or (origins == ["null"] and sites == ["same-origin"])
     if own and API.fullmatch(host) and not path.startswith(NOT_OF_AN_API):
         return None
@@ -100,8 +100,8 @@ def guarded(answer):
 
 application.app = guarded(application.app)
 
-# A function gets its events from its own port, Lambda's runtime API. MiniStack serves it with this
-# class.
+# A function gets its events from its own port, Lambda's runtime API. MiniStack serves that port
+# with this class.
 parse_request = BaseHTTPRequestHandler.parse_request
 
 
@@ -127,7 +127,7 @@ def is_root(key):
 
 iam_evaluator.is_root_access_key = is_root
 sts.is_root_access_key = is_root
-# MiniStack uses this function only to decide whose signature it skips.
+# MiniStack uses this function only to decide whose signature to skip.
 iam_evaluator._is_root_key = lambda key: False
 
 identity = iam_evaluator.resolve_caller_identity
@@ -150,8 +150,8 @@ def identity_or_root(key):
 
 iam_evaluator.resolve_caller_identity = identity_or_root
 
-# MiniStack treated unsigned requests as root's here, too. The links in SNS's messages have no
-# signature on AWS either, so they stay allowed.
+# MiniStack also treats unsigned requests as root's. The links in SNS's messages have no signature
+# on AWS either, so they stay allowed.
 
 enforce = iam_evaluator.enforce
 
@@ -165,7 +165,7 @@ def enforced_but_for_links(access_key_id, iam_action, *others, **named):
 
 iam_evaluator.enforce = enforced_but_for_links
 
-# A path without a route is not found, with or without a signature.
+# A request for a path without a route gets 404, with or without a signature.
 
 enforce_api = application._enforce_execute_api
 

@@ -25,7 +25,7 @@ def put_entries(entries):
 
 
 def put_service_events(data):
-    """Puts events of services that MiniStack lacks, such as CloudTrail. Only for root."""
+    """Puts events of services that MiniStack lacks, such as CloudTrail. Only root may call this."""
     if not iam_evaluator.caller_arn().endswith(":root"):
         return eventbridge.error_response_json("AccessDeniedException", "PutServiceEvents is for root only", 400)
     return put_entries(data.get("Entries", []))

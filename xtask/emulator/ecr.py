@@ -1,12 +1,12 @@
 """Repairs MiniStack's ECR, so that each call does what AWS documents.
 
-- The address of an image's blob. On AWS it is a signed address of S3, which anybody who has it can
-  read. MiniStack returns the registry's own host name, which leads nowhere from here. The same blob
-  is on the port of this cloud.
-- The calls with which retention reads and changes ECR. MiniStack deletes an image with any of its
-  tags, and lists images without pages, filters and states. It has no archive, and no exclusions
-  from pull times.
-- Events at the moment of a change. MiniStack sends none.
+- The address of an image's blob. On AWS the address is a signed URL of S3, which anyone who has the
+  URL can read. MiniStack returns the registry's host name, which cannot be reached from here. The
+  repaired call returns the port of this cloud, which serves the same blob.
+- The calls with which retention reads and changes ECR. MiniStack deletes the whole
+  image if a call deletes one of its tags, and lists images without pages, filters and states.
+  MiniStack has no archive, and no exclusions from pull times.
+- Events at the moment of a change. MiniStack sends no events.
 """
 
 import json
@@ -150,7 +150,7 @@ ecr._batch_get_image = got_unless_archived
 
 
 def detail_of(action, name, digest, tag, **more):
-    """Returns the detail of one tag's event. An untagged image has an empty tag, as on AWS."""
+    """Returns the detail of an event about one tag. An untagged image has an empty tag, as on AWS."""
     detail = {"result": "SUCCESS", "repository-name": name, "image-digest": digest, "action-type": action}
     return {**detail, "image-tag": tag, **more}
 
@@ -165,7 +165,8 @@ def pushed(name, digest, tag):
     more = {"manifest-media-type": image["imageManifestMediaType"]}
     config = manifest.get("config")
     artifact = manifest.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
-    # An index has neither. No published capture shows what AWS sends then, so it is left out.
+    # An index has neither of the two. No published example shows what AWS sends for an index, so
+    # the member is left out.
     if artifact:
         more["artifact-media-type"] = artifact
     # A signature, an SBOM or an attestation has its own kind of event.
@@ -178,7 +179,7 @@ def has(name, digest, tag):
     return image is not None and (not tag or tag in image["imageTags"])
 
 
-# A push that changes nothing has no event. A tag that moves has one, for its new image.
+# A push that changes nothing sends no event. A tag that moves sends one event, for its new image.
 
 put_image = ecr._put_image
 
@@ -237,7 +238,7 @@ def deleted_or_untagged(data):
     if not 1 <= len(ids) <= MOST_IDS:
         return refused("InvalidParameterException", "imageIds must be 1 to 100")
     images = ecr._images[name]
-    # The children of each index that exists when the call comes.
+    # The images of each index that exists at the time of the call.
     held = {child.get("digest") for image in images for child in manifest_of(image).get("manifests") or []}
     gone, failures = [], []
     for asked in ids:
@@ -262,7 +263,7 @@ def deleted_or_untagged(data):
         image["imageTags"] = [one for one in image["imageTags"] if one not in tags]
         if digest or not image["imageTags"]:
             images.remove(image)
-            # The registry serves a manifest while it has the manifest's bytes.
+            # The registry serves a manifest as long as it has the manifest's bytes.
             ecr._manifest_blobs.get(name, {}).pop(image["imageDigest"], None)
         elif image["imageId"].get("imageTag") not in image["imageTags"]:
             image["imageId"]["imageTag"] = image["imageTags"][-1]
@@ -339,7 +340,7 @@ def deregister_pull_time_update_exclusion(data):
 
 
 def get_registry_policy(data):
-    """Answers that the registry has no policy.
+    """Returns the error that the registry has no policy.
 
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRegistryPolicy.html
     """

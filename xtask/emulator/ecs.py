@@ -10,8 +10,8 @@ import bus
 from ministack.core.concurrency import resource_lock
 from ministack.services import ecs
 
-# Each service's deployments when its events were last sent:
-# ARN -> id -> (rollout state, is primary).
+# The deployments of each service when its events were last sent: service ARN -> deployment id ->
+# (rollout state, is primary).
 sent = {}
 sending = threading.Lock()
 
@@ -19,9 +19,10 @@ sending = threading.Lock()
 def changes(before, after):
     """Returns the changes of deployments as tuples.
 
-    A tuple has the event's name, the deployment's id, and whether it is a rollback. They are in ECS's
-    own order: a deployment begins, one fails, the circuit breaker returns to an older one, one
-    completes. A superseded deployment has no event, as on AWS.
+    A tuple has the event's name, the deployment's id, and whether the deployment is a rollback. The
+    tuples have the order of ECS: deployments that begin, deployments that fail, older deployments
+    to which the circuit breaker rolls back, and deployments that complete. A superseded deployment
+    has no event, as on AWS.
     """
     begun, failed, back, completed = [], [], [], []
     for name, (state, is_primary) in after.items():
@@ -76,8 +77,8 @@ def send(key):
             bus.put("aws.ecs", "ECS Deployment State Change", [arn], detail)
 
 
-# MiniStack calls this after each change of a service or its tasks, and before it waits for a
-# container to stop.
+# MiniStack calls this function after each change of a service or its tasks, and before waiting for
+# a container to stop.
 refresh = ecs._refresh_service_state
 
 

@@ -1,8 +1,8 @@
 """Renames images for the machine's own engine, Docker or Podman.
 
-That engine is not configured for one local cloud, so it would look for ECR's host on the internet.
-Instead it gets the name `localhost:{port}/…`. Docker then needs no TLS. Podman needs none if the
-pull says so.
+The machine's engine is not configured for a local cloud, so it would look for ECR's host on the
+internet. Instead the engine gets the name `localhost:{port}/…`. Docker then needs no TLS, and Podman
+needs no TLS if the pull says so.
 """
 
 import os

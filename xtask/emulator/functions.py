@@ -1,8 +1,8 @@
 """Repairs MiniStack's Lambda, so that each call does what AWS documents.
 
 - `ListFunctions` returns every version on request.
-- The limit of a queue's parallel batches is a number. A template's parameter is always text, which
-  MiniStack would compare with a number.
+- The limit of a queue's parallel batches becomes a number. A template's parameter is always text,
+  and MiniStack would compare the text with a number.
 """
 
 import json

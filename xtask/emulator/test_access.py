@@ -1,4 +1,4 @@
-"""Tests of `access` that the end-to-end tests cannot make: functions' ports and WebSockets."""
+"""Tests what end-to-end tests of `access` cannot reach: ports of functions, and WebSockets."""
 
 import asyncio
 import http.client
@@ -25,7 +25,7 @@ class Access(unittest.TestCase):
             self.assertFalse(answered(host, path, ("Origin", f"http://{host}")), f"{host} {path}")
         self.assertFalse(access.refusal([("Host", "localhost"), ("host", "localhost")], "/") is None, "two hosts")
 
-    def test_port_of_a_function_answers_no_page(self):
+    def test_port_of_a_function_refuses_pages(self):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 self.send_response(200)

@@ -26,7 +26,7 @@ class Case(unittest.TestCase):
         self.events = []
         dispatch = eventbridge._dispatch_event
         self.addCleanup(setattr, eventbridge, "_dispatch_event", dispatch)
-        # This is the event that a rule's target gets.
+        # `events` gets each event as the target of an EventBridge rule gets it.
         eventbridge._dispatch_event = lambda event, view: self.events.append(view.event_with_detail())
 
     def assert_like(self, event, sample, *fixed):
@@ -59,7 +59,7 @@ class EcrEvents(Case):
         self.events.clear()
         return [(one["action-type"], one["image-digest"], one["image-tag"]) for one in details]
 
-    def test_event_has_the_shape_of_aws(self):
+    def test_events_have_the_fields_of_aws(self):
         digest = self.push("main", {"config": {"mediaType": CONFIG}})
         self.push("", {"config": {"mediaType": CONFIG}, "layers": []})
         ecr._batch_delete_image({"repositoryName": "web", "imageIds": [{"imageDigest": digest}]})
@@ -69,7 +69,7 @@ class EcrEvents(Case):
         self.assert_like(child, "ecr-image-push-untagged.json", *fixed, "image-tag", "artifact-media-type")
         self.assert_like(delete, "ecr-image-delete.json", *fixed)
 
-    def test_push_has_one_event_by_registry_and_by_api(self):
+    def test_push_by_registry_or_by_api_sends_one_event(self):
         for by_api in (False, True):
             digest = self.push(f"v{by_api}", {"by": by_api}, by_api)
             self.assertEqual(self.take_events(), [("PUSH", digest, f"v{by_api}")])
@@ -78,7 +78,7 @@ class EcrEvents(Case):
             self.push("", {"by": by_api})
             self.assertEqual(self.take_events(), [], "a push by digest of an existing image")
 
-    def test_each_move_of_a_tag_has_one_event(self):
+    def test_each_move_of_a_tag_sends_one_event(self):
         one, other = self.push("main", {"n": 1}), self.push("v2", {"n": 2})
         self.take_events()
         for number in (2, 1, 2):
@@ -98,7 +98,7 @@ class EcrEvents(Case):
         ecr._v2_delete_manifest("web", c)
         self.assertEqual(self.take_events(), [("DELETE", c, "v3")])
 
-    def test_refused_push_has_no_event(self):
+    def test_refused_push_sends_no_event(self):
         ecr._put_image_tag_mutability({"repositoryName": "web", "imageTagMutability": "IMMUTABLE"})
         self.push("v1", {"n": 1})
         self.take_events()
@@ -107,13 +107,13 @@ class EcrEvents(Case):
         ecr._put_image({"repositoryName": "missing", "imageManifest": "{}"})
         self.assertEqual(self.take_events(), [])
 
-    def test_referrer_has_its_own_kind_of_event(self):
+    def test_referrer_sends_a_referrer_event(self):
         self.push("", {"artifactType": "application/vnd.example", "subject": {"digest": "sha256:cd"}})
         [event] = self.events
         self.assertEqual(event["detail-type"], "ECR Referrer Action")
         self.assertEqual(event["detail"]["artifact-media-type"], "application/vnd.example")
 
-    def test_push_of_an_odd_manifest_has_an_event(self):
+    def test_push_of_an_invalid_manifest_sends_an_event(self):
         for body in (b"no JSON", b"[]", b'{"config": []}', b'{"subject": 1}'):
             ecr._v2_put_manifest("web", "odd", {"content-type": MANIFEST}, body)
             self.assertEqual(self.take_events(), [("PUSH", ecr._image_digest(body), "odd")])
@@ -143,7 +143,7 @@ class EcsEvents(Case):
         ecs._update_service({"cluster": "prod", "service": "web", "forceNewDeployment": True})
 
     def fail(self):
-        """Fails the newest deployment's tasks until the circuit breaker returns to the old one."""
+        """Fails the newest deployment's tasks until the circuit breaker rolls back."""
         complete = ecs._complete_service_deployment
         ecs._complete_service_deployment = lambda *_, **__: None
         self.addCleanup(setattr, ecs, "_complete_service_deployment", complete)
@@ -154,7 +154,7 @@ class EcsEvents(Case):
             running = [one for one in tasks if one["lastStatus"] == "RUNNING"]
             ecs._mark_task_stopped(running[0]["taskArn"], running[0], "it ended", "EssentialContainerExited", 1)
 
-    def test_event_has_the_shape_of_aws(self):
+    def test_events_have_the_fields_of_aws(self):
         self.fail()
         samples = ["in-progress", "completed", "in-progress", "failed", "in-progress"]
         self.assertEqual(len(self.events), len(samples))
@@ -162,19 +162,19 @@ class EcsEvents(Case):
             self.assert_like(event, f"ecs-{sample}.json", "eventType", "eventName")
             self.assertEqual(event["resources"], [ecs._services["prod/web"]["serviceArn"]])
 
-    def test_deployment_begins_and_completes(self):
+    def test_deployment_sends_its_begin_and_its_end(self):
         self.assertEqual(self.take_events(), ["IN_PROGRESS", "COMPLETED"])
         self.update()
         self.assertEqual(self.take_events(), ["IN_PROGRESS", "COMPLETED"])
         ecs._update_service({"cluster": "prod", "service": "web", "desiredCount": 2})
         self.assertEqual(self.take_events(), [], "scaling is no deployment")
 
-    def test_circuit_breaker_returns_to_the_old_deployment(self):
+    def test_circuit_breaker_sends_a_failure_and_a_rollback(self):
         self.take_events()
         self.fail()
         self.assertEqual(self.take_events(), ["IN_PROGRESS", "FAILED", "IN_PROGRESS back"])
 
-    def test_changes_are_in_the_order_of_ecs(self):
+    def test_events_are_in_the_order_of_ecs(self):
         during = {"b": ("IN_PROGRESS", True), "a": ("COMPLETED", False)}
         back = {"b": ("FAILED", False), "a": ("IN_PROGRESS", True)}
         after = {"b": ("FAILED", False), "a": ("COMPLETED", True)}

@@ -1,8 +1,8 @@
-//! The demo as an ordinary user of this machine, for tests that run as root.
+//! Runs the demo as an ordinary user of this machine, for tests that run as root.
 //!
-//! The tests create the user and delete it afterwards. The user gets a checkout with the finished
-//! builds, so that nothing is compiled again. A mount namespace shows them root's checkout and
-//! tools (`xtask/as_user.sh`).
+//! The tests create the user and delete it afterwards. The user gets a checkout with finished
+//! builds, so that nothing is compiled again. In a mount namespace (`xtask/as_user.sh`), the user
+//! can also read root's checkout and tools.
 
 mod user;
 mod view;
@@ -34,10 +34,10 @@ const READS: [&str; 7] = [
     "target/workload",
     "target/tools",
 ];
-/// The copy of this program in the user's checkout. The folder `xtask` has its name already.
+/// The copy of this program in the user's checkout. The name `xtask` already belongs to a folder.
 const PROGRAM: &str = "bin/xtask";
-/// Paths of a checkout that the user must be able to use, each with the operator of `test` that
-/// checks it.
+/// Paths of a checkout that the user must be able to use. Each has the operator of `test` that
+/// checks the path.
 const PROBES: [(&str, &str); 10] = [
     ("-r", "Cargo.lock"),
     ("-r", "template.yaml"),
@@ -50,9 +50,9 @@ const PROBES: [(&str, &str); 10] = [
     ("-x", "target/tools/venv/bin"),
     ("-x", "target/tools/venv/bin/python3"),
 ];
-/// A shell script that prints each path whose preceding operator is false.
+/// A shell script that prints each path for which the operator before the path is false.
 const PROBE: &str = r#"while [ $# -gt 0 ]; do test "$1" "$2" || echo "$2"; shift 2; done"#;
-/// The time limit of the demos.
+/// The time limit of both demos together.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Returns why root cannot run the demo as another user here, or `None` if root can.
@@ -68,13 +68,13 @@ fn impossible() -> Option<String> {
     (!mounts.is_ok_and(|ran| ran.status.success())).then(|| "no mount namespace can be made".to_owned())
 }
 
-/// Runs the demo as an ordinary user, once with the engine that the user has and once with none, in
-/// parallel. Returns the reason if this machine cannot do it.
+/// Runs the demo as an ordinary user, twice in parallel: with the user's container engine, and
+/// without any. Returns the reason if this machine cannot run the demos.
 pub fn demos() -> Result<Option<String>> {
     if let Some(reason) = impossible() {
         return Ok(Some(reason));
     }
-    // The workload is compiled first, since the user cannot compile it.
+    // This process compiles the workload, because the user cannot.
     image::file_system()?;
     let user = Made::new()?;
     let ways = [("any engine", "engine", None), ("no engine", "simulated", Some((SIMULATED, "1")))];
@@ -114,14 +114,14 @@ pub fn demos() -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The last lines of a demo, and how its tasks ran.
+/// Returns the last lines of a demo's log, and the line that says how ECS tasks ran.
 fn summary(log: &str) -> String {
     let tasks = log.lines().find(|line| line.contains("ECS tasks are")).unwrap_or_default();
     let end = log.rsplit_once("\nShown, ").map_or(log, |(_, end)| end);
     format!("{}\nShown, {}", tasks.trim(), end.trim_end())
 }
 
-/// Creates the user's own checkout, which links to the builds here.
+/// Creates the user's checkout, which links to the builds in this checkout.
 fn checkout(home: &Path, name: &str) -> Result<PathBuf> {
     let checkout = home.join(name);
     for path in READS {
@@ -154,7 +154,7 @@ fn command(home: &Path, folder: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The files and folders that the user must see.
+/// Returns the files and folders that the user must be able to read.
 fn needed(home: &Path) -> Result<Vec<PathBuf>> {
     let python = tool("python3").canonicalize().context("the tools have no Python")?;
     let python = python.ancestors().nth(2).context("Python is in a folder")?.to_owned();
@@ -175,7 +175,7 @@ fn closed(home: &Path, checkout: &Path) -> Result<Option<String>> {
     Ok(reason_closed(&output(&mut command)?))
 }
 
-/// The reason that follows from the paths that the probe printed.
+/// Returns the reason for the paths that the probe printed, or `None` if there are none.
 fn reason_closed(printed: &str) -> Option<String> {
     let paths: Vec<_> = printed.lines().collect();
     let verb = if paths.len() == 1 { "is" } else { "are" };
@@ -183,7 +183,7 @@ fn reason_closed(printed: &str) -> Option<String> {
     (!paths.is_empty()).then(|| format!("in {}, {list} {verb} closed to other users", root().display()))
 }
 
-/// The folder that cargo and rustup use by default.
+/// Returns the default folder of cargo or of rustup.
 fn cargo_home(name: &str) -> PathBuf {
     env::home_dir().unwrap_or_else(|| PathBuf::from("/root")).join(name)
 }
@@ -200,7 +200,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn probe_names_files_that_the_user_cannot_use() {
+    fn probe_prints_files_that_the_user_cannot_use() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("python3"), "").unwrap();
         let mut command = Command::new("sh");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn summary_has_the_mode_of_tasks_and_the_claims() {
+    fn summary_shows_how_tasks_ran_and_the_claims() {
         let log = "==> Starting\n    http://localhost:1, ECS tasks are containers\n\nShown, with 9 claims:\n  - a;\nTotal: 2 s.\n";
         let expected =
             "http://localhost:1, ECS tasks are containers\nShown, with 9 claims:\n  - a;\nTotal: 2 s.";

@@ -1,7 +1,7 @@
-//! A small, blocking AWS client for the local cloud. Of the SDK it has only the signer.
+//! A small, blocking AWS client for the local cloud. It uses only the signer of the AWS SDK.
 //!
-//! It is the independent witness of the demo and the tests. It returns each answer of the emulator
-//! unchanged, retries nothing, and talks to loopback only.
+//! The demo and the tests use the client as an independent witness. It returns each response of the
+//! emulator unchanged, retries nothing, and connects to loopback only.
 
 mod ecr;
 mod item;
@@ -36,21 +36,21 @@ pub struct Aws {
     credentials: Credentials,
 }
 
-/// An HTTP answer of any status.
+/// An HTTP response of any status.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
-    /// Names in lower case, in the order of the answer.
+    /// The names are in lower case, in the order of the response.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
-    /// The service answered with an error.
+    /// The service returned an error.
     #[error("{service} answered {status} {code}: {message}")]
     Refused { service: String, status: u16, code: String, message: String },
-    /// The function ran and failed. `payload` is its answer.
+    /// The function ran and failed. `payload` is its response.
     #[error("function {function} failed: {payload}")]
     Function { function: String, payload: String },
     #[error("no answer from {url}")]
@@ -71,7 +71,7 @@ pub enum AwsError {
 }
 
 impl AwsError {
-    /// Returns whether the service answered with the error code `code`, such as
+    /// Returns whether the service returned the error code `code`, such as
     /// `RepositoryNotFoundException`.
     pub fn is(&self, code: &str) -> bool {
         matches!(self, AwsError::Refused { code: theirs, .. } if theirs == code)
@@ -99,7 +99,8 @@ impl Aws {
         }
     }
 
-    /// The same cloud with other credentials, for example of a role that STS issued.
+    /// Returns a client of the same cloud with other credentials, for example those of an assumed
+    /// role.
     #[must_use]
     pub fn with_credentials(&self, access_key: &str, secret_key: &str, session_token: Option<&str>) -> Self {
         Self { credentials: credentials(access_key, secret_key, session_token), ..self.clone() }
@@ -133,7 +134,7 @@ impl Aws {
         self.json("sqs", &format!("AmazonSQS.{action}"), body)
     }
 
-    /// Calls a service that names its action in `x-amz-target`.
+    /// Calls a service whose protocol names the action in the header `x-amz-target`.
     ///
     /// `service` is the signing name: `ecr`, `ecs`, `dynamodb`, `events`, `sqs`.
     pub fn json(&self, service: &str, target: &str, body: &Value) -> Result<Value, AwsError> {
@@ -147,8 +148,8 @@ impl Aws {
         response.of(service)?.json(service)
     }
 
-    /// Calls a service with the query protocol: IAM, STS, CloudFormation, SNS. Each needs its own
-    /// `Version`. Returns the XML, of which [`xml_text`] reads one element.
+    /// Calls a service that has the query protocol: IAM, STS, CloudFormation or SNS. Each needs its
+    /// own `Version`. Returns XML. [`xml_text`] reads one element of the XML.
     pub fn query(&self, service: &str, params: &[(&str, &str)]) -> Result<String, AwsError> {
         let body: Vec<_> =
             params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
@@ -158,13 +159,13 @@ impl Aws {
         Ok(response.of(service)?.text())
     }
 
-    /// Reads a resource of a service that names it in the path: Lambda.
+    /// Reads a resource of a service that names resources in the path, such as Lambda.
     pub fn rest(&self, service: &str, path: &str) -> Result<Value, AwsError> {
         let response = self.send("GET", &format!("{}{path}", self.endpoint), &[], None, Some(service))?;
         response.of(service)?.json(service)
     }
 
-    /// Reads an object of a bucket, or a bucket's list.
+    /// Reads an object of a bucket, or the list of a bucket's objects.
     pub fn s3(&self, path: &str) -> Result<Vec<u8>, AwsError> {
         let response = self.send("GET", &format!("{}/{path}", self.endpoint), &[], None, Some("s3"))?;
         Ok(response.of("s3")?.body)
@@ -184,7 +185,7 @@ impl Aws {
         self.send("PUT", &url, &headers, Some(body.as_bytes()), Some("lambda"))?.of("lambda").map(drop)
     }
 
-    /// Invokes a Lambda function, waits for it, and returns its answer.
+    /// Invokes a Lambda function, waits for its end, and returns its response.
     pub fn invoke(&self, function: &str, payload: &Value) -> Result<Value, AwsError> {
         let url = format!("{}/2015-03-31/functions/{}/invocations", self.endpoint, encode(function));
         let headers = [("content-type", "application/json")];
@@ -197,10 +198,11 @@ impl Aws {
         if response.body.is_empty() { Ok(Value::Null) } else { response.json("lambda") }
     }
 
-    /// Sends a request to the HTTP API, signed for `execute-api` or unsigned, for example to
-    /// `http://{api-id}.execute-api.localhost:4566/v1/health`.
+    /// Sends a request to the HTTP API, for example to
+    /// `http://{api-id}.execute-api.localhost:4566/v1/health`. The request is unsigned, or signed
+    /// for `execute-api`.
     ///
-    /// Any status is an answer, and redirects are not followed.
+    /// Returns a response of any status. Does not follow redirects.
     pub fn call(
         &self,
         method: &str,
@@ -213,8 +215,8 @@ impl Aws {
         self.call_with(method, url, &headers, body, signed)
     }
 
-    /// Sends the request with any headers. Their names must be lower case, and all of them are
-    /// signed.
+    /// Sends a request with any headers. The names of the headers must be lower case. Signs every
+    /// header.
     pub fn call_with(
         &self,
         method: &str,
@@ -226,7 +228,7 @@ impl Aws {
         self.send(method, url, headers, body, signed.then_some("execute-api"))
     }
 
-    /// Sends a plain, unsigned GET below the endpoint, for the emulator's own pages.
+    /// Sends an unsigned GET to the endpoint, for the emulator's own pages.
     pub(crate) fn get(&self, path_and_query: &str) -> Result<Response, AwsError> {
         self.send("GET", &format!("{}{path_and_query}", self.endpoint), &[], None, None)?.of("local cloud")
     }
@@ -265,10 +267,10 @@ fn credentials(access_key: &str, secret_key: &str, session_token: Option<&str>) 
     Credentials::new(access_key, secret_key, session_token.map(str::to_owned), None, "local cloud")
 }
 
-/// The unreserved characters of RFC 3986 stay. All others are encoded.
+/// Every character except the unreserved characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Encodes a part of a path or query as AWS does.
+/// Encodes a part of a path or of a query as AWS does.
 pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
@@ -304,7 +306,7 @@ pub(crate) fn request(
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
-    // Without a body, ureq would send such a request in chunks, but with no chunk.
+    // Without a body, ureq would send such a request with chunked encoding and no chunk.
     let body = body.or_else(|| matches!(method, "POST" | "PUT" | "PATCH").then_some(b""));
     let answer = match body {
         Some(body) => agent.run(builder.body(body).map_err(Problem::Build)?),
@@ -320,7 +322,7 @@ pub(crate) fn request(
 
 /// The parts of a URL of the local cloud.
 struct Place {
-    /// The value of the Host header: name and port.
+    /// The value of the Host header: the name and the port.
     host: String,
     port: Option<String>,
     path: String,
@@ -346,8 +348,8 @@ impl Place {
         Ok(Self { host: host.to_owned(), port, path: path.to_owned(), query: query.to_owned() })
     }
 
-    /// The address to connect to. Not every resolver knows names below `.localhost`, so the name is
-    /// only sent in the Host header.
+    /// Returns the address to connect to. Some resolvers do not know names below `.localhost`, so
+    /// the client sends the name only in the Host header.
     fn connect_url(&self) -> String {
         let port = self.port.as_ref().map(|port| format!(":{port}")).unwrap_or_default();
         self.url(&format!("127.0.0.1{port}"))
@@ -375,7 +377,7 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON. `service` names the answering service in the error.
+    /// Parses the body as JSON. `service` names the service in the error.
     pub fn json(&self, service: &str) -> Result<Value, AwsError> {
         serde_json::from_slice(&self.body).map_err(|source| AwsError::NotJson {
             service: service.to_owned(),
@@ -384,7 +386,7 @@ impl Response {
         })
     }
 
-    /// Returns the answer if it is a success, else the service's error.
+    /// Returns the response if it is a success, or else the service's error.
     fn of(self, service: &str) -> Result<Self, AwsError> {
         if self.is_success() {
             return Ok(self);
@@ -394,7 +396,7 @@ impl Response {
     }
 }
 
-/// The error code and message, in the form of any protocol.
+/// Returns the error code and the message of a response, whatever its protocol.
 fn refusal(response: &Response) -> (String, String) {
     let text = response.text();
     let Ok(body) = serde_json::from_slice::<Value>(&response.body) else {
@@ -412,8 +414,8 @@ fn refusal(response: &Response) -> (String, String) {
     (code, field(&["message", "Message"]).unwrap_or(text) + &reasons)
 }
 
-/// The text of the first element `tag` in an answer of the query protocol, with its entities
-/// resolved.
+/// Returns the text of the first element `tag` in a response of the query protocol. Resolves the
+/// entities of the text.
 pub fn xml_text(xml: &str, tag: &str) -> Option<String> {
     let start = xml.find(&format!("<{tag}>"))? + tag.len() + 2;
     let end = start + xml[start..].find(&format!("</{tag}>"))?;
@@ -448,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_each_protocol_are_read() {
+    fn client_reads_the_errors_of_each_protocol() {
         let json = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"no","CancellationReasons":[{"Code":"None"}]}"#;
         assert_eq!(
             refusal(&answer(400, json)),

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: the cost of a dry run of retention, compared with other tools for the same
-//! task.
+//! `cargo xtask bench`: measures the cost of a dry run of retention, and compares it with other
+//! tools for the same task.
 //!
-//! Each tool reads the same repository of the ECR fake. The checks cover ratios, counts and one
+//! Each tool reads the same repository of the ECR fake. The checks concern ratios, counts and one
 //! memory size, but no absolute time.
 
 mod checks;
@@ -47,8 +47,8 @@ pub fn bench(quick: bool) -> Result<()> {
     }
 }
 
-/// Measures the least CPU time and the greatest memory of a tool's runs. Other work on the machine
-/// only adds time.
+/// Measures the lowest CPU time and the highest memory of a tool's runs. Other work on the machine
+/// only adds CPU time.
 fn measured(registry: &mut MeasuredRegistry, tool: Tool) -> Result<Row> {
     let mut row = None;
     for _ in 0..tool.runs() {

@@ -1,6 +1,7 @@
-//! The local cloud: MiniStack for the AWS services and Podman for the containers of ECS tasks.
+//! The local cloud: MiniStack for the AWS services, and Podman for the containers of ECS tasks.
 //!
-//! Each cloud has one directory, its own ports, and one supervisor that stops it (`supervisor.rs`).
+//! Each cloud has one directory, its own ports, and one supervisor that stops the cloud
+//! (`supervisor.rs`).
 
 pub(crate) mod clean;
 pub(crate) mod home;
@@ -28,8 +29,8 @@ use std::time::Duration;
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 
-/// A running local cloud. Unless `stay` was called, a cloud that this process started stops when
-/// this is dropped, when the process is interrupted, or when it dies.
+/// A running local cloud. A cloud that this process started stops when the value is dropped, or
+/// when the process is interrupted or killed. After a call of `stay`, such a cloud keeps running.
 #[derive(Debug)]
 pub struct Cloud {
     home: Home,
@@ -38,7 +39,7 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Starts a cloud in a directory of the target folder, and first cleans up after a crash.
+    /// Starts a cloud in a directory of the target folder. First cleans up after a crashed cloud.
     pub fn start(home: Home) -> Result<Self> {
         fs::create_dir_all(home.log(""))?;
         if running(&home)? {
@@ -71,7 +72,7 @@ impl Cloud {
         Ok(Self { home, state, owned: true })
     }
 
-    /// Returns the cloud that runs in this directory, if there is one.
+    /// Returns the cloud that runs in this directory, or `None` if no cloud runs.
     pub fn running(home: Home) -> Result<Option<Self>> {
         if !home.folder().exists() || !running(&home)? || !home.state().exists() {
             return Ok(None);
@@ -91,7 +92,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// Stops the cloud. Unlike dropping, this returns the error.
+    /// Stops the cloud. Returns the error, which dropping only prints.
     pub fn stop(mut self) -> Result<()> {
         self.owned = false;
         disown(&self.home)
@@ -109,12 +110,12 @@ impl Cloud {
         &self.state.root_key
     }
 
-    /// The value of `AWS_ENDPOINT_URL`.
+    /// Returns the value of `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> String {
         format!("http://localhost:{}", self.state.port)
     }
 
-    /// A text for people that says how ECS tasks run here.
+    /// Returns a text for people that says how ECS tasks run in this cloud.
     pub fn tasks(&self) -> String {
         match (&self.state.simulated, &self.state.socket) {
             (None, Some(socket)) if self.state.machine => {
@@ -140,8 +141,8 @@ impl Drop for Cloud {
     }
 }
 
-/// Stops the cloud that runs in a directory, or cleans up after one that crashed there. Returns
-/// whether there was one.
+/// Stops the cloud that runs in a directory, or cleans up after a crashed one. Returns whether
+/// there was a cloud.
 pub fn stop(home: &Home) -> Result<bool> {
     if !home.folder().exists() {
         return Ok(false);
@@ -159,7 +160,7 @@ pub fn stop(home: &Home) -> Result<bool> {
     Ok(true)
 }
 
-/// A running supervisor, which stops when `line` closes.
+/// A running supervisor. It stops when `line` closes.
 struct Owner {
     home: PathBuf,
     child: Child,
@@ -172,8 +173,8 @@ fn owners() -> MutexGuard<'static, Vec<Owner>> {
     OWNERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends a supervisor of this process. An error says why it had ended before, or why it could not
-/// clean up.
+/// Ends a supervisor that this process started. An error says why the supervisor ended earlier, or
+/// why it could not clean up.
 fn disown(home: &Home) -> Result<()> {
     let mut owners = owners();
     let Some(at) = owners.iter().position(|owner| owner.home == home.folder()) else { return Ok(()) };
@@ -192,8 +193,9 @@ impl Owner {
     }
 }
 
-/// Handles an interrupt: stops every cloud that this process started, deletes the user that it
-/// created, and exits. Another thread that ends meanwhile waits, since both stay locked.
+/// Handles an interrupt: stops every cloud that this process started, deletes the user that this
+/// process created, and exits. The clouds and the user stay locked, so another thread that ends
+/// meanwhile waits.
 pub fn stop_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
         let mut owners = owners();

@@ -1,11 +1,11 @@
-//! `cargo xtask demo`: the whole product in its own local cloud.
+//! `cargo xtask demo`: shows the whole product in a local cloud of its own.
 //!
-//! A team's service runs in containers. Builds are pushed, approved and pinned. One build breaks
-//! production, and an operator rolls back. Then Stablepin takes over deployment, and failed
-//! releases roll back by themselves.
+//! A team's service runs in containers. The demo pushes builds, and the lead approves them. One
+//! build breaks production, and an operator rolls back. Then Stablepin takes over the deployment,
+//! and rolls failed releases back automatically.
 //!
-//! The emulator's own API, the registry and the containers confirm each claim. A wrong claim ends
-//! the demo with an error.
+//! The demo checks each claim against the emulator's own API, the registry and the containers. A
+//! wrong claim ends the demo with an error.
 
 mod builds;
 mod claims;
@@ -47,7 +47,7 @@ const NEED_CONTAINERS: [(usize, &str); 3] = [
     (15, "Build 7, the fix, is approved past the hold, and pinned"),
 ];
 
-/// Runs the demo. `keep` leaves its cloud running.
+/// Runs the demo. With `keep`, its cloud keeps running.
 pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
     let start = Instant::now();
     println!(
@@ -77,7 +77,7 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
         println!("The local cloud stays up, as the demo left it:\n\n{}", kept(&stack));
         stack.stay()?;
     } else if let Err(error) = step("Stopping the local cloud", || stack.stop()) {
-        // The error of the story itself came first and must not get lost.
+        // An earlier error of the demo must not get lost.
         if outcome.is_ok() {
             return Err(error);
         }
@@ -89,7 +89,7 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
     Ok(())
 }
 
-/// Runs the chapters in order, and returns how many claims were checked.
+/// Runs the chapters in order. Returns how many claims were checked.
 fn tell(stack: &Stack) -> Result<Count> {
     let demo = Demo::new(stack)?;
     chapter(1, "A team runs a service on ECS", || demo.run_service())?;
@@ -140,20 +140,20 @@ fn chapter<T>(number: usize, title: &str, tell: impl FnOnce() -> Result<T>) -> R
     step(&format!("{number}/{CHAPTERS}  {title}"), tell)
 }
 
-/// Saves the functions' logs, which the emulator holds and which end with it.
+/// Saves the functions' logs, because the emulator's copy of the logs ends with the emulator.
 fn save_function_logs(stack: &Stack) {
     let witness = Witness::of(stack);
     for (variable, function) in stack.variables() {
         if variable.ends_with("_FUNCTION")
             && let Ok(log) = witness.function_log(function)
         {
-            // A missing log matters neither after a failure nor after a success.
+            // A missing log is no error of the demo.
             let _ = fs::write(stack.folder().join("logs").join(format!("{function}.log")), log);
         }
     }
 }
 
-/// Instructions to look around and to stop the cloud.
+/// Returns instructions to look around and to stop the cloud.
 fn kept(stack: &Stack) -> String {
     let env = format!(". {}", word(&short(&stack.folder().join("env")).display().to_string()));
     let down = format!("cargo xtask down --name {CLOUD}");

@@ -37,16 +37,16 @@ impl Profile {
     }
 }
 
-/// The work before a deployment.
+/// The work that precedes a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Install the tools and build the functions.
     Builds,
-    /// Use the existing tools and build.
+    /// Use the existing tools and the existing build.
     Built,
 }
 
-/// Builds, deploys, and writes the cloud's `env`.
+/// Builds and deploys the template, and writes the cloud's `env` file.
 pub fn deploy(cloud: &Cloud, profile: Profile, work: Work) -> Result<Variables> {
     let build = match work {
         Work::Builds => build(profile)?,
@@ -60,8 +60,8 @@ pub fn deploy(cloud: &Cloud, profile: Profile, work: Work) -> Result<Variables> 
     Ok(variables)
 }
 
-/// The build that SAM deploys. Its lock keeps other builds away, since two parallel clouds share
-/// it.
+/// The build that SAM deploys. Its lock prevents another build meanwhile, because parallel clouds
+/// share one build.
 pub struct Build {
     pub folder: PathBuf,
     pub functions: Vec<Function>,
@@ -88,7 +88,7 @@ pub fn build(profile: Profile) -> Result<Build> {
         fs::read_to_string(root().join("xtask/overlay.yaml")).context("cannot read overlay.yaml")?;
     fs::write(folder.join(LOCAL_TEMPLATE), overlay::apply(&built, &overlay)?)
         .context("cannot write the local template")?;
-    // Several tasks may deploy this build at the same time.
+    // The lock becomes shared, because several tasks may deploy this build at the same time.
     lock.unlock().and_then(|()| lock.lock_shared()).context("cannot share the build")?;
     Ok(Build { folder, functions, _lock: lock })
 }
@@ -105,7 +105,7 @@ fn folder(profile: Profile) -> PathBuf {
     target().join("sam").join(profile.name())
 }
 
-/// Compiles one function, and returns it as the zip file that Lambda takes.
+/// Compiles one function. Returns the zip file that Lambda accepts.
 pub fn package(name: &str) -> Result<Vec<u8>> {
     let folder = folder(Profile::Debug);
     let _lock = lock(&folder.with_extension("lock"), "building the functions")?;
@@ -118,8 +118,9 @@ pub fn package(name: &str) -> Result<Vec<u8>> {
     fs::read(&zip).with_context(|| format!("cannot read {}", zip.display()))
 }
 
-/// Makes the result of `sam build` from binaries that share the tests' build. SAM itself would call
-/// cargo for each function alone, with other features, so most dependencies would compile twice.
+/// Produces the same result as `sam build`, from binaries that share the tests' build. SAM itself
+/// would call cargo for each function with other features, so most dependencies would compile
+/// twice.
 fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Result<()> {
     compile(folder, functions)?;
     let mut built = template;
@@ -132,10 +133,11 @@ fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Resul
     fs::write(folder.join("template.yaml"), built).context("cannot write the built template")
 }
 
-/// Compiles functions, and puts each into the folder of its package. Returns the programs there.
+/// Compiles functions, and copies each into the folder of its package. Returns the paths of the
+/// copies.
 fn compile(folder: &Path, functions: &[Function]) -> Result<Vec<PathBuf>> {
     step(&format!("Compiling {} (debug)", counted(functions)), || {
-        // The whole workspace is built, as for the tests: a selection of packages would select
+        // cargo builds the whole workspace, as for the tests. A selection of packages would select
         // other features.
         let binaries =
             functions.iter().flat_map(|one| ["--bin".to_owned(), format!("stablepin-{}", one.name)]);
@@ -149,7 +151,7 @@ fn compile(folder: &Path, functions: &[Function]) -> Result<Vec<PathBuf>> {
         fs::create_dir_all(&place)?;
         let binary = target().join(host()).join("debug").join(format!("stablepin-{}", function.name));
         let bootstrap = place.join("bootstrap");
-        // A crash test may be running the old file, so the new one is copied first and then
+        // A crash test may be running the old file, so the new file is copied first and then
         // renamed.
         let fresh = place.with_extension("fresh");
         fs::copy(&binary, &fresh).with_context(|| format!("cannot copy {}", binary.display()))?;
@@ -169,9 +171,9 @@ fn counted(functions: &[Function]) -> String {
 /// A function that the template deploys.
 #[derive(Debug)]
 pub struct Function {
-    /// The function's resource, which is also the folder of its built package.
+    /// The name of the function's resource, which is also the folder of its built package.
     pub resource: String,
-    /// The function's folder under `functions/`.
+    /// The name of the function's folder in `functions/`.
     pub name: String,
 }
 
@@ -224,14 +226,15 @@ fn sam_deploy(cloud: &Cloud, folder: &Path, settings: &Settings) -> Result<()> {
     run_logged(&mut sam, &cloud.home().log("sam-deploy.log"))
 }
 
-/// SAM with the tools on its path, isolated from the developer's own account.
+/// Returns the `sam` command, with the tools on its path and without the developer's own AWS
+/// account.
 fn sam() -> Command {
     let mut command = bound(tool("sam"));
     command
         .current_dir(root())
         .env("PATH", setup::path())
         .env("SAM_CLI_TELEMETRY", "0")
-        // Without this, SAM keeps a user id and a cache in `~/.aws-sam`.
+        // Without this variable, SAM writes a user id and a cache to `~/.aws-sam`.
         .env("__SAM_CLI_APP_DIR", target().join("sam/home"))
         // The cache of cargo-lambda and zig.
         .env("XDG_CACHE_HOME", target().join("sam/cache"))
@@ -248,8 +251,9 @@ fn sam() -> Command {
     command
 }
 
-/// The settings of the local stack in `samconfig.toml`. Parameters on the command line replace all
-/// parameters of the file, so they are read here and passed on with more.
+/// The settings of the local stack in `samconfig.toml`. Parameters on SAM's command line replace
+/// all parameters of the file. So the task reads the file's parameters, and passes them together
+/// with its own.
 struct Settings {
     stack: String,
     parameters: Vec<String>,
@@ -273,7 +277,7 @@ impl Settings {
     }
 }
 
-/// The parameters that depend on the machine and on the cloud's port.
+/// Returns the parameters that depend on the machine and on the cloud's port.
 fn machine_parameters(port: u16) -> Vec<String> {
     let mut parameters = vec![architecture(), format!("LinkHostSuffix=execute-api.localhost:{port}")];
     if let Some(bundle) = certificate_bundle() {
@@ -282,7 +286,7 @@ fn machine_parameters(port: u16) -> Vec<String> {
     parameters
 }
 
-/// The file from which a function reads root certificates, on Debian, Fedora and Alpine.
+/// Returns the file with root certificates for the functions, on Debian, Fedora or Alpine.
 pub fn certificate_bundle() -> Option<&'static str> {
     let bundles =
         ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -294,7 +298,8 @@ fn architecture() -> String {
     format!("Architecture={name}")
 }
 
-/// Reads the stack's outputs, and subscribes a queue to its mails.
+/// Reads the stack's outputs, and subscribes a queue to the stack's mails. Returns the variables of
+/// the stack.
 fn variables(cloud: &Cloud, settings: &Settings) -> Result<Variables> {
     let endpoint = cloud.endpoint();
     let key = cloud.root_key();
@@ -304,7 +309,7 @@ fn variables(cloud: &Cloud, settings: &Settings) -> Result<Variables> {
         outputs.get(name).cloned().with_context(|| format!("the stack has no output {name}: {outputs:?}"))
     };
     let topic = output("ApprovalsTopicArn")?;
-    // The local cloud sends no mail, so a queue keeps the mails for approvers.
+    // The local cloud sends no mail. A queue keeps the mails for approvers instead.
     let notifications = output("NotificationsTopicArn")?;
     let inbox = inbox::subscribe(&aws, [&topic, &notifications])?;
 
@@ -356,7 +361,7 @@ mod tests {
     use super::functions;
 
     #[test]
-    fn functions_are_read_from_the_template() {
+    fn functions_to_build_are_parsed_from_the_template() {
         let template = "Resources:\n  # The first.\n  TaggerFunction:\n    Properties:\n      CodeUri: functions/tagger\n  \
                         ApiFunction:\n    Properties:\n      CodeUri: functions/api \n";
         let found = functions(template).unwrap();

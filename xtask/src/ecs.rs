@@ -1,4 +1,4 @@
-//! A service of the local cloud's ECS, as its team creates it and deploys to it.
+//! A service in the local cloud's ECS. Its team creates the service and deploys to it.
 
 use crate::aws::{Aws, AwsError};
 use crate::cloud::ACCOUNT;
@@ -43,7 +43,7 @@ impl EcsService<'_> {
         Ok(self.aws.ecs("DescribeServices", &request)?["services"][0].take())
     }
 
-    /// The ARN of its task definition.
+    /// Returns the ARN of the service's task definition.
     pub fn revision(&self) -> Result<String, AwsError> {
         Ok(self.described()?["taskDefinition"].as_str().unwrap_or_default().to_owned())
     }
@@ -52,7 +52,7 @@ impl EcsService<'_> {
         task_definition(self.aws, &self.revision()?)
     }
 
-    /// The service's tasks with this desired status: `RUNNING` or `STOPPED`.
+    /// Returns the service's tasks with this desired status: `RUNNING` or `STOPPED`.
     pub fn tasks(&self, desired_status: &str) -> Result<Vec<Value>, AwsError> {
         let request =
             json!({ "cluster": self.cluster, "serviceName": self.name, "desiredStatus": desired_status });
@@ -66,7 +66,7 @@ impl EcsService<'_> {
     }
 }
 
-/// The containers of a task.
+/// Returns the containers of a task.
 pub fn containers(task: &Value) -> impl Iterator<Item = &Value> {
     task["containers"].as_array().into_iter().flatten()
 }
@@ -75,7 +75,7 @@ pub fn task_definition(aws: &Aws, arn: &str) -> Result<Value, AwsError> {
     Ok(aws.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": arn }))?["taskDefinition"].take())
 }
 
-/// Registers a task definition for instances, and returns its ARN.
+/// Registers a task definition for the launch type EC2. Returns its ARN.
 pub fn register(
     aws: &Aws,
     family: &str,
@@ -95,7 +95,8 @@ pub fn register(
     arn.map(str::to_owned).context("ECS named no task definition")
 }
 
-/// A container on a port of the host, where 0 means any port.
+/// Returns the definition of a container on a port of the host. With port 0 the engine chooses a
+/// port.
 pub fn container(name: &str, image: &str, host_port: u16) -> Value {
     json!({
         "name": name,
@@ -107,7 +108,7 @@ pub fn container(name: &str, image: &str, host_port: u16) -> Value {
     })
 }
 
-/// Creates a role that tasks can have, and returns its ARN.
+/// Creates a role for tasks. Returns the role's ARN.
 pub fn task_role(aws: &Aws, name: &str) -> Result<String, AwsError> {
     let trust = json!({
         "Version": "2012-10-17",

@@ -1,6 +1,7 @@
-//! The engine that runs the containers of ECS tasks, used through the Docker API on its socket.
+//! The engine that runs the containers of ECS tasks. This module calls the engine through the
+//! Docker API on the engine's socket.
 //!
-//! It is Podman in the cloud's directory, or the machine's own Docker or Podman.
+//! The engine is Podman in the cloud's directory, or the machine's own Docker or Podman.
 
 use crate::image::{self, PORT};
 use crate::podman::ECR_HOST;
@@ -17,22 +18,22 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The time limit of one answer of the engine.
+/// The time limit of one response of the engine.
 const ANSWERS: Duration = Duration::from_secs(30);
-/// The time limit within which the probe's container must answer.
+/// The time limit of the probe container's response.
 const PROBE_ANSWERS: Duration = Duration::from_secs(15);
-/// The label that the emulator gives to the containers of ECS tasks.
+/// The label of the containers that the emulator starts for ECS tasks.
 const TASK: &str = "com.amazonaws.ecs.task-arn";
 
 /// An engine that serves one local cloud.
 #[derive(Clone, Debug)]
 pub struct Engine {
     socket: PathBuf,
-    /// The port of the cloud, which marks its images.
+    /// The port of the cloud, which is part of the names of the cloud's images.
     port: u16,
 }
 
-/// The sockets on which this machine may have its own engine.
+/// Returns the sockets on which this machine may have its own engine.
 pub(crate) fn machine_sockets() -> Vec<PathBuf> {
     let named = env::var("DOCKER_HOST").ok();
     let named = named.as_deref().and_then(|host| host.strip_prefix("unix://")).map(PathBuf::from);
@@ -49,7 +50,7 @@ impl Engine {
         Self { socket: socket.into(), port }
     }
 
-    /// The running containers of this cloud's ECS tasks.
+    /// Returns the running containers of this cloud's ECS tasks.
     pub fn running(&self) -> Result<Vec<Container>> {
         self.containers("/containers/json")
     }
@@ -68,8 +69,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Runs a container, sends a request to its published port, and removes it. An error says what
-    /// is not possible here.
+    /// Runs a container, sends a request to its published port, and removes the container. An error
+    /// says what the engine cannot do.
     pub(crate) fn probe(&self) -> Result<()> {
         let tar = image::file_system()?;
         let answer = self
@@ -91,7 +92,7 @@ impl Engine {
             "ExposedPorts": { &port: {} },
             "HostConfig": {
                 "PortBindings": { &port: [{ "HostIp": "", "HostPort": "0" }] },
-                // The emulator passes the same entry.
+                // The emulator sets the same entry.
                 "ExtraHosts": ["host.docker.internal:host-gateway"],
             },
         });
@@ -117,8 +118,8 @@ impl Engine {
         answered
     }
 
-    /// Checks that the engine asks this machine's registry for an image without TLS. The cloud's
-    /// port must be free.
+    /// Checks that the engine sends requests for an image to this machine's registry without TLS.
+    /// The cloud's port must be free.
     pub(crate) fn reaches_registry(&self) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).context("the port is taken")?;
         listener.set_nonblocking(true)?;
@@ -147,8 +148,8 @@ impl Engine {
         bail!("it does not ask a registry on localhost without TLS")
     }
 
-    /// The prefix of this cloud's image names, for an engine that cannot be configured with the
-    /// registry's host.
+    /// Returns the prefix of this cloud's image names, for an engine that cannot be configured with
+    /// the registry's host.
     fn registry(&self) -> String {
         format!("localhost:{}/", self.port)
     }
@@ -177,7 +178,7 @@ impl Engine {
         serde_json::from_slice(&answer).with_context(|| format!("cannot read the engine's answer to {path}"))
     }
 
-    /// Calls the engine with HTTP/1.0, in which the end of the connection ends the answer.
+    /// Calls the engine with HTTP/1.0, in which a response ends with the connection.
     fn call(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Vec<u8>> {
         let socket = self.socket.display();
         let mut stream =
@@ -190,8 +191,8 @@ impl Engine {
             stream,
             "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
         )?;
-        // An engine that refuses may answer before it has read the whole body. Its answer says more
-        // than the failed write.
+        // An engine may refuse a request before it has read the whole body. The response then says
+        // more than the error of the write.
         let sent = stream.write_all(body);
         let mut answer = Vec::new();
         stream
@@ -212,15 +213,15 @@ impl Engine {
     }
 }
 
-/// The id of an imported image: the last status in the engine's answer, which is a sequence of JSON
-/// values.
+/// Returns the id of an imported image. The engine's response is a sequence of JSON values, and the
+/// last status is the id.
 fn imported(answer: &[u8]) -> Option<String> {
     let values = serde_json::Deserializer::from_slice(answer).into_iter::<Value>();
     let last = values.map_while(Result::ok).last()?;
     Some(last["status"].as_str()?.trim().to_owned())
 }
 
-/// The engine's own error message.
+/// Returns the engine's own error message.
 fn message(body: &[u8]) -> String {
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
     let text =
@@ -242,23 +243,23 @@ fn ask(port: u16) -> std::io::Result<String> {
 pub struct Container {
     pub id: String,
     pub name: String,
-    /// The requested image: `host/repository@sha256:…` for the task of a deployment.
+    /// The requested image: `host/repository@sha256:…` if the task belongs to a deployment.
     pub image: String,
-    /// The ARN of the task, if ECS started the container.
+    /// The ARN of the task, or `None` if ECS did not start the container.
     pub task_arn: Option<String>,
     /// The ports of this machine that lead to the container.
     pub host_ports: Vec<u16>,
 }
 
 impl Container {
-    /// The digest by which the container's image was pulled and started. The engine itself may name
-    /// another digest of the same image.
+    /// Returns the digest by which the engine pulled and started the image. The engine itself may
+    /// name another digest of the same image.
     pub fn digest(&self) -> Option<&str> {
         self.image.split_once('@').map(|(_, digest)| digest)
     }
 }
 
-/// An entry of
+/// An entry of the container list. See
 /// <https://docs.docker.com/reference/api/engine/version/v1.44/#tag/Container/operation/ContainerList>
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -287,7 +288,7 @@ impl From<Listed> for Container {
         let Listed { id, names, image, labels, ports } = listed;
         let mut host_ports: Vec<_> =
             ports.unwrap_or_default().into_iter().filter_map(|port| port.public_port).collect();
-        // The engine lists a port once for each version of IP.
+        // The engine lists a port twice: once for IPv4 and once for IPv6.
         host_ports.dedup();
         let name = names.into_iter().next().unwrap_or_default();
         Self {

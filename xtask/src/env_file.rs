@@ -1,12 +1,13 @@
-//! The file of shell variables that describes a deployed stack: `. target/local/env` reads it.
+//! The file of shell variables for a deployed stack. A shell reads the file with `.
+//! target/local/env`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The variables of a deployed stack, which `env` in the cloud's directory exports.
+/// The variables of a deployed stack. The file `env` in the cloud's directory exports them.
 pub type Variables = BTreeMap<String, String>;
 
-/// Returns the file's text. A shell expands and runs nothing in the values.
+/// Returns the text of the file. A shell does not expand or run anything in the values.
 pub fn text(variables: &Variables) -> String {
     variables.iter().fold(String::new(), |mut text, (name, value)| {
         let _ = writeln!(text, "export {name}={}", quoted(value));
@@ -14,7 +15,7 @@ pub fn text(variables: &Variables) -> String {
     })
 }
 
-/// Reads the file's text. None if another program wrote it.
+/// Parses the text of the file. Returns `None` if another program wrote the file.
 pub fn read(mut text: &str) -> Option<Variables> {
     let mut variables = Variables::new();
     while !text.is_empty() {
@@ -26,19 +27,19 @@ pub fn read(mut text: &str) -> Option<Variables> {
     Some(variables)
 }
 
-/// Returns a text as one word of a shell command that people copy. Plain words stay unquoted.
+/// Returns a text as one word of a shell command that a person may copy. Plain words stay unquoted.
 pub fn word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { quoted(text) }
 }
 
-/// Quotes a text as `stablepin_rules::shell` does. A dependency on that crate would compile it
-/// before every task.
+/// Quotes a text in the same way as `stablepin_rules::shell`. A dependency on that crate would
+/// compile the crate before every task.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Reads a quoted text at the beginning, and returns it with the rest.
+/// Parses a quoted text at the beginning. Returns the text and the rest.
 fn unquoted(mut rest: &str) -> Option<(String, &str)> {
     let mut text = String::new();
     loop {
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn shell_and_reader_get_hostile_values_unchanged() {
+    fn shell_and_parser_return_hostile_values_unchanged() {
         let named = |(n, value): (usize, &&str)| (format!("VALUE_{n}"), (*value).to_owned());
         let variables: Variables = HOSTILE.iter().enumerate().map(named).collect();
         let text = text(&variables);
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_refuses_other_text() {
+    fn parser_refuses_text_of_other_programs() {
         for text in ["VALUE='x'\n", "export VALUE='x\n", "export VALUE='x' y\n", "export VALUE"] {
             assert_eq!(read(text), None, "{text}");
         }
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn shown_word_is_quoted_if_needed() {
+    fn word_is_quoted_only_if_the_shell_needs_quotes() {
         assert_eq!(word("target/local/env"), "target/local/env");
         for text in HOSTILE {
             assert_eq!(shell(&format!("printf '%s|' {}", word(text))), format!("{text}|"));

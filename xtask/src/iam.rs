@@ -4,8 +4,8 @@ use crate::aws::{Aws, xml_text};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-/// Creates an IAM user who may send exactly these requests (`METHOD/path`, patterns allowed) to the
-/// API.
+/// Creates an IAM user who may send only these requests to the API. A request is `METHOD/path`, and
+/// may contain wildcards.
 pub fn user(aws: &Aws, name: &str, api: &str, requests: &[&str]) -> Result<Aws> {
     let arn = |request: &&str| format!("arn:aws:execute-api:{}:*:{api}/*/{request}", aws.region());
     let statement = json!({
@@ -16,7 +16,7 @@ pub fn user(aws: &Aws, name: &str, api: &str, requests: &[&str]) -> Result<Aws> 
     user_with(aws, name, (!requests.is_empty()).then_some(&statement), &[])
 }
 
-/// Creates an IAM user with a policy of this one statement, if any, and with these managed
+/// Creates an IAM user with a policy of this statement, if there is one, and with these managed
 /// policies.
 pub fn user_with(aws: &Aws, name: &str, statement: Option<&Value>, policy_arns: &[&str]) -> Result<Aws> {
     let iam = |action: &str, more: &[(&str, &str)]| {

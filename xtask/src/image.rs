@@ -1,7 +1,7 @@
-//! Real, runnable images, built in code: FROM scratch, with one static program.
+//! Real, runnable images that this module builds itself: FROM scratch, with one static program.
 //!
-//! No base image can be pulled here, and none is needed. The same input gives the same bytes and
-//! the same digest. A new version gives a new digest, as a new build would.
+//! The images need no base image, because none can be pulled here. The same input gives the same
+//! bytes and the same digest. A new version gives a new digest, as a new build does.
 
 mod program;
 
@@ -24,14 +24,14 @@ pub const PORT: u16 = 8080;
 /// The input of a build.
 #[derive(Debug, Clone, Default)]
 pub struct Spec {
-    /// The answer of `/version`.
+    /// The text that `/version` returns.
     pub version: String,
     pub mode: Mode,
     /// OCI labels, for example `org.opencontainers.image.revision`.
     pub labels: BTreeMap<String, String>,
-    /// More variables of the image's environment.
+    /// Additional variables of the image's environment.
     pub env: BTreeMap<String, String>,
-    /// More layers, each a set of files by path.
+    /// Additional layers. Each layer is a set of files by path.
     pub layers: Vec<BTreeMap<String, Vec<u8>>>,
 }
 
@@ -40,13 +40,13 @@ pub struct Spec {
 pub enum Mode {
     #[default]
     Healthy,
-    /// The program runs, but `/health` answers 500.
+    /// The program runs, but `/health` returns 500.
     Unhealthy,
     /// The program exits with 1 at once.
     Crash,
 }
 
-/// Bytes that a registry holds under their digest.
+/// Bytes that a registry stores under their digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     pub media_type: String,
@@ -113,18 +113,18 @@ impl Blob {
     }
 }
 
-/// Builds the image of `spec`, and compiles the program on first use.
+/// Builds the image of `spec`. Compiles the program on first use.
 pub fn build(spec: &Spec) -> Result<OciImage> {
     let program = program::compiled()?;
     assemble(spec, &program, architecture())
 }
 
-/// The files of an image as a tar, for an engine that accepts an image without a registry.
+/// Returns the files of an image as a tar, for an engine that accepts an image without a registry.
 pub(crate) fn file_system() -> Result<Vec<u8>> {
     tar([("server", program::compiled()?.as_slice(), 0o755)].into_iter())
 }
 
-/// An image index over `children`, with the platform that each child's config names.
+/// Returns an image index of `children`. The config of each image names its platform.
 pub fn index(children: Vec<OciImage>) -> Result<OciIndex> {
     let mut manifests = Vec::new();
     for child in &children {
@@ -137,7 +137,7 @@ pub fn index(children: Vec<OciImage>) -> Result<OciIndex> {
     Ok(OciIndex { manifest: Blob::new(INDEX, serde_json::to_vec(&manifest)?), children })
 }
 
-/// Builds the image of `spec` around any program, for any architecture. An index needs it for a
+/// Builds the image of `spec` with any program, for any architecture. An index may thus have a
 /// platform that never runs here.
 pub fn assemble(spec: &Spec, program: &[u8], architecture: &str) -> Result<OciImage> {
     let mut tars = vec![tar([("server", program, 0o755)].into_iter())?];
@@ -157,8 +157,8 @@ pub fn assemble(spec: &Spec, program: &[u8], architecture: &str) -> Result<OciIm
             "Entrypoint": ["/server"],
             "ExposedPorts": { format!("{PORT}/tcp"): {} },
             "Labels": spec.labels,
-            // Process 1 has no handler for SIGTERM, so each stop would take the whole grace period.
-            // The program has no state to save.
+            // Process 1 has no handler for SIGTERM, so a stop would last for the whole grace
+            // period. The program has no state to save.
             "StopSignal": "SIGKILL",
         },
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
@@ -178,7 +178,7 @@ impl OciImage {
         &self.manifest.digest
     }
 
-    /// The blobs that must be pushed before the manifest.
+    /// Returns the blobs that must be pushed before the manifest.
     pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
         self.layers.iter().chain([&self.config])
     }
@@ -190,7 +190,7 @@ impl OciIndex {
     }
 }
 
-/// The name of this machine's architecture in Go, which image configs use.
+/// Returns the name of this machine's architecture in Go, which image configs use.
 fn architecture() -> &'static str {
     match ARCH {
         "x86_64" => "amd64",
@@ -199,7 +199,7 @@ fn architecture() -> &'static str {
     }
 }
 
-/// A tar without times and owners, which depends on its files only.
+/// Returns a tar without times and owners, so that its bytes depend on the files only.
 fn tar<'a>(files: impl Iterator<Item = (&'a str, &'a [u8], u32)>) -> Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, bytes, mode) in files {
@@ -217,13 +217,13 @@ fn tar<'a>(files: impl Iterator<Item = (&'a str, &'a [u8], u32)>) -> Result<Vec<
 }
 
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
-    // The encoder writes no name and no time.
+    // The encoder writes neither a file name nor a time.
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(bytes)?;
     Ok(gzip.finish()?)
 }
 
-/// The digest of `bytes`: `sha256:` and their hash.
+/// Returns the digest of `bytes`: `sha256:` and the hash of the bytes.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", sha256_hex(bytes))
 }
@@ -242,7 +242,7 @@ mod tests {
     fn same_input_gives_the_same_digest() {
         let spec = Spec::new("1.0.0").revision("a1b2c3d4").label("b", "2").label("a", "1");
         assert_eq!(image(&spec), image(&spec));
-        // This snapshot must not change: a change would give every old input a new digest.
+        // This snapshot must not change. A change would give a new digest to every old input.
         insta::assert_snapshot!(String::from_utf8(image(&spec).config.bytes).unwrap());
     }
 
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn index_names_its_children_and_their_platforms() {
+    fn index_lists_its_images_and_their_platforms() {
         let arm = assemble(&Spec::new("1"), b"arm", "arm64").unwrap();
         let index = index(vec![image(&Spec::new("1")), arm]).unwrap();
         let manifest: Value = serde_json::from_slice(&index.manifest.bytes).unwrap();

@@ -1,7 +1,7 @@
-//! The local inbox: a queue with the mails that the approvals topic sent to approvers.
+//! The local inbox: a queue with the mails that the topics sent to approvers.
 //!
-//! MiniStack shows a queue's messages without receiving them. So the demo, a test and a person can
-//! all read the same mail, as often as they like.
+//! MiniStack can show a queue's messages without receiving them. So the demo, a test and a person
+//! can all read the same mail, any number of times.
 
 mod show;
 
@@ -20,19 +20,18 @@ use crate::queue::Queue;
 use crate::subscription;
 pub use show::visible;
 
-/// The queue that the local configuration subscribes to the topics of approvals and of
-/// notifications.
+/// The queue that the local cloud subscribes to the approvals topic and to the notifications topic.
 pub const QUEUE: &str = "stablepin-inbox";
 
-/// The interval between two looks at the inbox.
+/// The interval between two reads of the inbox.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A mail. Its text comes from pushes, so it is shown only through [`visible`], which `Display`
-/// uses.
+/// A mail. Its text comes from pushes and is not trusted, so a terminal may show the text only
+/// through [`visible`], as `Display` does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub at: Timestamp,
-    /// The message attribute by which subscriptions filter.
+    /// The name of the approver: a message attribute by which subscriptions filter.
     pub approver: Option<String>,
     pub subject: String,
     pub body: String,
@@ -41,7 +40,8 @@ pub struct Mail {
     pub attributes: BTreeMap<String, String>,
 }
 
-/// The URL of the inbox queue, from `STABLEPIN_INBOX` or by the queue's name.
+/// Returns the URL of the inbox queue. The URL comes from `STABLEPIN_INBOX`, or from SQS by the
+/// queue's name.
 pub fn queue_url(aws: &Aws) -> Result<String> {
     if let Ok(url) = std::env::var("STABLEPIN_INBOX") {
         return Ok(url);
@@ -52,8 +52,8 @@ pub fn queue_url(aws: &Aws) -> Result<String> {
     Ok(answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned())
 }
 
-/// Creates the queue, subscribes it to the topics without a filter, and returns its URL. A repeated
-/// call changes nothing.
+/// Creates the queue and subscribes it to the topics without a filter. Returns the queue's URL. A
+/// repeated call changes nothing.
 pub fn subscribe(aws: &Aws, topic_arns: [&str; 2]) -> Result<String> {
     let queue = Queue::create(aws, QUEUE)?;
     queue.lets_in(aws, "sns", &topic_arns)?;
@@ -63,20 +63,20 @@ pub fn subscribe(aws: &Aws, topic_arns: [&str; 2]) -> Result<String> {
     Ok(queue.url)
 }
 
-/// The mails in the queue, newest last.
+/// Returns the mails in the queue, newest last.
 pub fn messages(aws: &Aws, queue_url: &str) -> Result<Vec<Mail>> {
     let bodies = bodies(aws, queue_url)?;
     let mut mails = bodies.iter().map(|body| Mail::parse(body)).collect::<Result<Vec<_>>>()?;
-    // The sort is stable, so mails of one second keep their order.
+    // The sort is stable, so mails of the same second keep their order.
     mails.sort_by_key(|mail| mail.at);
     Ok(mails)
 }
 
-/// The bodies of a queue's messages, in order of arrival.
+/// Returns the bodies of a queue's messages, in order of arrival.
 pub fn bodies(aws: &Aws, queue_url: &str) -> Result<Vec<String>> {
-    // This read receives nothing: it hides no message and raises no receive count.
+    // This read does not receive the messages: it hides no message and raises no receive count.
     let answer = aws.get(&format!("/_ministack/sqs/messages?QueueUrl={}", encode(queue_url)))?.json("sqs")?;
-    // The answer is nested by account, then region, then queue.
+    // The response is nested by account, then region, then queue.
     let scopes = answer["messages"].as_object().into_iter().flat_map(|accounts| accounts.values());
     let queues =
         scopes.flat_map(|regions| regions.as_object().into_iter().flat_map(|regions| regions.values()));
@@ -99,7 +99,7 @@ pub fn print(aws: &Aws) -> Result<()> {
     Ok(())
 }
 
-/// Waits for the first mail that `is_it` accepts.
+/// Waits for a mail that `is_it` accepts.
 pub fn wait_for(aws: &Aws, queue_url: &str, limit: Duration, is_it: impl Fn(&Mail) -> bool) -> Result<Mail> {
     let deadline = Instant::now() + limit;
     loop {
@@ -116,7 +116,7 @@ pub fn wait_for(aws: &Aws, queue_url: &str, limit: Duration, is_it: impl Fn(&Mai
 }
 
 impl Mail {
-    /// Reads the envelope that SNS puts into a queue.
+    /// Parses the envelope in which SNS sends a mail to a queue.
     ///
     /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html>
     fn parse(body: &str) -> Result<Self> {
@@ -141,12 +141,12 @@ impl Mail {
         })
     }
 
-    /// The code that is printed near the link.
+    /// Returns the code that the mail contains near the link.
     pub fn code(&self) -> Option<&str> {
         self.body.lines().find_map(|line| line.strip_prefix("Your code: ")).map(str::trim)
     }
 
-    /// The first link in the text.
+    /// Returns the first link in the text.
     pub fn link(&self) -> Option<&str> {
         self.body.split_whitespace().find(|word| word.starts_with("http://") || word.starts_with("https://"))
     }
@@ -161,7 +161,7 @@ impl fmt::Display for Mail {
             "To:      {}",
             visible(self.approver.as_deref().unwrap_or("(everybody)")).replace('\n', " ")
         )?;
-        // A newline in the subject must not start a new line of the header.
+        // A newline in the subject must not begin another header line.
         writeln!(f, "Subject: {}\n", visible(&self.subject).replace('\n', "\\n"))?;
         writeln!(f, "{}", visible(&self.body))
     }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn mail_is_read_from_its_envelope() {
+    fn mail_is_parsed_from_its_sns_envelope() {
         let mail =
             Mail::parse(&envelope("Approve web", "Hello.\n\nhttp://localhost:1/decide?t=x\n")).unwrap();
         assert_eq!(mail.approver.as_deref(), Some("lead"));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn message_that_is_no_notification_is_refused() {
+    fn message_other_than_a_notification_is_refused() {
         assert!(Mail::parse("hello").is_err());
         assert!(Mail::parse(r#"{"Type": "SubscriptionConfirmation"}"#).is_err());
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask`: the one entry point of the developer tasks.
+//! `cargo xtask`: the entry point of all developer tasks.
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -24,7 +24,7 @@ enum Task {
     Setup,
     /// Run the whole demo in its own local cloud: push, approve, pin, break, roll back
     Demo {
-        /// Leave the cloud running afterwards
+        /// Keep the cloud running afterwards
         #[arg(long)]
         keep: bool,
         /// Deploy release binaries, as on AWS
@@ -36,7 +36,7 @@ enum Task {
     },
     /// Run the demo as an ordinary user of this machine, with the tests' build; needs root
     DemoAsUser,
-    /// Start the local cloud, deploy into it, and leave it running
+    /// Start the local cloud, deploy into it, and keep it running
     Up {
         /// Deploy release binaries, as on AWS
         #[arg(long)]
@@ -45,7 +45,7 @@ enum Task {
         #[arg(long, default_value = up::LOCAL)]
         name: String,
     },
-    /// Compile one function, and replace its code in the local cloud that runs
+    /// Compile one function, and replace its code in the running local cloud
     Redeploy {
         /// The function's folder below `functions`, such as `promoter`
         function: String,
@@ -57,11 +57,11 @@ enum Task {
         #[arg(long, default_value = up::LOCAL)]
         name: String,
     },
-    /// Show the mails that approvers would have got, newest last
+    /// Show the mails that approvers would have received, newest last
     Inbox,
     /// Run everything that CI runs
     Test {
-        /// Use big counts, and run ten rounds
+        /// Use big counts, and run the end-to-end tests four times
         #[arg(long)]
         deep: bool,
     },

@@ -1,7 +1,7 @@
-//! `cargo xtask mutants`: for each rule, a committed change that breaks it, and the named test that
-//! must then fail.
+//! `cargo xtask mutants`: checks the tests of the rules. Each rule has a committed patch that
+//! breaks the rule, and names the test that must then fail.
 //!
-//! If that test passes with the change, it proves nothing.
+//! A test that passes with the patch proves nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use crate::process::{bound, output, run};
 use crate::step::{note, step};
 use crate::workspace::{root, target};
 
-/// A patch of `tests/mutants`. Its first lines say what it breaks and which test must fail.
+/// A patch in `tests/mutants`. Its first lines say what the patch breaks and which test must fail.
 struct Mutant {
     name: String,
     patch: PathBuf,
     breaks: String,
-    /// The package with the rule, and its test program.
+    /// The package of the rule, and the test program in it.
     tests: [&'static str; 2],
     killed_by: String,
 }
@@ -55,8 +55,8 @@ pub fn mutants() -> Result<()> {
     Ok(())
 }
 
-/// Checks that every patch still applies to the code. `cargo xtask mutants` checks that the tests
-/// fail.
+/// Checks that every patch still applies to the code. Only `cargo xtask mutants` checks that the
+/// tests fail.
 pub fn all_apply() -> Result<()> {
     for mutant in read()? {
         run(Command::new("git").args(["apply", "--check"]).arg(&mutant.patch).current_dir(root()))
@@ -91,7 +91,7 @@ fn read() -> Result<Vec<Mutant>> {
     Ok(mutants)
 }
 
-/// Copies the current files, including those that are not committed yet.
+/// Copies the current files of the workspace, including files that are not committed yet.
 fn copy_workspace(to: &Path) -> Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;
@@ -111,7 +111,7 @@ fn copy_workspace(to: &Path) -> Result<()> {
 
 fn apply(copy: &Path, patch: &Path, back: bool) -> Result<()> {
     let mut git = Command::new("git");
-    // The copy is no repository, and git must not find the repository around it.
+    // The copy is not a repository, and git must not find the repository around it.
     git.env("GIT_CEILING_DIRECTORIES", target().join("mutants")).current_dir(copy).arg("apply");
     if back {
         git.arg("--reverse");
@@ -119,8 +119,8 @@ fn apply(copy: &Path, patch: &Path, back: bool) -> Result<()> {
     run(git.arg(patch)).with_context(|| format!("{} does not apply: make it anew", patch.display()))
 }
 
-/// Returns whether this one test passes. Code that does not compile is an error, not a killed
-/// mutant.
+/// Returns whether the mutant's test passes. Code that does not compile is an error and does not
+/// count as a failed test.
 fn passes(copy: &Path, mutant: &Mutant) -> Result<bool> {
     let ([package, program], test) = (mutant.tests, mutant.killed_by.as_str());
     let cargo = || {

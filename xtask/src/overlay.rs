@@ -1,15 +1,15 @@
 //! The local cloud's template: the built template with the resources of `overlay.yaml`.
 //!
-//! MiniStack differs from AWS. The template for AWS stays unaffected.
+//! The overlay covers differences between MiniStack and AWS. The template for AWS does not change.
 
 use anyhow::{Result, bail};
 
-/// The beginning of the names of the resources that only the local cloud has.
+/// The first letters of the names of resources that exist only in the local cloud.
 const LOCAL: &str = "Local";
 
-/// Adds the overlay's resources whose names begin with `Local`, and replaces the others. In both
-/// texts two spaces precede a resource's name, as in `template.yaml` and in the output of `sam
-/// build`.
+/// Adds the overlay's resources whose names begin with `Local`, and replaces the template's
+/// resources with the others. In both texts, a resource's name follows two spaces, as in
+/// `template.yaml` and in the output of `sam build`.
 pub fn apply(template: &str, overlay: &str) -> Result<String> {
     let mut applied = template.to_owned();
     let mut added = String::new();
@@ -26,12 +26,12 @@ pub fn apply(template: &str, overlay: &str) -> Result<String> {
     Ok(applied.replacen("\nResources:\n", &format!("\nResources:\n{added}"), 1))
 }
 
-/// The names of a template's resources, in order.
+/// Returns the names of a template's resources, in order.
 pub fn names(template: &str) -> impl Iterator<Item = &str> {
     section(template).lines().filter_map(name)
 }
 
-/// The lines of a resource, including the line of its name.
+/// Returns the lines of a resource, including the line with its name.
 pub fn resource<'a>(template: &'a str, wanted: &str) -> Option<&'a str> {
     let mut begin = None;
     let mut at = 0;
@@ -47,7 +47,7 @@ pub fn resource<'a>(template: &'a str, wanted: &str) -> Option<&'a str> {
     begin.and_then(|begin| section.get(begin..))
 }
 
-/// The text below `Resources:`.
+/// Returns the text below `Resources:`.
 fn section(template: &str) -> &str {
     let begins_another = |line: &str| line.starts_with(|first: char| first.is_ascii_alphabetic());
     let mut lines = template.split_inclusive('\n');
@@ -101,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn overlay_resource_must_be_in_the_template() {
+    fn overlay_must_not_replace_a_missing_resource() {
         let unknown = apply(TEMPLATE, "Resources:\n  Stage:\n    Type: String\n").unwrap_err();
         assert!(unknown.to_string().contains("the resource Stage"), "{unknown}");
         assert_eq!((resource(TEMPLATE, "Url"), resource(TEMPLATE, "Poli")), (None, None));
     }
 
     #[test]
-    fn overlay_replaces_only_what_differs_from_aws() {
+    fn overlay_replaces_only_resources_that_differ_from_aws() {
         let read = |file: &str| std::fs::read_to_string(crate::workspace::root().join(file)).unwrap();
         let (template, overlay) = (read("template.yaml"), read("xtask/overlay.yaml"));
         let applied = apply(&template, &overlay).unwrap();
@@ -123,7 +123,8 @@ mod tests {
         assert_eq!(of_aws.collect::<Vec<_>>(), names(&template).collect::<Vec<_>>());
     }
 
-    /// An addition is a policy: everything else that runs here must run on AWS too.
+    /// The overlay may add only policies, because everything else that runs in the local cloud must
+    /// run on AWS too.
     #[test]
     fn overlay_adds_only_policies() {
         let overlay = std::fs::read_to_string(crate::workspace::root().join("xtask/overlay.yaml")).unwrap();

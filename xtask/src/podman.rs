@@ -1,9 +1,9 @@
 //! Podman inside one local cloud's directory, for the containers of ECS tasks.
 //!
-//! Two parallel clouds share nothing but the kernel. Each has its own storage, state and locks, and
-//! its own bridge, subnet and firewall chains, named after its port.
+//! Two parallel clouds share only the kernel. Each cloud has its own storage, state and locks. Its
+//! bridge, subnet and firewall chains are named after its port.
 //!
-//! Root's Podman makes its networks on the machine. An ordinary user's Podman is rootless: its
+//! Root's Podman creates its networks on the machine. An ordinary user's Podman is rootless: its
 //! networks are in its own namespace, and a small proxy serves each published port.
 
 use crate::process::{bound, on_path, output, run_logged, spawn, sweep, wait_for};
@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-/// The account's registry host, as task definitions name it. Podman's configuration maps it to the
-/// local registry.
+/// The account's registry host, as task definitions name it. Podman's configuration maps the host
+/// to the local registry.
 pub const ECR_HOST: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
 
-/// The name of the file that holds the path of `runtime`.
+/// The name of the file with the path of the folder `runtime`.
 const RUNTIME: &str = "runtime.txt";
 const WITHOUT_TUN: &str = include_str!("../without_tun.sh");
 
@@ -28,20 +28,20 @@ const WITHOUT_TUN: &str = include_str!("../without_tun.sh");
 #[derive(Clone, Debug)]
 pub struct Podman {
     folder: PathBuf,
-    /// The folder for files that live as long as the containers, as `XDG_RUNTIME_DIR` does.
+    /// The folder for files that live as long as the containers, like `XDG_RUNTIME_DIR`.
     runtime: PathBuf,
 }
 
-/// The longest path of a run root. With a longer one Podman cannot clean up after an ended
-/// container, which then never looks ended.
+/// The longest allowed path of a run root. With a longer path, Podman cannot clean up after an
+/// ended container, so the container never appears ended.
 const LONGEST_RUN_ROOT: usize = 50;
 
-/// Returns why Podman cannot be started on this machine, or `None` if it can.
+/// Returns why Podman cannot start on this machine, or `None` if it can.
 pub fn unavailable() -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("containers need Linux".to_owned());
     }
-    // An ordinary user's network needs other programs, which Podman finds itself.
+    // An ordinary user's network needs other programs, and Podman itself looks for them.
     let needed: &[&str] = if is_root() { &["podman", "iptables"] } else { &["podman"] };
     let missing = needed.iter().find(|program| on_path(program).is_none())?;
     Some(format!("{missing} is not installed"))
@@ -52,7 +52,7 @@ fn is_root() -> bool {
 }
 
 impl Podman {
-    /// Returns the Podman of a local cloud that was configured before.
+    /// Returns the Podman of a local cloud that is already configured.
     pub fn of(cloud: &Path) -> Option<Self> {
         let folder = cloud.join("podman");
         let runtime = fs::read_to_string(folder.join(RUNTIME)).ok()?;
@@ -65,20 +65,21 @@ impl Podman {
         let path = |name: &str| folder.join(name).display().to_string();
         fs::create_dir_all(folder.join("networks")).context("cannot make Podman's folder")?;
         let runtime = runtime(&folder, port);
-        // This file is written first, so that a later clean-up finds every created folder.
+        // This file comes first, so that a later clean-up finds every created folder.
         fs::write(folder.join(RUNTIME), runtime.display().to_string())
             .context("cannot write Podman's folder")?;
-        // All users share the parent folder, so the folder must be created here to be safe.
+        // All users share the parent folder. To be safe, this process must create the folder
+        // itself.
         DirBuilder::new()
             .mode(0o700)
             .create(&runtime)
             .with_context(|| format!("cannot make {}", runtime.display()))?;
 
-        // Without ulimits, a container fails where CAP_SYS_RESOURCE is missing ("setrlimit … not
-        // permitted"). Locks must be files: Podman's shared-memory locks use one segment per
-        // machine, which each new Podman state empties.
+        // Without ulimits, a container fails if CAP_SYS_RESOURCE is missing ("setrlimit … not
+        // permitted"). Locks must be files: Podman's locks in shared memory use one segment for the
+        // whole machine, and each new Podman state empties the segment.
         let network = network_name(port);
-        // crun, the default, refuses hosts with both versions of cgroups.
+        // crun, the default runtime, refuses hosts with both versions of cgroups.
         let oci_runtime = if on_path("runc").is_some() { "runtime = \"runc\"\n" } else { "" };
         let (rootless, rootless_network) =
             if is_root() { (String::new(), String::new()) } else { rootless_settings(&folder)? };
@@ -99,7 +100,7 @@ network_backend = "netavark"
 network_config_dir = {networks:?}
 default_network = {network:?}
 {rootless_network}"#,
-            // The Podman process that cleans up after a container expects this path.
+            // Podman's clean-up process for a container expects this path.
             libpod = path("graph/libpod"),
             tmp = path("tmp"),
             volumes = path("volumes"),
@@ -125,7 +126,8 @@ insecure = true
         {
             fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))?;
         }
-        // A default network that Podman creates itself is always `podman0`, whatever its name.
+        // If Podman creates its default network itself, the interface is always `podman0`, whatever
+        // the network's name.
         let [high, low] = port.to_be_bytes();
         let config = json!({
             "name": network,
@@ -144,7 +146,7 @@ insecure = true
         Ok(Self { folder, runtime })
     }
 
-    /// The `podman` command for this cloud's containers and images.
+    /// Returns the `podman` command for this cloud's containers and images.
     pub fn command(&self) -> Command {
         self.with_configuration(Command::new("podman"))
     }
@@ -168,21 +170,22 @@ insecure = true
         })
     }
 
-    /// Removes every container of this Podman, which are all this cloud's.
+    /// Removes every container of this Podman. All of them belong to this cloud.
     pub(crate) fn remove_containers(&self, temporary: &Path, log: &Path) -> Result<()> {
         let mut command = self.command();
-        // This variable marks the processes that the command leaves running.
+        // The command may leave processes running. The clean-up finds those processes by this
+        // variable.
         command.args(["rm", "--all", "--force", "--time", "0"]).env("TMPDIR", temporary);
         run_logged(&mut command, log)
     }
 
-    /// The folder for files that live as long as the containers.
+    /// Returns the folder for files that live as long as the containers.
     pub(crate) fn runtime(&self) -> &Path {
         &self.runtime
     }
 
-    /// Removes the containers' files. Rootless containers wrote some as other users, so only their
-    /// own namespace may remove those.
+    /// Removes the containers' files. Rootless containers wrote some files as other users, and only
+    /// the containers' own namespace may remove those files.
     pub(crate) fn remove_storage(&self, temporary: &Path) -> Result<()> {
         let folders = ["graph", "volumes"].map(|name| self.folder.join(name));
         if !is_root() && folders.iter().any(|folder| remove(folder).is_err()) {
@@ -191,7 +194,7 @@ insecure = true
             let mut command = self.command();
             command.args(["unshare", "sh", "-c", script, "sh"]).args(&folders).env("TMPDIR", temporary);
             output(&mut command)?;
-            // This ends the process that keeps the namespace.
+            // The sweep ends the process that keeps the namespace.
             sweep("TMPDIR", temporary)?;
         }
         remove(&self.runtime).with_context(|| format!("cannot remove {}", self.runtime.display()))
@@ -202,11 +205,12 @@ insecure = true
             .env("CONTAINERS_CONF", self.folder.join("containers.conf"))
             .env("CONTAINERS_STORAGE_CONF", self.folder.join("storage.conf"))
             .env("CONTAINERS_REGISTRIES_CONF", self.folder.join("registries.conf"))
-            // The developer's own Podman or Docker must not be used.
+            // The command must not use the developer's own Podman or Docker.
             .env_remove("CONTAINER_HOST")
             .env_remove("DOCKER_HOST");
         if !is_root() {
-            // The developer's own containers, caches and short names must not be used either.
+            // The command must not use the developer's own containers, caches and short names
+            // either.
             command.env("HOME", &self.folder).env("XDG_RUNTIME_DIR", &self.runtime);
             for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
                 command.env_remove(name);
@@ -216,7 +220,8 @@ insecure = true
     }
 }
 
-/// Podman's settings for an ordinary user: those of the engine, and those of its networks.
+/// Returns Podman's settings for an ordinary user: the settings of the engine, and those of its
+/// networks.
 fn rootless_settings(folder: &Path) -> Result<(String, String)> {
     if OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok()
         && on_path("slirp4netns").is_some()
@@ -236,8 +241,8 @@ fn remove(folder: &Path) -> std::io::Result<()> {
     if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) }
 }
 
-/// The folder for files that live as long as the containers: in the cloud's directory, or in `/tmp`
-/// if that path is too long.
+/// Returns the folder for files that live as long as the containers. It is in the cloud's
+/// directory, or in `/tmp` if the path would be too long.
 fn runtime(folder: &Path, port: u16) -> PathBuf {
     let inside = folder.join("run");
     if run_root(&inside).as_os_str().len() <= LONGEST_RUN_ROOT {
@@ -247,7 +252,7 @@ fn runtime(folder: &Path, port: u16) -> PathBuf {
     }
 }
 
-/// Podman's run root. For an ordinary user it is always in `XDG_RUNTIME_DIR`.
+/// Returns Podman's run root. For an ordinary user, it is always in `XDG_RUNTIME_DIR`.
 fn run_root(runtime: &Path) -> PathBuf {
     if is_root() { runtime.to_owned() } else { runtime.join("containers") }
 }
@@ -271,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn configured_podman_is_found_again() {
+    fn podman_of_a_configured_cloud_is_found_again() {
         let cloud = tempfile::tempdir().unwrap();
         assert!(Podman::of(cloud.path()).is_none());
         let made = Podman::configure(cloud.path(), 18000).unwrap();

@@ -1,16 +1,16 @@
-//! Ports of this machine that no other program gets.
+//! Free ports of this machine that no other program gets by chance.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-/// The ports below the kernel's range for arbitrary ports (32768 and up, `ip_local_port_range`).
-/// Podman publishes containers in that range with firewall rules, which precede every listener and
-/// may outlive the container. A listener there is then silently unreachable.
+/// The ports below the kernel's range for arbitrary ports (`ip_local_port_range`, 32768 and up). In
+/// that range, Podman publishes containers with firewall rules. A rule precedes every listener and
+/// may outlive its container, so a listener on its port is silently unreachable.
 const PORTS: std::ops::Range<u16> = 10_240..32_768;
 
-/// Listens on loopback, at a port on which no container is published.
+/// Listens on loopback, on a port on which no container is published.
 pub fn listen() -> io::Result<TcpListener> {
     let count = usize::from(PORTS.end - PORTS.start);
     let start =

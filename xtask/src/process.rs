@@ -35,8 +35,8 @@ pub fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// A command that the kernel kills when the thread that started it ends, for whatever reason. Only
-/// Linux does this; elsewhere it is an ordinary command.
+/// Returns a command that the kernel kills when the thread that started the command ends. Only
+/// Linux can do that. On other systems the command is an ordinary one.
 pub fn bound(program: impl AsRef<OsStr>) -> Command {
     match on_path("setpriv") {
         Some(setpriv) => {
@@ -48,8 +48,8 @@ pub fn bound(program: impl AsRef<OsStr>) -> Command {
     }
 }
 
-/// Starts a long-running program as the head of its own process group. Its children are then
-/// stopped with it, and a terminal's Ctrl-C does not reach it before the clean-up.
+/// Starts a long-running program as the head of its own process group. So a stop of the group also
+/// stops the program's children, and Ctrl-C in a terminal does not reach them before the clean-up.
 pub fn spawn(mut command: Command, log: &Path) -> Result<Child> {
     let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     command
@@ -61,10 +61,10 @@ pub fn spawn(mut command: Command, log: &Path) -> Result<Child> {
         .with_context(|| format!("cannot start {}", typed(&command)))
 }
 
-/// Asks a process group to end, and kills it after the grace period.
+/// Sends SIGTERM to a process group, and SIGKILL after the grace period.
 pub fn stop(child: &mut Child, grace: Duration) -> Result<()> {
     let group = pid(child.id())?;
-    // An error means that the group is empty already, which is fine.
+    // An error only means that the group is empty already.
     let _ = kill_process_group(group, Signal::TERM);
     let _ = wait_for("its end", grace, || Ok(child.try_wait()?));
     let _ = kill_process_group(group, Signal::KILL);
@@ -72,16 +72,17 @@ pub fn stop(child: &mut Child, grace: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Asks one process to end.
+/// Sends SIGTERM to one process.
 pub fn terminate(id: u32) -> Result<()> {
     let _ = kill_process(pid(id)?, Signal::TERM);
     Ok(())
 }
 
-/// Kills every process with this variable in its environment, and returns how many there were.
+/// Kills every process with this variable in its environment. Returns the number of killed
+/// processes.
 ///
-/// It needs no recorded process ids, which the system reuses, so it also finds processes that a
-/// crash left behind.
+/// The sweep needs no recorded process ids, which the system reuses. So the sweep also finds
+/// processes that a crash left behind.
 pub fn sweep(variable: &str, value: impl AsRef<OsStr>) -> Result<usize> {
     let mark = [variable.as_bytes(), b"=", value.as_ref().as_encoded_bytes()].concat();
     kill_where(|process| {
@@ -90,7 +91,7 @@ pub fn sweep(variable: &str, value: impl AsRef<OsStr>) -> Result<usize> {
     })
 }
 
-/// Kills the processes of users with these ids, and returns how many there were.
+/// Kills the processes of users with these ids. Returns the number of killed processes.
 pub fn sweep_users(ids: &[Range<u32>]) -> Result<usize> {
     kill_where(|process| {
         let status = fs::read_to_string(process.join("status")).unwrap_or_default();
@@ -98,13 +99,13 @@ pub fn sweep_users(ids: &[Range<u32>]) -> Result<usize> {
     })
 }
 
-/// The user of a process, from its `/proc/…/status`.
+/// Returns the user id of a process, from its `/proc/…/status`.
 fn user(status: &str) -> Option<u32> {
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     ids.split_whitespace().next()?.parse().ok()
 }
 
-/// Kills each process whose folder in `/proc` matches, and returns how many there were.
+/// Kills each process whose folder in `/proc` matches. Returns the number of killed processes.
 fn kill_where(matches: impl Fn(&Path) -> bool) -> Result<usize> {
     let mut killed = 0;
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -117,8 +118,8 @@ fn kill_where(matches: impl Fn(&Path) -> bool) -> Result<usize> {
     Ok(killed)
 }
 
-/// Waits for an exclusive lock, and prints a note if another task holds it. The lock ends with the
-/// file.
+/// Waits for an exclusive lock. Prints a note if another task has the lock. Dropping the file
+/// releases the lock.
 pub fn lock(file: &Path, what: &str) -> Result<File> {
     let lock = File::create(file).with_context(|| format!("cannot open {}", file.display()))?;
     if lock.try_lock().is_err() {
@@ -128,7 +129,7 @@ pub fn lock(file: &Path, what: &str) -> Result<File> {
     Ok(lock)
 }
 
-/// Runs a program to its end with its output in a file. An error shows the end of that file.
+/// Runs a program to its end, with its output in a log file. An error shows the end of the log.
 pub fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
     let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let status = command
@@ -143,7 +144,7 @@ pub fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program to its end with this program's output.
+/// Runs a program to its end. The program's output goes to this program's output.
 pub fn run(command: &mut Command) -> Result<()> {
     let status =
         command.stdin(Stdio::null()).status().with_context(|| format!("cannot start {}", typed(command)))?;
@@ -153,7 +154,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program to its end, and returns what it printed.
+/// Runs a program to its end. Returns the program's output.
 pub fn output(command: &mut Command) -> Result<String> {
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", typed(command)))?;
@@ -170,7 +171,7 @@ pub fn tail(file: &Path, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// A command as a person would type it, without its environment.
+/// Returns a command as a person would type it, without its environment.
 pub(crate) fn typed(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();

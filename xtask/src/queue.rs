@@ -1,4 +1,4 @@
-//! Queues of the local cloud, and what is delivered to them.
+//! Queues of the local cloud, and their messages.
 
 use crate::aws::{Aws, AwsError};
 use crate::cloud::ACCOUNT;
@@ -20,8 +20,8 @@ impl Queue {
         Ok(Self { url, arn: format!("arn:aws:sqs:{}:{ACCOUNT}:{name}", aws.region()) })
     }
 
-    /// Lets a service, such as `sns`, send to the queue in the name of these resources only. With
-    /// IAM enforced, it delivers nothing without the queue's own policy.
+    /// Allows a service, such as `sns`, to send to the queue on behalf of these resources only. The
+    /// emulator enforces IAM, so a service cannot send without the queue's policy.
     pub fn lets_in(&self, aws: &Aws, service: &str, sources: &[&str]) -> Result<()> {
         let policy = json!({
             "Version": "2012-10-17",
@@ -43,8 +43,8 @@ impl Queue {
     }
 }
 
-/// A queue that receives the events of a bus that match a pattern, through a rule as a subscriber
-/// has one.
+/// A queue that receives those events of a bus that match a pattern. The events arrive through an
+/// EventBridge rule, as for any subscriber.
 #[derive(Clone, Debug)]
 pub struct Listener {
     name: String,
@@ -64,7 +64,7 @@ impl Listener {
         Ok(Self { name: name.to_owned(), bus: bus.to_owned(), queue })
     }
 
-    /// The events so far, in the order in which they came.
+    /// Returns the events so far, in order of arrival.
     pub fn events(&self, aws: &Aws) -> Result<Vec<Value>> {
         let bodies = inbox::bodies(aws, &self.queue.url)?;
         let events = bodies.iter().map(|body| serde_json::from_str(body));

@@ -18,7 +18,7 @@ pub struct Registry {
     authorization: String,
 }
 
-/// A manifest as the registry holds it.
+/// A manifest as the registry stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     pub digest: String,
@@ -26,14 +26,14 @@ pub struct Manifest {
     pub bytes: Vec<u8>,
 }
 
-/// Pushes `image` as `repository:tag`, and returns its digest.
+/// Pushes `image` as `repository:tag`. Returns the image's digest.
 pub fn push(registry: &Registry, repository: &str, tag: &str, image: &OciImage) -> Result<String> {
     registry.push(repository, Some(tag), image)
 }
 
 impl Registry {
-    /// Creates a client of a registry host, for example `localhost:4566`. ECR takes `AWS` and a
-    /// token as user and password; the local cloud takes any.
+    /// Creates a client of a registry host, for example `localhost:4566`. ECR accepts the user
+    /// `AWS` with a token as password. The local cloud accepts any user and password.
     pub fn new(host: &str, user: &str, password: &str) -> Self {
         Self {
             http: agent(),
@@ -43,7 +43,7 @@ impl Registry {
         }
     }
 
-    /// Pushes an image, and returns its digest. Without a tag only the digest names the image.
+    /// Pushes an image. Returns the image's digest. Without a tag, only the digest names the image.
     pub fn push(&self, repository: &str, tag: Option<&str>, image: &OciImage) -> Result<String> {
         for blob in image.blobs() {
             self.put_blob(repository, blob)?;
@@ -51,7 +51,7 @@ impl Registry {
         self.put_manifest(repository, tag, &image.manifest)
     }
 
-    /// Pushes an image index after its children, which stay untagged, as buildx does.
+    /// Pushes an image index after its images, as buildx does. The images stay untagged.
     pub fn push_index(&self, repository: &str, tag: Option<&str>, index: &OciIndex) -> Result<String> {
         for child in &index.children {
             self.push(repository, None, child)?;
@@ -59,7 +59,7 @@ impl Registry {
         self.put_manifest(repository, tag, &index.manifest)
     }
 
-    /// Uploads a blob, unless the repository has it.
+    /// Uploads a blob if the repository does not have the blob yet.
     pub fn put_blob(&self, repository: &str, blob: &Blob) -> Result<()> {
         let path = format!("/v2/{repository}/blobs/{}", blob.digest);
         match self.send("HEAD", &path, &[], None)?.status {
@@ -91,7 +91,7 @@ impl Registry {
         Ok(manifest.digest.clone())
     }
 
-    /// The manifest under a tag or digest, or `None` if there is none.
+    /// Returns the manifest under a tag or a digest, or `None` if it does not exist.
     pub fn manifest(&self, repository: &str, reference: &str) -> Result<Option<Manifest>> {
         let path = format!("/v2/{repository}/manifests/{reference}");
         let accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -107,7 +107,7 @@ impl Registry {
         Ok(Some(Manifest { digest: digest(&answer.body), media_type, bytes: answer.body }))
     }
 
-    /// The bytes of a blob, or `None` if there is none.
+    /// Returns the bytes of a blob, or `None` if the blob does not exist.
     pub fn blob(&self, repository: &str, digest: &str) -> Result<Option<Vec<u8>>> {
         let path = format!("/v2/{repository}/blobs/{digest}");
         let answer = self.send("GET", &path, &[], None)?;

@@ -1,4 +1,4 @@
-//! The check after the end-to-end tests that no log contains a secret.
+//! Checks after the end-to-end tests that no log contains a secret.
 
 use crate::aws::{Aws, sha256_hex};
 use crate::inbox;
@@ -13,22 +13,23 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-/// The file in the local cloud's folder with the secrets that are in no mail, one a line.
+/// The file in the local cloud's folder with secrets that no mail contains, one a line.
 const REMEMBERED: &str = "secrets";
 
-/// Stores a secret that is in no mail, so that `check` looks for it too.
+/// Stores a secret that no mail contains, so that `check` also searches for it.
 pub fn remember(folder: &Path, secret: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(folder.join(REMEMBERED))?;
-    // One write keeps the lines of parallel tests apart.
+    // One write adds a whole line, so that parallel tests do not mix their lines.
     file.write_all(format!("{secret}\n").as_bytes())
 }
 
-/// The hash by which the table knows a link: SHA-256 of its token, in lower-case hexadecimal.
+/// Returns the hash by which the table identifies a link: SHA-256 of the link's token, in
+/// lower-case hexadecimal.
 pub fn hash(token: &str) -> String {
     sha256_hex(token.as_bytes())
 }
 
-/// The starts of Stablepin's addresses, cookies and forms that contain a secret.
+/// The beginnings of addresses, cookies and forms of Stablepin that contain a secret.
 const MARKS: [&str; 6] = [
     "?t=",
     "stablepin-console=",
@@ -38,16 +39,17 @@ const MARKS: [&str; 6] = [
     "X-Amz-Credential=",
 ];
 
-/// Searches every log group of the stack for each mail's token and code, and for each console link.
+/// Searches every log group of the stack for the token and code of each mail, and for each console
+/// link.
 ///
-/// The groups are those of the functions, which log at the most detailed level here, and the API's
-/// access log.
+/// The log groups are the API's access log and those of the functions. The functions log at the
+/// most detailed level here.
 pub fn check(stack: &Stack) -> Result<()> {
     let aws = &stack.aws();
     let mails = inbox::messages(aws, &inbox::queue_url(aws)?)?;
     let token = |link: &str| link.split_once("?t=").map(|(_, token)| token.to_owned());
     let tokens = mails.iter().filter_map(|mail| token(mail.link()?));
-    // A code in its printed, compared and typed forms.
+    // The three forms of a code: as printed, as compared, and as typed.
     let spelt = |code: &str| [code.to_owned(), code.replace('-', ""), code.to_lowercase()];
     let codes = mails.iter().filter_map(|mail| mail.code().map(spelt)).flatten();
     let remembered = fs::read_to_string(stack.folder().join(REMEMBERED)).unwrap_or_default();
@@ -81,9 +83,10 @@ pub fn check(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// The name and the whole text of each log group.
+/// Returns the name and the whole text of each log group.
 pub fn logs(aws: &Aws) -> Result<Vec<(String, String)>> {
-    // The emulator's log service fails while a new stream is written.
+    // Repeats each call until the call succeeds. The emulator's calls fail while a new log stream
+    // is being written.
     let ask = |action: &str, body: &Value| {
         wait_for("the log service's answer", Duration::from_secs(60), || {
             Ok(aws.json("logs", &format!("Logs_20140328.{action}"), body).ok())

@@ -1,5 +1,5 @@
-//! `cargo xtask setup`: installs the tools that the other tasks use. It is quick if they exist
-//! already.
+//! `cargo xtask setup`: installs the tools that the other tasks use. The task is quick if the tools
+//! exist already.
 
 mod browser;
 mod stamp;
@@ -14,23 +14,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The packages of Podman. `uidmap` lets an ordinary user run it too.
+/// The packages of Podman. With `uidmap` an ordinary user can run Podman too.
 const PODMAN_PACKAGES: [&str; 6] = ["podman", "runc", "netavark", "aardvark-dns", "iptables", "uidmap"];
 /// The name of Chromium in Debian.
 const CHROMIUM: &str = "chromium";
-/// The packages of Chromium. Without a font it shows boxes instead of letters.
+/// The packages of Chromium. Without a font, Chromium shows boxes instead of letters.
 const CHROMIUM_PACKAGES: [&str; 2] = [CHROMIUM, "fonts-liberation"];
 
 pub fn setup() -> Result<()> {
     fs::create_dir_all(tools())?;
-    // Two tasks, such as those of two clouds, must not install at the same time.
+    // Two tasks, for example those of two clouds, must not install at the same time.
     let _lock = lock(&tools().join("lock"), "installing the tools")?;
     python_tools()?;
     containers()
 }
 
-/// Installs the browser that only the tests of the pages need. Returns the reason if it is
-/// impossible.
+/// Installs the browser for the tests of the pages. Returns the reason if the browser cannot be
+/// installed.
 pub fn browser() -> Result<Option<String>> {
     fs::create_dir_all(tools())?;
     let _lock = lock(&tools().join("lock"), "installing the tools")?;
@@ -54,7 +54,7 @@ pub fn browser() -> Result<Option<String>> {
     }
 }
 
-/// The path of Debian's Chromium, or of the one that was installed here.
+/// Returns the path of Debian's Chromium, or of the Chromium that this task installed.
 pub fn chromium() -> Option<PathBuf> {
     on_path(CHROMIUM).or_else(browser::installed)
 }
@@ -79,7 +79,7 @@ fn axe_folder() -> PathBuf {
     tools().join("axe")
 }
 
-/// The script of axe-core.
+/// Returns the path of the script of axe-core.
 pub fn axe() -> PathBuf {
     axe_folder().join("axe_playwright_python/axe.min.js")
 }
@@ -98,17 +98,18 @@ pub fn peers() -> Result<()> {
     environment("peers.txt", "peers", "peers-installed.txt", title)
 }
 
-/// The path of a program of [`peers`].
+/// Returns the path of a program of [`peers`].
 pub fn peer(name: &str) -> PathBuf {
     tools().join("peers/bin").join(name)
 }
 
-/// Installs a Python environment below `target/tools` with exactly the versions and hashes of a
-/// list.
+/// Installs a Python environment below `target/tools`, with exactly the versions and hashes in the
+/// file `list`.
 fn environment(list: &str, folder: &str, stamp: &str, title: &str) -> Result<()> {
     let pinned = root().join("xtask").join(list);
     let wanted = fs::read_to_string(&pinned).with_context(|| format!("cannot read {list}"))?;
-    // The path is resolved, since scripts keep it and a link to the tools may disappear.
+    // The installed scripts contain this path. A link to the tools may disappear, so the path must
+    // not contain a link.
     let tools = tools().canonicalize().context("cannot resolve target/tools")?;
     // The stamp is written last, so that an interrupted installation starts again.
     let wanted = stamp_of(&tools, &wanted);
@@ -129,7 +130,7 @@ fn environment(list: &str, folder: &str, stamp: &str, title: &str) -> Result<()>
     })
 }
 
-/// A pip command that installs exactly the versions and hashes of a list.
+/// Returns a pip command that installs exactly the versions and hashes of a list.
 fn pip_install(pip: &Path, pinned: &Path) -> Command {
     let mut command = Command::new(pip);
     command.args([
@@ -144,7 +145,8 @@ fn pip_install(pip: &Path, pinned: &Path) -> Command {
     command
 }
 
-/// Installs Podman, which runs the containers of ECS tasks. Without it the tasks are simulated.
+/// Installs Podman, which runs the containers of ECS tasks. Without Podman, ECS tasks are
+/// simulated.
 fn containers() -> Result<()> {
     if podman::unavailable().is_none() {
         return Ok(());
@@ -164,7 +166,7 @@ fn containers() -> Result<()> {
     Ok(())
 }
 
-/// Returns the reason if packages cannot be installed here.
+/// Checks that packages can be installed on this machine. Returns the reason if not.
 fn may_install() -> Result<(), &'static str> {
     if !rustix::process::geteuid().is_root() {
         Err("only root can install it")
@@ -197,7 +199,7 @@ fn simulated(reason: &str) -> String {
     )
 }
 
-/// The versions of the main tools, for `cargo xtask setup`.
+/// Returns the versions of the main tools, for `cargo xtask setup`.
 pub fn versions() -> Result<String> {
     let listed =
         output(Command::new(tool("pip")).args(["list", "--disable-pip-version-check", "--format=freeze"]))?;
@@ -206,7 +208,7 @@ pub fn versions() -> Result<String> {
     Ok(lines.collect::<Vec<_>>().join(", "))
 }
 
-/// The value of `PATH` with the tools first.
+/// Returns the value of `PATH` with the tools first.
 pub fn path() -> std::ffi::OsString {
     let bin = tools().join("venv/bin");
     match std::env::var_os("PATH") {

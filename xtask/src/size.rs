@@ -1,4 +1,4 @@
-//! The size budgets of the functions' zips. A cold start loads the whole zip.
+//! The size budgets of the functions' zip files. A cold start loads the whole zip file.
 
 use crate::deploy::{Build, Function};
 use crate::step::note;
@@ -8,12 +8,12 @@ use flate2::write::DeflateEncoder;
 use std::fs;
 use std::io::Write as _;
 
-/// The budget of a function's zip in bytes, as `sam deploy` uploads it.
+/// Returns the budget in bytes of a function's zip file, as `sam deploy` uploads the file.
 fn budget(function: &str) -> usize {
     match function {
         "promoter" | "retention" => 6_000_000,
-        // This function exceeds the 3 MB of the others by a part of ECS's SDK, whose types are the
-        // largest of all.
+        // This function exceeds 3 MB because of the SDK for ECS, which has more types than any
+        // other SDK.
         "rollback" => 3_250_000,
         _ => 3_000_000,
     }
@@ -38,8 +38,8 @@ pub fn check(build: &Build) -> Result<()> {
     Ok(())
 }
 
-/// The size after compression as SAM does it, at zlib's default level. A zip adds 150 bytes to one
-/// file.
+/// Returns the size after compression at zlib's default level, which SAM uses too. The zip format
+/// adds 150 bytes to the one file.
 fn zipped(program: &[u8]) -> Result<usize> {
     let mut zip = DeflateEncoder::new(Vec::new(), Compression::default());
     zip.write_all(program)?;
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_bytes_are_compressed() {
+    fn zip_size_is_measured_after_compression() {
         assert!(zipped(&[7; 100_000]).unwrap() < 1000);
     }
 }

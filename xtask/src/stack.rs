@@ -18,15 +18,15 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts a local cloud in `target/{name}` and deploys into it. The cloud stops when this is
-    /// dropped.
+    /// Starts a local cloud in `target/{name}` and deploys into it. Dropping the stack stops the
+    /// cloud.
     pub fn start(name: &str, profile: Profile, work: Work) -> Result<Self> {
         let cloud = crate::up::start_cloud(Home::named(name))?;
         let variables = deploy::deploy(&cloud, profile, work)?;
         Ok(Self { variables, home: cloud.home().clone(), cloud: Some(cloud) })
     }
 
-    /// Returns the stack that this process's environment names (`. target/local/env`).
+    /// Returns the stack in this process's environment variables (`. target/local/env`).
     pub fn from_env() -> Result<Self> {
         let mut variables: Variables =
             std::env::vars().filter(|(name, _)| name.starts_with("STABLEPIN_")).collect();
@@ -38,7 +38,7 @@ impl Stack {
         Ok(Self { variables, home, cloud: None })
     }
 
-    /// Returns the stack that was deployed into this cloud before.
+    /// Returns the stack that is already deployed in this cloud.
     pub fn read(home: Home) -> Result<Self> {
         let text = fs::read_to_string(home.env()).context("no stack: run `cargo xtask up`")?;
         let variables = env_file::read(&text).with_context(|| {
@@ -47,8 +47,8 @@ impl Stack {
         Ok(Self { variables, home, cloud: None })
     }
 
-    /// Returns the stack that this process's environment names, or else the one of
-    /// `cargo xtask up`.
+    /// Returns the stack in this process's environment variables, or else the stack of `cargo xtask
+    /// up`.
     pub fn current() -> Result<Self> {
         Self::from_env().or_else(|_| Self::read(Home::named(crate::up::LOCAL)))
     }
@@ -58,18 +58,19 @@ impl Stack {
         self.cloud.take().map_or(Ok(()), Cloud::stay)
     }
 
-    /// Stops the cloud that was started with the stack. Unlike dropping, this returns the error.
+    /// Stops the cloud of the stack, if this process started the cloud. Returns the error, which
+    /// dropping only prints.
     pub fn stop(mut self) -> Result<()> {
         self.cloud.take().map_or(Ok(()), Cloud::stop)
     }
 
-    /// A variable of the stack, for example `STABLEPIN_TABLE`. It is empty if the stack has none of
-    /// that name.
+    /// Returns a variable of the stack, for example `STABLEPIN_TABLE`. Returns an empty text if the
+    /// stack has no such variable.
     pub fn variable(&self, name: &str) -> &str {
         self.variables.get(name).map_or("", String::as_str)
     }
 
-    /// The variables of the stack, for a child process.
+    /// Returns the variables of the stack, for a child process.
     pub fn variables(&self) -> &Variables {
         &self.variables
     }
@@ -78,7 +79,8 @@ impl Stack {
         self.variable("AWS_ENDPOINT_URL")
     }
 
-    /// The API's URL, `http://{id}.execute-api.localhost:{port}`, without a slash at its end.
+    /// Returns the API's URL, `http://{id}.execute-api.localhost:{port}`, without a slash at its
+    /// end.
     pub fn api(&self) -> &str {
         self.variable("STABLEPIN_API")
     }
@@ -95,22 +97,22 @@ impl Stack {
         self.variable("STABLEPIN_BUS")
     }
 
-    /// The queue with the mails for approvers.
+    /// Returns the URL of the queue with the mails for approvers.
     pub fn inbox(&self) -> &str {
         self.variable("STABLEPIN_INBOX")
     }
 
-    /// The registry's `host:port`, for pushes.
+    /// Returns the registry's `host:port`, for pushes.
     pub fn registry(&self) -> &str {
         self.variable("STABLEPIN_REGISTRY")
     }
 
-    /// Sends the promoter the event that the schedule sends every minute.
+    /// Sends the promoter the event of the schedule, which the schedule sends every minute on AWS.
     pub fn tick(&self) -> Result<Value, AwsError> {
         self.aws().invoke(self.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick_event())
     }
 
-    /// A client with the account's own credentials.
+    /// Returns a client with the credentials of the account's root.
     pub fn aws(&self) -> Aws {
         Aws::new(
             self.endpoint(),
@@ -120,7 +122,8 @@ impl Stack {
         )
     }
 
-    /// The engine that runs the containers of ECS tasks, or `None` if the tasks are simulated.
+    /// Returns the engine that runs the containers of ECS tasks, or `None` if the tasks are
+    /// simulated.
     pub fn engine(&self) -> Option<Engine> {
         let socket = self.variables.get("STABLEPIN_CONTAINERS")?.strip_prefix("unix://")?;
         let port = self.registry().rsplit(':').next()?.parse().ok()?;
@@ -131,13 +134,13 @@ impl Stack {
         self.home.folder()
     }
 
-    /// A log of the cloud's programs: `supervisor.log`, `ministack.log`, `podman.log`.
+    /// Returns a log of the cloud's programs: `supervisor.log`, `ministack.log` or `podman.log`.
     pub fn log(&self, name: &str) -> String {
         fs::read_to_string(self.home.log(name)).unwrap_or_default()
     }
 }
 
-/// The event of the schedule.
+/// Returns the event that the schedule sends every minute.
 pub fn tick_event() -> Value {
     json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} })
 }

@@ -1,9 +1,9 @@
-//! The output of a task: a title, then the time that the step took.
+//! The output of a task: the title of each step, then the time of the step.
 
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
-/// Runs one titled step, and prints the time that it took, even if it failed.
+/// Runs one step, and prints its title and its time, even if the step fails.
 pub fn step<T>(title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("==> {title}");
     let start = Instant::now();
@@ -20,7 +20,7 @@ pub fn note(text: impl AsRef<str>) {
     }
 }
 
-/// An error with its causes, one a line.
+/// Returns an error with its causes, one a line.
 pub fn chain(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because: ")
 }

@@ -1,11 +1,11 @@
-//! Subscriptions to topics.
+//! Subscriptions to SNS topics.
 
 use crate::aws::{Aws, xml_text};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-/// Subscribes an endpoint, and returns the subscription's ARN. The filter passes only mails to
-/// these addresses.
+/// Subscribes an endpoint to a topic. Returns the subscription's ARN. With a filter, SNS sends only
+/// mails to these addresses.
 pub fn subscribe(
     aws: &Aws,
     topic: &str,

@@ -1,8 +1,9 @@
-//! The process that keeps one local cloud running. It starts MiniStack and Podman and reports when
-//! they are ready.
+//! The process that keeps one local cloud running. The supervisor starts MiniStack and Podman, and
+//! reports when both are ready.
 //!
-//! It stops and removes everything on request, when its owner has gone, or when one of them ends.
-//! As a separate process it does so even if the owner was killed.
+//! The supervisor stops and removes everything on request, when its owner has ended, or when
+//! MiniStack or Podman ends. The supervisor is a process of its own, so this works even if the
+//! owner was killed.
 
 use crate::cloud::clean::clean;
 use crate::cloud::home::{Home, RootKey, State, write_state};
@@ -20,17 +21,17 @@ use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// The hidden subcommand: `xtask supervise-local-cloud DIRECTORY`.
+/// The hidden subcommand of the supervisor: `xtask supervise-local-cloud DIRECTORY`.
 pub const COMMAND: &str = "supervise-local-cloud";
-/// The line that it prints when everything is up.
+/// The line that the supervisor prints when everything runs.
 pub(crate) const READY: &str = "ready";
-/// The line that its owner sends before it leaves the cloud running.
+/// The line that the owner sends so that the cloud keeps running after the owner ends.
 pub(crate) const STAY: &str = "stay";
 
-/// The variable that turns containers off, even if an engine serves.
+/// The variable that turns containers off, even if an engine is available.
 pub const SIMULATED: &str = "STABLEPIN_SIMULATED";
 
-/// The time that a child process has to end after a request.
+/// The time in which a child process must end after a request.
 const GRACE: Duration = Duration::from_secs(5);
 /// The interval between two checks of the children.
 const WATCH: Duration = Duration::from_millis(200);
@@ -44,7 +45,7 @@ pub fn supervise(folder: &Path) -> Result<()> {
 
     let mut children = Vec::new();
     let outcome = start(&home, &mut children, &stop_signal).and_then(|()| {
-        // The write fails if the owner has gone. The owner's pipe reports that, too.
+        // The write fails if the owner has ended. The pipe of the owner then reports that too.
         let _ = writeln!(std::io::stdout(), "{READY}");
         keep(&mut children, &stop_signal)
     });
@@ -72,8 +73,8 @@ fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> 
     write_state(home, &state)
 }
 
-/// Finds an engine that serves. Returns its socket, and whether it is the machine's own. An error
-/// gives the reasons why ECS tasks are simulated.
+/// Finds an engine that works. Returns its socket, and whether the engine is the machine's own. An
+/// error gives the reasons why ECS tasks are simulated.
 fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<(PathBuf, bool)> {
     if std::env::var_os(SIMULATED).is_some() {
         bail!("{SIMULATED} is set");
@@ -93,7 +94,7 @@ fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<(Path
     bail!(reasons.join("\n"))
 }
 
-/// Starts Podman in the cloud's directory, as root or as an ordinary user, and returns its socket.
+/// Starts Podman in the cloud's directory, as root or as an ordinary user. Returns Podman's socket.
 fn own_podman(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathBuf> {
     if let Some(reason) = podman::unavailable() {
         bail!(reason);
@@ -114,7 +115,7 @@ fn own_podman(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathB
     Ok(socket)
 }
 
-/// Starts MiniStack with a fresh environment, which the functions inherit.
+/// Starts MiniStack with a new environment, which the functions inherit.
 fn ministack(home: &Home, state: &State) -> Result<Child> {
     let port = state.port.to_string();
     let mut command = bound(tool("python3"));
@@ -123,7 +124,7 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
     if state.machine {
         command.arg("--machine-engine");
     }
-    // Without a socket MiniStack would look for an engine itself.
+    // Without a socket in its environment, MiniStack would look for an engine itself.
     let socket = state.socket.clone().unwrap_or_else(|| home.folder().join("no-containers.sock"));
     command
         .env_clear()
@@ -136,10 +137,10 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
         .env("AUTH", "true") // IAM is enforced
         .env("LAMBDA_EXECUTOR", "local") // functions are processes, not containers
         .env("BIND_HOST", "127.0.0.1")
-        .env("IOT_MTLS_ENABLED", "false") // it would take a fixed port, on every interface
+        .env("IOT_MTLS_ENABLED", "false") // with it, MiniStack would use a fixed port on every interface
         .env("GATEWAY_PORT", &port)
         // On AWS the functions get the stack's LogLevel. Here they log at the most detailed level,
-        // but no secret.
+        // and even then no secret.
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
         // The functions inherit this variable. Without it they would call AWS.
         .env("AWS_ENDPOINT_URL", format!("http://localhost:{port}"))
@@ -178,7 +179,7 @@ fn ready(port: u16) -> bool {
     ask().unwrap_or(false)
 }
 
-/// Waits until a stop is requested or a child ends.
+/// Waits until a stop is requested or a child process ends.
 fn keep(children: &mut [Named], stop_signal: &Receiver<()>) -> Result<()> {
     loop {
         match stop_signal.recv_timeout(WATCH) {
@@ -198,15 +199,15 @@ fn check(children: &mut [Named]) -> Result<()> {
 }
 
 fn end(home: &Home, children: &mut Vec<Named>) -> Result<()> {
-    // The children stop in reverse order. Otherwise MiniStack would restart the containers that are
-    // removed.
+    // The child processes stop in reverse order, because MiniStack would restart the containers
+    // that the clean-up removes.
     for (_, mut child) in children.drain(..).rev() {
         stop(&mut child, GRACE)?;
     }
     clean(home)
 }
 
-/// Signals when to stop: on a signal, or when the owner's pipe closes without `STAY`.
+/// Requests a stop on a signal, or when the owner's pipe closes without `STAY`.
 fn listen(sender: Sender<()>) -> Result<()> {
     let signal = sender.clone();
     ctrlc::set_handler(move || {
@@ -223,7 +224,8 @@ fn listen(sender: Sender<()>) -> Result<()> {
     Ok(())
 }
 
-/// Returns a free port whose subnet (`10.{high}.{low}.0/24`) this machine does not use otherwise.
+/// Returns a free port. This machine must not use the port's subnet (`10.{high}.{low}.0/24`)
+/// otherwise.
 fn free_port() -> Result<u16> {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     for _ in 0..50 {
@@ -235,8 +237,8 @@ fn free_port() -> Result<u16> {
     bail!("no port whose subnet is free: this machine routes all of 10.0.0.0/8")
 }
 
-/// Returns whether a line of `/proc/net/route`, except for the default route, covers the port's
-/// subnet.
+/// Returns whether a line of `/proc/net/route` covers the port's subnet. The default route does not
+/// count.
 fn covers(route: &str, port: u16) -> bool {
     let mut fields = route.split_whitespace();
     let hex =
@@ -252,7 +254,7 @@ mod tests {
     use super::covers;
 
     #[test]
-    fn each_route_but_the_default_one_covers_its_subnet() {
+    fn every_route_except_the_default_covers_its_subnet() {
         let port = 0x8102; // 10.129.2.0/24
         let route = |destination: &str, mask: &str| {
             format!("eth0\t{destination}\t00000000\t0001\t0\t0\t0\t{mask}\t0\t0\t0")

@@ -1,4 +1,4 @@
-//! A table, read through DynamoDB's own API.
+//! A DynamoDB table, read through DynamoDB's own API.
 
 use crate::aws::{Aws, AwsError, plain_item};
 use serde_json::{Value, json};
@@ -9,12 +9,12 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Every item, in DynamoDB's format.
+    /// Returns every item, in DynamoDB's format.
     pub fn items(&self) -> Result<Vec<Value>, AwsError> {
         self.pages("Scan", json!({}))
     }
 
-    /// The items of a partition in DynamoDB's format, sorted by `sk`.
+    /// Returns the items of a partition in DynamoDB's format, sorted by `sk`.
     pub fn partition(&self, pk: &str) -> Result<Vec<Value>, AwsError> {
         let condition = json!({
             "KeyConditionExpression": "pk = :pk",
@@ -23,7 +23,7 @@ impl Table<'_> {
         self.pages("Query", condition)
     }
 
-    /// An item as plain JSON.
+    /// Returns an item as plain JSON.
     pub fn item(&self, pk: &str, sk: &str) -> Result<Option<Value>, AwsError> {
         let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
         let request = json!({ "TableName": self.name, "ConsistentRead": true, "Key": key });

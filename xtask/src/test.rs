@@ -1,5 +1,5 @@
-//! `cargo xtask test`: everything that CI runs. After a failure the other steps still run, if they
-//! can.
+//! `cargo xtask test`: runs everything that CI runs. After a failed step the other steps still run,
+//! if they can.
 
 mod comments;
 mod commits;
@@ -21,39 +21,41 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The directory of the local cloud that the tests use, below `target`.
+/// The directory, below `target`, of the local cloud for the tests.
 const CLOUD: &str = "local-test";
-/// How many end-to-end tests run at the same time. They mostly wait for functions and containers.
+/// The number of end-to-end tests that run at the same time. The tests mostly wait for functions
+/// and containers.
 const SIDE_BY_SIDE: &str = "8";
-/// How often `--deep` runs the end-to-end tests. The first round has every fault and the big
-/// counts. The others repeat what CI runs, to find tests that fail now and then.
+/// The number of times that `--deep` runs the end-to-end tests. The first round has every fault and
+/// the big counts. The other rounds repeat what CI runs, to find tests that fail only sometimes.
 const DEEP_ROUNDS: usize = 4;
-/// How many cases `--deep` tests each property with. The default of proptest is 256.
+/// The number of cases of each property with `--deep`. The default of proptest is 256.
 const DEEP_CASES: &str = "20000";
-/// The variable of a step's tests and all of their child processes, so that none outlives the step.
+/// The environment variable of a step's tests and their child processes. By it, the task stops
+/// processes that outlive the step.
 const TEST_RUN: &str = "STABLEPIN_TEST_RUN";
 
-/// Parts of the names of end-to-end tests whose tasks must be real containers.
+/// Parts of the names of end-to-end tests that need real containers.
 const NEED_CONTAINERS: [&str; 13] = [
-    "approved_build_reaches_every_service_and_becomes_the_pin",
-    "circuit_breaker_rollback_is_left_to_ecs",
-    "console_shows_drift_and_its_command_rolls_back",
-    "console_shows_what_runs_and_what_it_cannot_read",
-    "deployment_by_hand_is_reported_once_until_it_ends",
-    "failed_first_release_returns_to_the_previous_image",
-    "missing_service_is_refused_before_any_change",
-    "page_follows_a_release_and_a_rollback",
-    "pin_that_does_not_start_is_no_successful_rollback",
+    "approved_build_is_deployed_to_every_service_and_pinned",
+    "console_rollback_command_repairs_drift",
+    "console_shows_running_pins_and_unreadable_services",
+    "failed_first_release_restores_the_previous_image",
+    "manual_deployment_is_reported_once_as_live_drift",
+    "page_shows_release_and_rollback_without_reload",
+    "release_to_a_missing_service_changes_nothing",
     "release_with_a_crashing_container_is_rolled_back",
     "release_with_a_failing_health_check_is_rolled_back",
-    "rollback_after_a_deployment_by_hand_restores_the_pin",
-    "rollback_not_proven_by_its_deadline_is_incomplete",
+    "rollback_replaces_a_manual_deployment_with_the_pin",
+    "rollback_to_a_crashing_pin_does_not_count_as_success",
+    "stablepin_accepts_a_circuit_breaker_rollback_by_ecs",
+    "unproven_rollback_is_incomplete_at_its_deadline",
 ];
 /// Parts of the names of tests that open pages in Chromium.
-const NEED_BROWSER: [&str; 2] = ["browser", "hostile_text_is_inert_in_each_output"];
+const NEED_BROWSER: [&str; 2] = ["browser", "every_output_shows_hostile_text_as_plain_text"];
 
-/// Runs every step. A failure is reported in the exit code, so that the line with the sums stays
-/// the last one.
+/// Runs every step. The exit code reports a failure, so that the last line of output is the line
+/// with the sums.
 pub fn test(deep: bool) -> Result<ExitCode> {
     let mut report = Report::default();
     report.check("Setting up the tools", setup::setup);
@@ -91,7 +93,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     Ok(report.close())
 }
 
-/// Tests the deployed template in its own local cloud, which is removed afterwards.
+/// Tests the deployed template in a local cloud of its own, and removes the cloud afterwards.
 fn end_to_end(report: &mut Report, deep: bool, no_browser: bool) {
     let mut stack = None;
     report.check("Local cloud and deployment", || {
@@ -122,7 +124,7 @@ fn end_to_end(report: &mut Report, deep: bool, no_browser: bool) {
     report.check("Tear-down", || stack.stop());
 }
 
-/// Checks the release build, which users build for AWS: its size, and the demo with it.
+/// Checks the release build, which users build for AWS: the sizes of the functions, and the demo.
 fn release(report: &mut Report) {
     let mut build = None;
     report.check("Release build", || {
@@ -134,7 +136,7 @@ fn release(report: &mut Report) {
     drop(build);
     report.check("Demo with the release build", || demo::demo(Profile::Release, Work::Builds, false));
     if !rustix::process::geteuid().is_root() {
-        // The demo above has run as an ordinary user already.
+        // The previous step has run the demo as an ordinary user already.
         return;
     }
     let mut left_out = None;
@@ -147,7 +149,7 @@ fn release(report: &mut Report) {
     }
 }
 
-/// The time limit of one step's tests, including their compilation.
+/// Returns the time limit of one step's tests, including their compilation.
 fn limit(deep: bool) -> Duration {
     Duration::from_secs(60 * if deep { 60 } else { 25 })
 }
@@ -179,9 +181,9 @@ fn run(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a cargo test command, prints its output except for passed tests, and counts the results.
+/// Runs a `cargo test` command. Prints its output without the passed tests, and counts the results.
 ///
-/// After the time limit the tests are stopped and the running ones are named, since CI must end.
+/// Stops the tests after the time limit and names the tests that still ran, because CI must end.
 fn run_tests(mut command: Command, limit: Duration) -> Result<Counts> {
     let run = std::process::id().to_string();
     let mut child = command
@@ -205,7 +207,7 @@ fn run_tests(mut command: Command, limit: Duration) -> Result<Counts> {
             Some((test, _)) => _ = slow.remove(test),
             None => {}
         }
-        // Programs without a test print nothing.
+        // The task prints nothing for a test program without tests.
         let is_quiet = line.is_empty() || line == "running 0 tests" || line.ends_with(" ... ok");
         if more != Some(Counts::default()) && !is_quiet {
             println!("{line}");
@@ -234,8 +236,8 @@ impl Counts {
     const FAILED: Self = Self { passed: 0, failed: 1, skipped: 0 };
     const SKIPPED: Self = Self { passed: 0, failed: 0, skipped: 1 };
 
-    /// Reads the last line of a test program, such as
-    /// `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; …`.
+    /// Parses the last line of a test program, such as `test result: ok. 12 passed; 0 failed; 0
+    /// ignored; 0 measured; 2 filtered out; …`.
     fn read(line: &str) -> Option<Self> {
         let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let number = |word: &str| {
@@ -267,7 +269,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The steps that ran, their times and their results.
+/// The steps that ran, with their times and results.
 #[derive(Default)]
 struct Report {
     steps: Vec<(String, Duration, Counts)>,
@@ -282,13 +284,13 @@ impl Report {
         self.tests(title, || work().map(|()| Counts::PASSED));
     }
 
-    /// Names a part that does not run here.
+    /// Prints and records a part that does not run on this machine.
     fn leave_out(&mut self, what: String) {
         note(format!("LEFT OUT: {what}"));
         self.left_out.push(what);
     }
 
-    /// Runs a step of many tests.
+    /// Runs a step that consists of many tests.
     fn tests(&mut self, title: &str, work: impl FnOnce() -> Result<Counts>) {
         println!("\n==> {title}");
         let start = Instant::now();
@@ -303,7 +305,7 @@ impl Report {
         self.steps.push((title.to_owned(), time, counts));
     }
 
-    /// The list of left-out parts, and the line with the sums.
+    /// Returns the list of the parts that were left out, and the line with the sums.
     fn last_lines(&self) -> String {
         let mut lines = String::new();
         if !self.left_out.is_empty() {
@@ -334,7 +336,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn hanging_tests_are_stopped_and_named() {
+    fn time_limit_stops_and_names_hanging_tests() {
         let mut command = Command::new("sh");
         let says =
             "echo 'test a::b has been running for over 60 seconds'; echo 'test c ... ok'; sleep 99 & wait";
@@ -346,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn last_line_of_a_test_program_is_read() {
+    fn counts_are_parsed_from_the_last_line_of_a_test_program() {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         assert_eq!(Counts::read(line), Some(Counts { passed: 12, failed: 3, skipped: 0 }));
         let line =
@@ -356,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn report_names_left_out_parts_before_its_last_line() {
+    fn report_lists_left_out_parts_before_the_sums() {
         let mut report = Report::default();
         report.tests("some tests", || Ok(Counts { passed: 7, failed: 0, skipped: 2 }));
         report.check("a step", || Ok(()));
@@ -370,12 +372,12 @@ mod tests {
     }
 
     #[test]
-    fn last_line_counts_skipped_tests() {
+    fn line_with_the_sums_shows_skipped_tests() {
         assert_eq!(Counts { passed: 3, failed: 1, skipped: 0 }.to_string(), "3 passed, 1 failed");
         assert_eq!(Counts { passed: 3, failed: 0, skipped: 2 }.to_string(), "3 passed, 0 failed, 2 skipped");
     }
 
-    /// The functions of the end-to-end tests, each with its file and its text.
+    /// Returns the functions of the end-to-end tests. Each has its file, its name and its text.
     fn functions(folder: &Path) -> Vec<(String, String, String)> {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -394,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_with_containers_are_listed() {
+    fn every_test_with_containers_is_listed() {
         let all = functions(&root().join("tests/tests/e2e"));
         for (file, name, text) in &all {
             if text.contains("app.service") {
@@ -407,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_with_pages_are_listed() {
+    fn every_test_with_browser_pages_is_listed() {
         for (file, name, text) in functions(&root().join("tests/tests/e2e")) {
             let named = NEED_BROWSER.iter().any(|one| file.contains(one) || one.contains(name.as_str()));
             assert!(!text.contains("Page::open") || named, "{file}: {name}");

@@ -1,4 +1,4 @@
-//! The tasks `cargo xtask up` and `cargo xtask down`.
+//! The tasks `cargo xtask up`, `cargo xtask redeploy` and `cargo xtask down`.
 
 use crate::cloud::{self, Cloud, Home};
 use crate::deploy::{self, Profile, Work};
@@ -10,10 +10,11 @@ use crate::workspace::short;
 use anyhow::{Result, bail, ensure};
 use std::time::Instant;
 
-/// The directory of the local cloud that stays up, below `target`.
+/// The directory, below `target`, of the local cloud of `cargo xtask up`.
 pub const LOCAL: &str = "local";
 
-/// Starts the local cloud, or uses the running one, and deploys the checkout's current state.
+/// Starts the local cloud, or uses the running cloud, and deploys the current state of the
+/// checkout.
 pub fn up(name: &str, profile: Profile) -> Result<()> {
     let start = Instant::now();
     setup()?;
@@ -41,8 +42,8 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
     cloud.stay()
 }
 
-/// Replaces the code of one function in a local cloud that runs. What else the template says stays
-/// as it was deployed.
+/// Replaces the code of one function in a running local cloud. Changes to other parts of the
+/// template are not deployed.
 pub fn redeploy(name: &str, function: &str) -> Result<()> {
     let home = Home::named(name);
     if Cloud::running(home.clone())?.is_none() {
@@ -55,7 +56,7 @@ pub fn redeploy(name: &str, function: &str) -> Result<()> {
     step(&format!("Replacing the code of {deployed}"), || Ok(stack.aws().update_code(deployed, &zip)?))
 }
 
-/// Starts a local cloud, and prints where it is.
+/// Starts a local cloud, and prints its address.
 pub fn start_cloud(home: Home) -> Result<Cloud> {
     step("Starting the local cloud", || {
         let cloud = Cloud::start(home)?;
@@ -64,7 +65,7 @@ pub fn start_cloud(home: Home) -> Result<Cloud> {
     })
 }
 
-/// Stops the local cloud, and removes its remains even after a crash.
+/// Stops the local cloud. Removes its remains even after a crash.
 pub fn down(name: &str) -> Result<()> {
     let home = Home::named(name);
     step("Stopping the local cloud", || {

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The root of the checkout in which this program was called, whichever checkout compiled it.
+/// Returns the root of the checkout in which this program was called, whichever checkout compiled
+/// the program.
 ///
 /// # Panics
 ///
@@ -24,42 +25,44 @@ pub fn find_root() -> Result<PathBuf> {
     Ok(found.to_owned())
 }
 
-/// The nearest folder, this one or above, that has a Cargo workspace with this package.
+/// Returns the nearest folder with a Cargo workspace that contains this package: `folder` itself or
+/// a folder above it.
 fn workspace_above(folder: &Path) -> Option<&Path> {
     folder
         .ancestors()
         .find(|folder| folder.join("Cargo.lock").is_file() && folder.join("xtask/Cargo.toml").is_file())
 }
 
-/// The folder for all output of tasks. `cargo clean` removes it.
+/// Returns the folder for all output of tasks. `cargo clean` removes the folder.
 pub fn target() -> PathBuf {
     root().join("target")
 }
 
-/// A path as a person at the root of the checkout writes it.
+/// Returns a path as a person at the root of the checkout writes it.
 pub fn short(path: &Path) -> &Path {
     let here = std::env::current_dir().is_ok_and(|here| here == root());
     if here { path.strip_prefix(root()).unwrap_or(path) } else { path }
 }
 
-/// The Python environment with MiniStack, SAM and cargo-lambda.
+/// Returns the folder of the installed tools. It contains the Python environment with MiniStack,
+/// SAM and cargo-lambda.
 pub fn tools() -> PathBuf {
     target().join("tools")
 }
 
-/// The path of a program of that environment.
+/// Returns the path of a program in the Python environment of the tools.
 pub fn tool(name: &str) -> PathBuf {
     tools().join("venv/bin").join(name)
 }
 
-/// The compilation target, which `.cargo/config.toml` names too. With it the functions, their tests
-/// and the tasks share compiled crates.
+/// Returns the compilation target, which `.cargo/config.toml` names too. With the same target
+/// everywhere, the functions, their tests and the tasks share compiled crates.
 pub fn host() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
-/// The path of the `xtask` program, also from a test program that uses this library. The running
-/// file itself is unsuitable, since cargo replaces it during `cargo xtask test`.
+/// Returns the path of the `xtask` program, also in a test program that uses this library. The
+/// running file is not suitable, because cargo replaces that file during `cargo xtask test`.
 pub(crate) fn xtask() -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell which program this is")?;
     if this.file_stem().is_some_and(|name| name == "xtask") {
@@ -78,7 +81,7 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
-    /// A folder that looks like a checkout. It is removed when this is dropped.
+    /// Creates a folder that looks like a checkout. Dropping the value removes the folder.
     fn checkout(name: &str) -> tempfile::TempDir {
         let folder = tempfile::Builder::new().prefix(name).tempdir().unwrap();
         fs::create_dir_all(folder.path().join("xtask")).unwrap();
@@ -98,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn copied_program_uses_the_checkout_of_its_caller() {
+    fn copied_program_finds_the_checkout_of_its_caller() {
         let other = checkout("other");
         let this = std::env::current_exe().unwrap();
         let copy = other.path().join("copied-test");
         fs::copy(this, &copy).unwrap();
         let printed = output(
             Command::new(copy)
-                .args(["--exact", "workspace::tests::prints_its_root", "--nocapture"])
+                .args(["--exact", "workspace::tests::program_prints_its_root", "--nocapture"])
                 .current_dir(other.path().join("crates/rules")),
         );
         let wanted = format!("root={}", other.path().canonicalize().unwrap().display());
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn prints_its_root() {
+    fn program_prints_its_root() {
         println!("root={}", root().display());
         assert!(root().is_absolute());
     }

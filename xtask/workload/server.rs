@@ -1,8 +1,9 @@
-//! The program in the local cloud's images: one static program, FROM scratch.
-//!
-//! `APP_VERSION` is the version that it reports. `APP_MODE` is `healthy`, `unhealthy` (health
-//! checks fail) or `crash` (it exits at once). `POST /break` and `POST /mend` change a running
+//! The program in the local cloud's images. Each image is FROM scratch and has only this static
 //! program.
+//!
+//! `APP_VERSION` is the version that the program reports. `APP_MODE` is `healthy`, `unhealthy`
+//! (health checks fail) or `crash` (the program exits at once). `POST /break` and `POST /mend`
+//! change the health of a running program.
 
 use std::{
     env,

@@ -11,35 +11,37 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The user's name.
 pub(super) const USER: &str = "stablepin-test";
-/// The comment of the user's entry. A user without it belongs to another person and is not deleted.
+/// The comment of the user's entry in `passwd`. A user without this comment is another person's, so
+/// the tests must not delete that user.
 const COMMENT: &str = "Stablepin tests";
-/// The variable of every process of that user, so that no process outlives the demo.
+/// The environment variable of every process of the user. By this variable, the tests find the
+/// processes and end them.
 pub(super) const MARK: &str = "STABLEPIN_AS_USER";
-/// The lock of the whole machine: one task of any checkout holds it while the user exists.
+/// The lock for the whole machine. A task of any checkout keeps the lock while the user exists.
 const LOCK: &str = "/run/stablepin-test.lock";
 
 /// The user that this process has created.
 static MADE: Mutex<Option<User>> = Mutex::new(None);
 
-/// Locks and returns the user that this process has created. Meanwhile no other thread can create
-/// or delete one.
+/// Locks and returns the user that this process has created. While the lock lasts, no other thread
+/// can create or delete a user.
 pub(crate) fn made() -> MutexGuard<'static, Option<User>> {
     MADE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The right to the user, which is deleted when this is dropped.
+/// The right to use the user. Dropping the value deletes the user.
 pub(super) struct Made {
     home: PathBuf,
     _lock: File,
 }
 
 impl Made {
-    /// Creates the user, once no other task has one.
+    /// Creates the user. Waits while another task has a user.
     pub(super) fn new() -> Result<Self> {
         let lock = lock(Path::new(LOCK), "running the demo as an ordinary user")?;
         let mut made = made();
         if let Ok(entry) = passwd() {
-            // A task that was killed has left this user.
+            // A killed task left this user behind.
             User::read(&entry)?.delete()?;
         }
         output(Command::new("useradd").args([
@@ -60,7 +62,7 @@ impl Made {
         &self.home
     }
 
-    /// Deletes the user. Unlike dropping, this returns the error.
+    /// Deletes the user. Returns the error, which dropping only prints.
     pub(super) fn delete(self) -> Result<()> {
         made().take().map_or(Ok(()), |user| user.delete())
     }
@@ -84,7 +86,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Reads the user's entry. Returns an error if the tests did not create that user.
+    /// Reads the user's entry in `passwd`. Returns an error if the tests did not create the user.
     fn read(entry: &str) -> Result<Self> {
         let fields: Vec<_> = entry.trim_end().split(':').collect();
         let &[_, _, id, _, comment, home, _] = fields.as_slice() else {
@@ -98,16 +100,18 @@ impl User {
         Ok(Self { id: id.parse().context("the user's id is no number")?, home: PathBuf::from(home) })
     }
 
-    /// Ends every process of the user, and removes the user with their files.
+    /// Ends every process of the user, and deletes the user and the user's files.
     pub(crate) fn delete(&self) -> Result<()> {
         sweep(MARK, &self.home)?;
-        // Containers do not have the mark, and may run under other ids of the user.
+        // Processes in containers do not have the variable, and may run under other ids of the
+        // user.
         let others = fs::read_to_string("/etc/subuid").unwrap_or_default();
         let mut ids = subordinate(&others);
         ids.push(self.id..self.id + 1);
         sweep_users(&ids)?;
         remove_temporary(Path::new("/tmp"), self.id)?;
-        // Ended processes that no parent has waited for still count as the user's, hence `--force`.
+        // `userdel` needs `--force`, because it also counts ended processes for which no parent has
+        // waited.
         output(Command::new("userdel").args(["--force", "--remove", USER])).map(drop)
     }
 }
@@ -116,7 +120,7 @@ fn passwd() -> Result<String> {
     output(Command::new("getent").args(["passwd", USER]))
 }
 
-/// The ids in `/etc/subuid` under which the user's containers may run.
+/// Returns the ids in `/etc/subuid` under which the user's containers may run.
 fn subordinate(text: &str) -> Vec<Range<u32>> {
     let range = |line: &str| {
         let (start, count) = line.strip_prefix(USER)?.strip_prefix(':')?.split_once(':')?;
@@ -129,7 +133,7 @@ fn subordinate(text: &str) -> Vec<Range<u32>> {
 /// Removes the temporary files of the user's local clouds.
 fn remove_temporary(folder: &Path, id: u32) -> Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
-        // Other processes add and remove files here meanwhile.
+        // Other processes add and remove files in this folder at the same time.
         let Ok(metadata) = entry.metadata() else { continue };
         let is_ours = entry.file_name().to_string_lossy().starts_with("stablepin-") && metadata.uid() == id;
         let path = entry.path();
@@ -150,7 +154,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     #[test]
-    fn user_without_the_comment_is_not_deleted() {
+    fn tests_refuse_to_delete_a_user_with_another_comment() {
         let ours = "stablepin-test:x:1001:1002:Stablepin tests:/home/stablepin-test:/bin/sh\n";
         let user = User::read(ours).unwrap();
         assert_eq!((user.id, user.home.to_str()), (1001, Some("/home/stablepin-test")));
@@ -162,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn container_ids_are_read_from_subuid() {
+    fn ids_of_containers_are_parsed_from_the_subuid_file() {
         let text = "ann:100000:65536\nstablepin-test:165536:65536\nstablepin-test2:1:2\nstablepin-test:9:x\n\
                     stablepin-test:300000:5";
         assert_eq!(subordinate(text), [165_536..231_072, 300_000..300_005]);
     }
 
     #[test]
-    fn temporary_files_of_the_user_are_removed() {
+    fn removal_deletes_only_the_users_temporary_files() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["stablepin-1-2/run", "stablepin-1.sock", "other"].map(|name| folder.path().join(name));
         fs::create_dir_all(&names[0]).unwrap();

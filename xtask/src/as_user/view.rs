@@ -1,22 +1,21 @@
-//! The part of root's files that an ordinary user needs, even below folders that are closed to
-//! other users.
+//! Root's files that an ordinary user needs, even below folders that are closed to other users.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// The changes of a mount namespace that let other users reach files. `xtask/as_user.sh` makes
-/// them.
+/// Changes of a mount namespace by which other users can reach files. `xtask/as_user.sh` makes the
+/// changes.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct View {
-    /// The closed folders. Open folders are mounted over them.
+    /// The closed folders. The script mounts an open folder over each.
     masks: Vec<PathBuf>,
-    /// The files and folders that are mounted again inside the masks.
+    /// The files and folders that the script mounts again inside the masks.
     entries: Vec<PathBuf>,
 }
 
 impl View {
-    /// Returns the view of a user who needs these paths. Paths that do not exist are skipped.
+    /// Returns the view of a user who needs these paths. Skips paths that do not exist.
     pub(super) fn of(needed: &[PathBuf]) -> Self {
         // Sorting puts outer folders before their contents.
         let sorted = |mut paths: Vec<PathBuf>| {
@@ -25,7 +24,7 @@ impl View {
             paths
         };
         let mut entries = sorted(needed.iter().filter_map(|path| path.canonicalize().ok()).collect());
-        // These names lead to the same files through links.
+        // `names` has the needed paths that lead to entries through links.
         let names = needed.iter().filter(|path| path.exists() && !entries.contains(path)).cloned();
         let names = sorted(names.collect());
         entries.extend(names);
@@ -37,7 +36,7 @@ impl View {
         Self { masks, entries }
     }
 
-    /// The masks, then the entries, as two texts with one path a line.
+    /// Returns the masks and the entries, as two texts with one path a line.
     pub(super) fn lines(&self) -> [String; 2] {
         [&self.masks, &self.entries].map(|paths| {
             let lines: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -46,7 +45,7 @@ impl View {
     }
 }
 
-/// The outermost folder above a path that other users cannot enter.
+/// Returns the outermost folder above the path that other users cannot enter.
 fn closed_above(path: &Path) -> Option<PathBuf> {
     let mut above: Vec<_> =
         path.ancestors().skip(1).filter(|folder| folder.parent().is_some_and(|_| !is_open(folder))).collect();
@@ -69,7 +68,7 @@ mod tests {
     use std::process::Command;
     use tempfile::TempDir;
 
-    /// A clone below a folder that only its owner can enter.
+    /// Creates a clone below a folder that only its owner can enter.
     fn closed_clone() -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let clone = folder.path().canonicalize().unwrap().join("the clone");
@@ -89,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn outermost_closed_folder_is_masked() {
+    fn view_masks_the_outermost_closed_folder() {
         let (folder, clone) = closed_clone();
         let folder = folder.path().canonicalize().unwrap();
         let mut all = needed(&clone);
@@ -116,7 +115,7 @@ mod tests {
         assert_eq!(view.entries, [clone.join("template.yaml"), link.join("template.yaml")]);
     }
 
-    /// Checks the view as another user, for which the test must run as root.
+    /// Checks the view as another user. Only root can run this check.
     #[test]
     fn user_reads_the_needed_files_of_a_closed_clone() {
         if impossible().is_some() {

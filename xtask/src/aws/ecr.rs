@@ -4,14 +4,14 @@ use super::{Aws, AwsError};
 use serde_json::{Value, json};
 
 impl Aws {
-    /// Returns the digest that a tag is on.
+    /// Returns the digest of the image that has the tag.
     pub fn tag(&self, repository: &str, tag: &str) -> Result<Option<String>, AwsError> {
         let request = json!({ "repositoryName": repository, "imageIds": [{ "imageTag": tag }] });
         let answer = self.ecr("BatchGetImage", &request)?;
         Ok(answer["images"][0]["imageId"]["imageDigest"].as_str().map(str::to_owned))
     }
 
-    /// Returns all tags on a digest, sorted.
+    /// Returns all tags of the image with this digest, sorted.
     pub fn tags(&self, repository: &str, digest: &str) -> Result<Vec<String>, AwsError> {
         let request = json!({ "repositoryName": repository, "imageIds": [{ "imageDigest": digest }] });
         let answer = self.ecr("DescribeImages", &request)?;

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 /// Converts an item (`{"pk": {"S": "x"}}`) to plain JSON (`{"pk": "x"}`).
 ///
-/// Numbers stay exact: one that JSON cannot hold (38 digits) becomes a string. Sets become sorted
-/// arrays, since DynamoDB gives them no order. Binary stays base64.
+/// Numbers stay exact: a number with too many digits for JSON becomes a string. Sets become sorted
+/// arrays, because DynamoDB gives sets no order. Binary values stay base64.
 pub fn plain_item(item: &Value) -> Value {
     let plain = |(name, value): (&String, &Value)| (name.clone(), plain_attribute(value));
     Value::Object(item.as_object().map(|item| item.iter().map(plain).collect()).unwrap_or_default())
@@ -25,7 +25,7 @@ fn plain_attribute(attribute: &Value) -> Value {
         "SS" | "BS" => set(value, Clone::clone),
         "NS" => set(value, number),
         "S" | "B" | "BOOL" => value.clone(),
-        // An unknown type is shown as the emulator sent it.
+        // An attribute of an unknown type stays as the emulator sent it.
         _ => Value::Object(Map::from_iter([(kind.clone(), value.clone())])),
     }
 }
@@ -51,7 +51,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn attribute_of_any_type_becomes_plain_json() {
+    fn attributes_of_every_type_become_plain_json() {
         let item = json!({
             "pk": {"S": "APP#web"}, "pin": {"N": "42"}, "share": {"N": "0.2"}, "held": {"BOOL": false},
             "big": {"N": "12345678901234567890123456789012345678"},

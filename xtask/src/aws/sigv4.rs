@@ -1,4 +1,4 @@
-//! AWS Signature Version 4 for one request with a complete body, by the SDK's own signer.
+//! AWS Signature Version 4 for one request with a complete body, made by the SDK's own signer.
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -6,14 +6,14 @@ use aws_sigv4::sign::v4::SigningParams;
 use std::error::Error;
 use std::time::SystemTime;
 
-/// The region and service for which a request is signed, and the time.
+/// The region, the service and the time for which a request is signed.
 pub(super) struct Scope<'a> {
     pub(super) region: &'a str,
     pub(super) service: &'a str,
     pub(super) at: SystemTime,
 }
 
-/// Returns the headers that sign a request. The names of its own headers are lower case.
+/// Returns the headers that sign a request, with names in lower case.
 pub(super) fn signature(
     credentials: &Credentials,
     scope: &Scope<'_>,
@@ -41,8 +41,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// The signature of a GET with the key, scope and time of AWS's test suite for Signature
-    /// Version 4.
+    /// Returns the signature of a GET with the key, scope and time of AWS's test suite for
+    /// Signature Version 4.
     fn signed(url: &str) -> String {
         let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
         let credentials = Credentials::new("AKIDEXAMPLE", secret, None, None, "suite");
@@ -65,7 +65,7 @@ mod tests {
         );
     }
 
-    /// The case `get-vanilla-query-order-key-case` of the same suite.
+    /// The case `get-vanilla-query-order-key-case` of AWS's test suite.
     #[test]
     fn signature_sorts_the_query() {
         assert!(
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn path_is_encoded_twice_and_query_once() {
+    fn signature_encodes_the_path_twice_and_the_query_once() {
         assert!(
             signed("http://example.amazonaws.com/v1/sha256%3Aab?t=a%2Fb&all=")
                 .ends_with("Signature=a0a2c63db9c9f946009036a29aa71d8f4dc3bc829f674eeeeebb893b34dd6937")

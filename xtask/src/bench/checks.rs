@@ -1,4 +1,4 @@
-//! The budgets of retention, which hold on any machine.
+//! The budgets of retention, which must be met on any machine.
 
 use super::table::{End, Row, thousands};
 use super::tool::Tool;
@@ -9,13 +9,14 @@ pub(super) const MIDDLE: usize = 10_000;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 pub(super) const LARGE: usize = 100_000;
 
-/// The greatest growth of CPU time for ten times the images.
+/// The highest allowed ratio of CPU times between [`LARGE`] and [`MIDDLE`], which has a tenth of
+/// the images.
 const GROWTH: f64 = 12.0;
-/// The memory limit at [`LARGE`]. The function has more.
+/// The memory limit at [`LARGE`]. The retention function has more memory.
 const PEAK_BYTES: u64 = 128_000_000;
-/// The least ratio of a peer's CPU time to ours, at [`MIDDLE`]. **The budget is 20, and some runs
-/// miss it**: six runs had ratios of 17.7 to 23.5 for one peer and 16.6 to 26.8 for the other. This
-/// check only keeps the present state.
+/// The lowest allowed ratio of a peer's CPU time to Stablepin's, at [`MIDDLE`]. **The budget is 20,
+/// and some runs miss it**: six runs had ratios of 17.7 to 23.5 for one peer, and of 16.6 to 26.8
+/// for the other. The check only prevents a worse ratio than today's.
 const AHEAD: f64 = 15.0;
 const PER_DESCRIBE: usize = 1_000;
 const PER_BATCH_GET: usize = 100;
@@ -41,8 +42,8 @@ pub(super) fn all(rows: &[Row]) -> Vec<Check> {
     checks
 }
 
-/// Checks that a run makes one call for each thousand images, and reads the manifests of indexes
-/// only.
+/// Checks that a run makes one call for each thousand images, and reads no manifests except those
+/// of indexes.
 fn calls(row: &Row) -> Check {
     let expected = [
         ("BatchGetImage", row.indexes.div_ceil(PER_BATCH_GET)),
@@ -92,7 +93,7 @@ fn memory(large: &Row) -> Check {
     }
 }
 
-/// Compares the CPU times. Returns `None` if the peer did not finish.
+/// Compares the CPU times of Stablepin and a peer. Returns `None` if the peer did not finish.
 fn ahead(ours: &Row, peer: &Row) -> Option<Check> {
     let End::Planned { .. } = peer.end else { return None };
     let ratio = peer.cpu.as_secs_f64() / ours.cpu.as_secs_f64();

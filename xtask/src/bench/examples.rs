@@ -1,4 +1,4 @@
-//! Builds the programs to measure, which are examples of their packages.
+//! Builds the measured programs, which are examples of their packages.
 
 use std::path::PathBuf;
 
@@ -9,14 +9,14 @@ use crate::workspace::{host, root, target};
 
 pub(super) fn build() -> Result<()> {
     let mut cargo = bound("cargo");
-    // cargo runs in the function's folder, as SAM does, since `.cargo/config.toml` there optimizes
-    // for speed.
+    // cargo runs in the function's folder, as under SAM. Only `.cargo/config.toml` in that folder
+    // optimizes for speed.
     cargo.current_dir(root().join("functions/retention")).args(["build", "--quiet", "--release"]);
     cargo.args(["--package", "stablepin-retention", "--example", "plan"]);
     run(cargo.args(["--package", "stablepin-tests", "--example", "registry"]))
 }
 
-/// The path of a program that was built as an example of its package.
+/// Returns the path of a program that is an example of its package.
 pub(super) fn example(name: &str) -> PathBuf {
     target().join(host()).join("release/examples").join(name)
 }

@@ -1,4 +1,4 @@
-//! The registry that every tool reads, in its own process: `tests/examples/registry.rs`.
+//! The registry that every tool reads. Its process runs `tests/examples/registry.rs`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,8 +15,9 @@ pub(super) struct MeasuredRegistry {
     process: Child,
     says: ChildStdin,
     answers: BufReader<ChildStdout>,
-    /// The addresses of the fakes, this one for ECR and the next one for ECS.
+    /// The address of the ECR fake.
     pub(super) ecr: String,
+    /// The address of the ECS fake.
     pub(super) ecs: String,
     pub(super) images: usize,
     pub(super) indexes: usize,
@@ -30,7 +31,7 @@ struct RegistryReady {
     indexes: usize,
 }
 
-/// The calls of a tool since the last judgement, and the effect of its plan.
+/// A tool's calls since the last judgement, and the effect of the tool's plan.
 #[derive(Deserialize)]
 pub(super) struct Judged {
     pub(super) calls: BTreeMap<String, usize>,
@@ -49,7 +50,7 @@ impl MeasuredRegistry {
         Ok(Self { process, says, answers, ecr, ecs, images, indexes })
     }
 
-    /// Judges a plan. `deletes` names each image by its digest or a prefix of it.
+    /// Judges a plan. `deletes` names each image by its digest or by a prefix of the digest.
     pub(super) fn judge(&mut self, deletes: &[String]) -> Result<Judged> {
         serde_json::to_writer(&mut self.says, deletes)?;
         writeln!(self.says).context("cannot ask the registry")?;

@@ -1,4 +1,4 @@
-//! The results as a table.
+//! The table of the results.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,29 +10,29 @@ pub(super) struct Row {
     pub(super) images: usize,
     pub(super) indexes: usize,
     pub(super) tool: Tool,
-    /// The CPU time, user and system together.
+    /// The CPU time: the sum of user time and system time.
     pub(super) cpu: Duration,
-    /// The greatest resident memory.
+    /// The highest resident memory.
     pub(super) peak_bytes: u64,
     pub(super) calls: BTreeMap<String, usize>,
     pub(super) end: End,
 }
 
-/// The result of a tool.
+/// The result of a run of a tool.
 pub(super) enum End {
     Planned {
         deletes: usize,
-        /// How many of these are children of indexes that stay, or signatures and the like of
-        /// images that stay.
+        /// The number of these images that belong to an image that stays: images of kept indexes,
+        /// and signatures and other artifacts of kept images.
         torn: usize,
     },
     /// The tool exceeded its limit of CPU time.
     OutOfTime,
-    /// The tool failed, with its last words.
+    /// The tool failed. The text is the last line of its output.
     Failed(String),
 }
 
-/// The results as a Markdown table.
+/// Returns the results as a Markdown table.
 pub(super) fn table(rows: &[Row]) -> String {
     let head = "| images | tool | CPU time | peak memory | API calls | would delete | of these, parts of what stays |\n\
                 | ---: | --- | ---: | ---: | --- | ---: | ---: |\n";
@@ -72,7 +72,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn numbers_are_grouped_by_three_digits() {
+    fn thousands_are_separated_by_commas() {
         assert_eq!(
             [0, 999, 1_000, 10_000, 1_234_567].map(thousands),
             ["0", "999", "1,000", "10,000", "1,234,567"]

@@ -1,4 +1,4 @@
-//! The measured tools: the arguments of a dry run, and how its output is read.
+//! The measured tools: how each dry run starts, and how the output is read.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,11 +16,11 @@ use crate::process::tail;
 use crate::setup::peer;
 use crate::workspace::target;
 
-/// The limit of a tool's CPU time, user and system together.
+/// The limit of a tool's CPU time: the sum of user time and system time.
 pub(super) const CPU_LIMIT: Duration = Duration::from_secs(180);
 
-/// The age in days from which images may go. ecr-cleaner counts instead and keeps as many images as
-/// are younger.
+/// The age in days from which a tool may delete an image. ecr-cleaner keeps a number of images
+/// instead, so it gets the number of images that are younger than this age.
 const DAYS: usize = 90;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +40,11 @@ pub(super) struct Run {
 }
 
 pub(super) enum Ended {
-    /// The tool succeeded. These are the digests, or prefixes of them, that it would delete.
+    /// The tool succeeded. The list has the digests, or prefixes of digests, of the images that the
+    /// tool would delete.
     Well(Vec<String>),
     OutOfTime,
-    /// The tool failed. This is the last line of its output.
+    /// The tool failed. The text is the last line of its output.
     Badly(String),
 }
 
@@ -59,8 +60,8 @@ impl Tool {
         }
     }
 
-    /// How often the tool runs. Ours is so quick that other work on the machine shows, so it runs
-    /// more often.
+    /// Returns how often the tool runs. Stablepin runs more often, because other work on the
+    /// machine easily disturbs its short run.
     pub(super) fn runs(self) -> usize {
         match self {
             Self::Ours => 3,
@@ -68,21 +69,21 @@ impl Tool {
         }
     }
 
-    /// The arguments that each tool's documentation gives, with the rule that comes closest to
-    /// ours: delete images of more than 90 days.
+    /// Returns the tool's arguments, as its documentation gives them. The rule is the closest one
+    /// to Stablepin's: delete images of more than 90 days.
     fn arguments(self, images: usize) -> Result<Vec<PathBuf>> {
         let words = |words: &[&str]| words.iter().map(PathBuf::from).collect::<Vec<_>>();
         Ok(match self {
             Self::Ours => [vec![example("plan")], words(&["web"])].concat(),
             Self::EcrCleaner => {
-                // 92 of 100 images have a pipeline's tag, and their ages are spread over 400 days.
+                // 92 of 100 images have the tag of a pipeline. Their ages are spread over 400 days.
                 let policy = format!("web:build-={},untagged=0", images * 92 / 100 * DAYS / 400);
                 let arguments = words(&["--dry-run", "--region", "us-east-1", "--repositories", &policy]);
                 [vec![peer("ecr-cleaner")], arguments].concat()
             }
             Self::AwsEcrCleanup => {
-                // The tool counts from the oldest image with a significant tag, which is 30 days
-                // old.
+                // The tool counts days from the oldest image with a significant tag. That image is
+                // 30 days old.
                 let config = format!(
                     "- name: bench\n  protected_period: {}\n  protected_count: 10\n  \
                      significant_tags: [production-stable]\n  repositories: [web]\n",
@@ -98,8 +99,8 @@ impl Tool {
     pub(super) fn run(self, registry: &MeasuredRegistry) -> Result<Run> {
         let log = folder()?.join(format!("{} {}.log", self.name(), registry.images));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        // The kernel enforces this limit. The small shell stands between this process and the tool,
-        // since a new process counts as large as its parent.
+        // The kernel enforces the limit. A small shell starts the tool, because a new process
+        // counts as large as its parent.
         let limit = format!("ulimit -t {}; exec \"$@\"", CPU_LIMIT.as_secs());
         let mut command = Command::new("sh");
         command.args(["-c", &limit, "sh"]).args(self.arguments(registry.images)?);
@@ -111,7 +112,7 @@ impl Tool {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ]);
-        // The template sets the same for the functions: no other variable may name certificates.
+        // As in the template, no other variable may name certificates.
         command.env_remove("SSL_CERT_DIR").envs(certificate_bundle().map(|bundle| ("SSL_CERT_FILE", bundle)));
         let mut child = command
             .stdin(Stdio::null())
@@ -135,7 +136,8 @@ impl Tool {
         })
     }
 
-    /// The digests, or prefixes of them, that the tool's output would delete.
+    /// Returns the digests, or prefixes of digests, of the images that the tool would delete by its
+    /// output.
     fn deletes(self, output: &str) -> Vec<String> {
         const DIGEST: usize = "sha256:".len() + 64;
         match self {
@@ -166,7 +168,7 @@ mod tests {
     use super::Tool;
 
     #[test]
-    fn planned_deletions_are_read_from_the_output() {
+    fn planned_deletions_are_parsed_from_the_output_of_a_tool() {
         let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
         let cleaner = format!(
             "[info] Dry-run: Skip deletion of the following images: image_ids=[{{'imageDigest': '{digest}'}}, {{'imageDigest': '{digest}'}}]\n"

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Removes the containers, processes and files of a cloud, whether it runs or not. The logs stay.
+/// Removes the containers, processes and files of a cloud, whether the cloud runs or not. Keeps the
+/// logs.
 pub(crate) fn clean(home: &Home) -> Result<()> {
     let podman = Podman::of(home.folder());
     if let Some(podman) = &podman {
@@ -48,14 +49,15 @@ pub(crate) fn clean(home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// Unmounts container storage, which cannot be removed while it is mounted.
+/// Unmounts the mounts below a folder of container storage, because a mounted folder cannot be
+/// removed.
 fn unmount(folder: &Path) -> Result<()> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let below = mounts
         .lines()
         .filter_map(|line| line.split(' ').nth(1))
         .filter(|point| Path::new(point).starts_with(folder));
-    // The innermost mounts come first.
+    // The innermost mounts are unmounted first.
     for point in below.collect::<Vec<_>>().into_iter().rev() {
         process::run(Command::new("umount").arg(point))?;
     }

@@ -9,8 +9,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The access key of the account's root. It is random for each cloud, so no page and no other
-/// program can guess it.
+/// The access key of the account's root. The key is random for each cloud, so neither a page in a
+/// browser nor another program can guess it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct RootKey {
     pub access_key: String,
@@ -38,7 +38,7 @@ const ACCESS_KEY_LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 pub struct Home(PathBuf);
 
 impl Home {
-    /// The cloud in `target/{name}`.
+    /// Returns the files of the cloud in `target/{name}`.
     pub fn named(name: &str) -> Self {
         Self(workspace::target().join(name))
     }
@@ -55,12 +55,14 @@ impl Home {
         self.0.join("logs").join(name)
     }
 
-    /// The file of `export` lines for a shell, which `Stack::read` also reads.
+    /// Returns the path of the file with `export` lines for a shell. `Stack::read` also reads this
+    /// file.
     pub fn env(&self) -> PathBuf {
         self.0.join("env")
     }
 
-    /// The temporary folder of the cloud's processes, by which they are recognized.
+    /// Returns the temporary folder of the cloud's processes. The clean-up recognizes the processes
+    /// by this folder.
     pub(crate) fn temporary(&self) -> PathBuf {
         self.0.join("tmp")
     }
@@ -73,7 +75,7 @@ impl Home {
         self.0.join("cloud.json")
     }
 
-    /// The path of the cloud's Unix socket. Such a path has at most 107 bytes.
+    /// Returns the path of the cloud's Unix socket. The system limits such a path to 107 bytes.
     pub(crate) fn socket(&self, port: u16) -> PathBuf {
         let inside = self.0.join("podman.sock");
         if inside.as_os_str().len() < 100 {
@@ -89,7 +91,7 @@ impl Home {
 pub(crate) struct State {
     pub(crate) port: u16,
     pub(crate) socket: Option<PathBuf>,
-    /// Whether the socket belongs to this machine's own engine.
+    /// True if the socket belongs to this machine's own engine.
     #[serde(default)]
     pub(crate) machine: bool,
     /// The reason why ECS tasks are simulated, if there is no socket.
@@ -101,7 +103,7 @@ pub(crate) fn write_state(home: &Home, state: &State) -> Result<()> {
     write_private(&home.state(), &serde_json::to_vec_pretty(state)?)
 }
 
-/// Writes a file that only this user may read, since it contains the root key.
+/// Writes a file that only this user may read, because the file contains the root key.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(bytes))
@@ -121,7 +123,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn root_key_has_the_form_of_aws_keys_and_is_random() {
+    fn root_key_is_random_and_has_the_format_of_aws_keys() {
         let [one, other] = [(); 2].map(|()| RootKey::random().unwrap());
         for key in [&one, &other] {
             let letters = key.access_key.strip_prefix("AKIA").unwrap();
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn private_file_is_readable_by_its_user_only() {
+    fn only_its_user_can_read_a_private_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cloud.json");
         write_private(&file, b"{}").unwrap();

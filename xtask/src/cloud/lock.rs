@@ -7,8 +7,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::time::Duration;
 
-/// Locks a cloud's directory. The supervisor holds the lock as long as it lives, and the system
-/// releases it however the supervisor ends. Returns `None` if another process has it.
+/// Locks a cloud's directory. The supervisor keeps the lock as long as it runs, and the system
+/// releases the lock however the supervisor ends. Returns `None` if another process has the lock.
 pub(super) fn lock(home: &Home) -> Result<Option<File>> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(home.lock());
     let file = file.context("cannot open the lock")?;
@@ -19,9 +19,9 @@ pub(super) fn lock(home: &Home) -> Result<Option<File>> {
     }
 }
 
-/// Takes the lock, and writes this process's id into it for `stop`.
+/// Acquires the lock, and writes this process's id into the lock file for `stop`.
 pub(crate) fn take_lock(home: &Home) -> Result<File> {
-    // A process that checks whether a cloud is running holds the lock for a moment too.
+    // A process that checks whether a cloud runs also has the lock for a moment.
     let mut file =
         wait_for("the lock of the local cloud's directory", Duration::from_secs(2), || lock(home))?;
     file.set_len(0)?;

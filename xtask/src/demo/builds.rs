@@ -1,4 +1,4 @@
-//! Builds on their way to a pin: pushed, looked at, approved.
+//! Builds from the push to the pin: the demo pushes, views and approves them.
 
 use super::claims::SOON;
 use super::page::Page;
@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// The pipeline's builds: version, commit, and behaviour of the container.
+/// The pipeline's builds. Each has a version, a commit, and the behaviour of its container.
 const BUILDS: [(&str, &str, Mode); 7] = [
     ("1.0", "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334", Mode::Healthy),
     ("2.0", "b2c3d4e5f60718293a4b5c6d7e8f900112233445", Mode::Healthy),
@@ -25,7 +25,7 @@ const BUILDS: [(&str, &str, Mode); 7] = [
     ("7.0", "0718293a4b5c6d7e8f900112233445566778899a", Mode::Healthy),
 ];
 
-/// How often the link is opened before the decision.
+/// The number of views of the approval page before the approval.
 const LOOKS: usize = 100;
 
 /// A pushed build.
@@ -40,7 +40,7 @@ pub(super) struct PushedBuild {
 }
 
 impl PushedBuild {
-    /// The status that the build's `/health` answers.
+    /// Returns the status with which the build's `/health` responds.
     pub(super) fn health(&self) -> u16 {
         if self.mode == Mode::Healthy { 200 } else { 500 }
     }
@@ -49,7 +49,7 @@ impl PushedBuild {
         self.mail.link().context("the mail has no link")
     }
 
-    /// The secret of the approval link.
+    /// Returns the secret of the approval link.
     fn secret(&self) -> Result<&str> {
         self.link()?.split_once("?t=").map(|(_, secret)| secret).context("the link has no secret")
     }
@@ -131,7 +131,7 @@ impl Demo<'_> {
         Ok(self.witness.record(&format!("APP#{APPLICATION}"), &sk)?["operation"].take())
     }
 
-    /// Opens the page once, and then many times more.
+    /// Opens the approval page once, and then many times more.
     pub(super) fn look(&self, build: &PushedBuild) -> Result<()> {
         let before = self.witness.table()?;
         let page = self.open(build)?;
@@ -148,10 +148,11 @@ impl Demo<'_> {
         self.claims.equal(&claim, &(changed, after.len()), &(vec![], before.len()))
     }
 
-    /// Opens the page many times. Returns how often it was shown, and the table before and after.
+    /// Opens the approval page many times. Returns how often the page was shown, and the table's
+    /// items before and after.
     ///
-    /// On a slow machine the minute's tick may write meanwhile. Then the table is compared a second
-    /// time.
+    /// On a slow machine the promoter's tick may write meanwhile. In that case the views are
+    /// repeated and compared once more.
     fn looks(&self, build: &PushedBuild, mut before: Vec<Value>) -> Result<(usize, Vec<Value>, Vec<Value>)> {
         let mut again = true;
         loop {
@@ -167,16 +168,16 @@ impl Demo<'_> {
         }
     }
 
-    /// Approves the build on the page, and checks that it is the pin and that the lead gets a vote
-    /// confirmation.
+    /// Approves the build on the page. Checks that the build is the pin, and that the lead gets a
+    /// vote confirmation.
     pub(super) fn approve(&self, build: &PushedBuild, pin: u64) -> Result<()> {
         self.say_yes(build)?;
         self.is_pinned(build, pin)?;
         self.lead_gets_a_confirmation(build)
     }
 
-    /// Checks that the lead gets a vote confirmation within a minute. A person who has the mail
-    /// could decide as its reader.
+    /// Checks that the lead gets a vote confirmation soon. The confirmation matters because another
+    /// person who has the mail could vote in the lead's name.
     fn lead_gets_a_confirmation(&self, build: &PushedBuild) -> Result<()> {
         let mail = wait_for("the vote confirmation", SOON, || {
             let mails = self.witness.mails()?;
@@ -245,7 +246,7 @@ impl Demo<'_> {
         Ok(self.witness.aws.call("GET", build.link()?, None, None, false)?)
     }
 
-    /// Sends the request that the page's form sends.
+    /// Sends the request that the form of the page sends.
     pub(super) fn press(&self, build: &PushedBuild) -> Result<Response> {
         let action = build.link()?.split('?').next().unwrap_or_default();
         let code = build.mail.code().context("the mail has no code")?;

@@ -1,4 +1,4 @@
-//! The claims of the demo. Each claim is checked, and a wrong one ends the demo.
+//! The claims of the demo. The demo checks each claim, and a wrong claim ends the demo.
 
 use crate::process::wait_for;
 use crate::step::note;
@@ -7,18 +7,18 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// The time within which a claim must become true. Functions start cold, containers are pulled, and
-/// other work may share the machine.
+/// The time within which a claim must become true. Functions start cold, the engine pulls images,
+/// and other work may share the machine.
 pub(super) const SOON: Duration = Duration::from_secs(90);
 
-/// Counts the claims that were true, and those that could not be checked.
+/// Counts the claims that were true, and the claims that this machine could not check.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     held: Cell<usize>,
     left_out: Cell<usize>,
 }
 
-/// How many claims were checked, and how many were left out.
+/// The number of claims that were checked, and the number that were left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) checked: usize,
@@ -38,14 +38,14 @@ impl Claims {
         Count { checked: self.held.get(), left_out: self.left_out.get() }
     }
 
-    /// Names a claim that this machine cannot check.
+    /// Prints and counts a claim that this machine cannot check.
     pub(super) fn leave_out(&self, claim: &str) {
         self.left_out.set(self.left_out.get() + 1);
         note(format!("LEFT OUT, tasks are simulated: {claim}"));
     }
 
-    /// Checks that `actual`, which the emulator, the registry or a container returned, equals
-    /// `expected`.
+    /// Checks that `actual` equals `expected`. The emulator, the registry or a container returned
+    /// `actual`.
     pub(super) fn equal<A, E>(&self, claim: &str, actual: &A, expected: &E) -> Result<()>
     where
         A: PartialEq<E> + Debug + ?Sized,
@@ -58,7 +58,7 @@ impl Claims {
         Ok(())
     }
 
-    /// Checks that `look` returns the expected value now or soon.
+    /// Checks that `look` returns the expected value within [`SOON`].
     pub(super) fn becomes<T: PartialEq + Debug>(
         &self,
         claim: &str,
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn claim_may_become_true_later() {
+    fn check_waits_until_a_claim_becomes_true() {
         let claims = Claims::default();
         let mut looks = 0;
         claims

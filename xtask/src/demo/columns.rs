@@ -1,4 +1,4 @@
-//! Rows of text, in columns as wide as their widest cell.
+//! Rows of text in columns. Each column is as wide as its widest cell.
 
 pub(super) fn columns<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
     let heads = heads.map(str::to_owned);

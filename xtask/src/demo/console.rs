@@ -1,4 +1,4 @@
-//! The console, as a person on call opens it.
+//! The console, as a person on call uses it.
 
 use super::builds::PushedBuild;
 use super::run::{APPLICATION, Demo};
@@ -6,8 +6,8 @@ use crate::step::note;
 use anyhow::{Context, Result};
 
 impl Demo<'_> {
-    /// Checks that a signed request mints a link, which opens the pages and puts its secret into a
-    /// cookie.
+    /// Checks that a signed request mints a console link. The link puts its secret into a cookie,
+    /// and the cookie opens the pages.
     pub(super) fn console(&self, builds: &[PushedBuild; 3]) -> Result<()> {
         let before = self.witness.table()?.len();
         let mint = format!("{}/v1/console", self.stack.api());

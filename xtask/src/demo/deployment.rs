@@ -1,4 +1,5 @@
-//! Deployment by Stablepin: an approved build is proven in its container before it becomes the pin.
+//! Deployment by Stablepin. Stablepin proves an approved build in its container before the build
+//! becomes the pin.
 
 use super::builds::PushedBuild;
 use super::claims::SOON;
@@ -18,25 +19,26 @@ use std::time::{Duration, Instant};
 /// The time limit of a promotion.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// The service's name in the application's file.
+/// Returns the service's name in the application's file.
 pub(super) fn service() -> String {
     format!("{CLUSTER}/{SERVICE}")
 }
 
 impl Demo<'_> {
-    /// Moves the service to one port at which its endpoint answers, and registers a file that
-    /// deploys. Returns the port.
+    /// Moves the service to one port of the host, and registers a file that lets Stablepin deploy.
+    /// Returns the port.
     pub(super) fn hand_over(&self, pinned: &PushedBuild) -> Result<u16> {
         let port = crate::port::free().context("no port is free")?;
         let update = json!({
             "taskDefinition": self.register_task_definition(&pinned.digest, port)?,
             "desiredCount": 1,
             "deploymentConfiguration": {
-                // One task uses the host's one port, so the old task stops before the new one
-                // starts.
+                // Both tasks need the same port of the host, so the old task stops before the new
+                // task starts.
                 "minimumHealthyPercent": 0,
                 "maximumPercent": 100,
-                // The breaker ends a failing deployment. Stablepin, not ECS, rolls it back.
+                // The circuit breaker ends a failing deployment. Stablepin, not ECS, rolls the
+                // service back.
                 "deploymentCircuitBreaker": { "enable": true, "rollback": false },
             },
         });
@@ -44,7 +46,7 @@ impl Demo<'_> {
         note(format!("service {} now has one task, on port {port}", service()));
         self.is_live("build 2 runs there and is well", pinned)?;
 
-        // A simulated task answers no request.
+        // A simulated task does not respond to requests.
         let endpoints = if self.witness.containers_are_real() {
             format!(r#", endpoints = ["http://127.0.0.1:{port}/health"]"#)
         } else {
@@ -68,7 +70,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         Ok(port)
     }
 
-    /// Pushes, approves and deploys a build although an earlier failure holds the environment.
+    /// Pushes, approves and deploys a build, although an earlier failure holds the environment.
     pub(super) fn is_deployed(&self, number: usize) -> Result<PushedBuild> {
         let before = self.environment_record()?;
         self.claims.equal("the environment is held", &before["hold"].is_object(), &true)?;
@@ -110,8 +112,8 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         self.claims.equal("the hold is released, the slot free", &free, &(&Value::Null, &Value::Null))
     }
 
-    /// Checks that ECS has finished, and that the service's one container runs this build and
-    /// answers well.
+    /// Checks that ECS has finished, and that the service's one container runs this build and is
+    /// healthy.
     pub(super) fn is_live(&self, claim: &str, build: &PushedBuild) -> Result<()> {
         wait_for("ECS's end of the deployment", SOON, || {
             let state = self.witness.ecs().described()?;
@@ -128,8 +130,8 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         })
     }
 
-    /// Waits until the promotion has ended without pending effects, and returns its record in the
-    /// table.
+    /// Waits until the promotion has ended and has no pending effects. Returns the promotion's
+    /// record in the table.
     pub(super) fn follow_promotion(&self, build: &PushedBuild) -> Result<Value> {
         let start = Instant::now();
         let path = format!("/promotions/{}", build.promotion()?);
@@ -157,7 +159,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
     }
 }
 
-/// The progress of a promotion, on one line.
+/// Returns the progress of a promotion, on one line.
 fn progress(promotion: &Value) -> String {
     let state = promotion["state"].as_str().unwrap_or("unreadable");
     let back = promotion["revert"].is_object();
@@ -182,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_is_one_line_in_either_direction() {
+    fn progress_of_releases_and_rollbacks_fits_on_one_line() {
         let rollout =
             json!({ "services": [{ "progress": { "state": "deployed" }, "seen": "0 of 1 tasks running" }] });
         let there = json!({ "state": "InProgress", "rollout": rollout, "revert": null });

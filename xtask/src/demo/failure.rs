@@ -1,4 +1,4 @@
-//! Failed releases, their rollbacks, and the notices to people.
+//! Failed releases, their rollbacks, and the notices about them.
 
 use super::builds::PushedBuild;
 use super::deployment::service;
@@ -27,7 +27,7 @@ impl Demo<'_> {
         self.claims.equal(&format!("port {port} answers 200 again"), &health, &200)
     }
 
-    /// Pushes and approves a build that fails, and returns its promotion's record.
+    /// Pushes and approves a build that fails. Returns the record of the build's promotion.
     fn fails(&self, number: usize, live: &PushedBuild) -> Result<Value> {
         let before = self.environment_record()?;
         let build = self.push(number)?;
@@ -47,7 +47,7 @@ impl Demo<'_> {
         Ok(promotion)
     }
 
-    /// Checks that a revision with the build's digest had been deployed.
+    /// Checks that Stablepin had deployed a revision with the build's digest.
     fn had_gone_out(&self, build: &PushedBuild, promotion: &Value) -> Result<()> {
         let definition = task_definition(&self.witness.aws, revision(promotion))?;
         let image = definition["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
@@ -58,7 +58,8 @@ impl Demo<'_> {
         )
     }
 
-    /// Checks that the pin, its tag and the service's revision are those from before.
+    /// Checks that the pin, the stable tag and the service's revision are the same as before the
+    /// release.
     fn is_as_before(&self, before: &Value, live: &PushedBuild) -> Result<()> {
         let after = self.environment_record()?;
         self.claims.equal("the pin is what it was", &after["pin"], &before["pin"])?;
@@ -78,7 +79,7 @@ impl Demo<'_> {
         self.claims.equal(&format!("the environment is held: {reason}"), &hold["by"], build.promotion()?)
     }
 
-    /// The build's notices in the inbox, oldest first.
+    /// Returns the notices about the build in the inbox, oldest first.
     pub(super) fn notices(&self, build: &PushedBuild) -> Result<Vec<Value>> {
         let thread = build.promotion()?;
         let mails = self.witness.mails()?;
@@ -86,8 +87,8 @@ impl Demo<'_> {
         Ok(notice.filter(|notice| notice["metadata"]["threadId"] == thread).collect())
     }
 
-    /// Checks that these two notices came, in the form that Amazon Q Developer in chat applications
-    /// shows.
+    /// Checks that these two notices came, in the format of Amazon Q Developer in chat
+    /// applications.
     pub(super) fn notices_came(&self, build: &PushedBuild, titles: [&str; 2]) -> Result<()> {
         let notices = wait_for("both notices", super::claims::SOON, || {
             let notices = self.notices(build)?;
@@ -109,7 +110,7 @@ impl Demo<'_> {
     }
 }
 
-/// The task definition with which a promotion was deployed.
+/// Returns the task definition with which a promotion was deployed.
 pub(super) fn revision(promotion: &Value) -> &str {
     promotion["rollout"]["services"][0]["started"]["task_definition"].as_str().unwrap_or_default()
 }

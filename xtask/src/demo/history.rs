@@ -1,4 +1,4 @@
-//! The records that remain: repeated events change nothing, and each change has its audit record.
+//! The records of the demo. Repeated events change nothing, and each change has its audit record.
 
 use super::builds::PushedBuild;
 use super::columns::columns;
@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const AGAIN: usize = 5;
 
 impl Demo<'_> {
-    /// Delivers one push event again. EventBridge may deliver an event more than once, with the
-    /// same id and time.
+    /// Delivers one push event again, several times. EventBridge may deliver an event more than
+    /// once, with the same id and time.
     pub(super) fn redeliver(&self, bad: &PushedBuild) -> Result<()> {
         let pushes = self.pushes.events(&self.witness.aws)?;
         let event = pushes
@@ -51,7 +51,7 @@ impl Demo<'_> {
         let expected: Vec<_> = (1..=pins).map(|number| number.to_string()).collect();
         self.claims.equal("each pin has its one audit record, in order", &numbers, &expected)?;
 
-        // EventBridge delivers at least once, so a record may come twice.
+        // EventBridge delivers an event at least once, so a record may come twice.
         let parts = |one: &Value, kind: &Value| {
             [kind, &one["id"], &one["from"], &one["to"], &one["at"], &one["reason"]].map(Value::to_string)
         };
@@ -63,7 +63,7 @@ impl Demo<'_> {
         })
     }
 
-    /// Prints the pins, newest last, and returns how many there are.
+    /// Prints the pins, newest last. Returns the number of pins.
     fn pins(&self, builds: &[PushedBuild; 3]) -> Result<usize> {
         let path = format!("/environments/{ENVIRONMENT}/pins?limit=100");
         let mut answer = self.api(&self.operator, "GET", &path, None)?.json("pins")?;
@@ -92,7 +92,7 @@ impl Demo<'_> {
         Ok(table.len())
     }
 
-    /// Prints the audit trail, oldest first.
+    /// Prints the audit trail, oldest first. Returns its records.
     fn audit(&self) -> Result<Vec<Value>> {
         let prefix = format!("AUDIT#{APPLICATION}#");
         let mut table: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -137,7 +137,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The time of day in a timestamp.
+/// Returns the time of day of a timestamp.
 fn clock(at: &Value) -> String {
     text(at).get(11..19).unwrap_or_default().to_owned()
 }

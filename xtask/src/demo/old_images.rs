@@ -1,4 +1,5 @@
-//! A retention plan: which images may go and why each image stays. It deletes nothing.
+//! A retention plan: which images retention may delete, and why each image stays. The demo deletes
+//! no image.
 
 use super::builds::PushedBuild;
 use super::columns::columns;
@@ -50,7 +51,7 @@ impl Demo<'_> {
         self.claims.equal("and no image was changed", &self.digests()?, &before)
     }
 
-    /// The registry's digests, sorted.
+    /// Returns the digests of the registry, sorted.
     fn digests(&self) -> Result<Vec<String>> {
         let ask = json!({ "repositoryName": REPOSITORY, "maxResults": 1000 });
         let answer = self.witness.aws.ecr("DescribeImages", &ask)?;

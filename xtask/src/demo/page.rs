@@ -1,6 +1,6 @@
-//! A decision page as a person reads it.
+//! An approval page as a person reads it.
 
-/// The heading and the lines below it: paragraphs, and facts as `name: value`.
+/// A page's heading and the lines below it: paragraphs, and facts as `name: value`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
     pub(super) heading: String,
@@ -33,7 +33,7 @@ impl Page {
         Self { heading: lines.next().unwrap_or_default(), lines: lines.collect() }
     }
 
-    /// The value of a fact.
+    /// Returns the value of a fact, or an empty text without such a fact.
     pub(super) fn fact(&self, name: &str) -> &str {
         self.lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::Page;
 
     #[test]
-    fn html_page_is_read_as_lines_of_text() {
+    fn html_page_is_parsed_into_lines_of_text() {
         let html = "<!DOCTYPE html><head><title>x</title></head><body><main><h1>Approve a &amp; b?</h1><p>As <strong>lead</strong>.</p>\
                     <dl><dt>Digest</dt> <dd><code>sha256:ab</code></dd></dl><div><button name=\"x\">Approve</button><button>Reject</button></div></main></body>";
         let page = Page::read(html);

@@ -1,4 +1,4 @@
-//! The operator's rollback.
+//! The rollback by the operator.
 
 use super::builds::PushedBuild;
 use super::run::{APPLICATION, DESIRED, Demo, ENVIRONMENT, REPOSITORY};
@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The prefix of every ECS ARN here, which people need not read.
+/// The prefix of every ECS ARN in the local cloud. The demo does not print it.
 pub(super) const ARN: &str = "arn:aws:ecs:us-east-1:000000000000:";
 
 /// The time limit of a rollback.
 const LIMIT: Duration = Duration::from_secs(180);
-/// The interval between two looks at an operation.
+/// The interval between two reads of an operation.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 /// The interval of the demo's ticks. On AWS the schedule triggers the promoter once a minute.
 pub(super) const TICK: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ impl Demo<'_> {
         self.is_held(&id)
     }
 
-    /// Checks that invalid rollbacks are refused before any change.
+    /// Checks that the API refuses invalid rollbacks and changes nothing.
     fn refusals(&self) -> Result<()> {
         let table = self.witness.table()?;
         let task_definition = self.described()?;
@@ -117,7 +117,7 @@ impl Demo<'_> {
         self.claims.equal("it changed nothing", &same, &true)
     }
 
-    /// Waits until the rollback has ended, and returns its state.
+    /// Waits until the rollback ends. Returns the rollback's state.
     fn follow(&self, id: &str, start: Instant) -> Result<String> {
         let mut last = String::new();
         let mut ticked = Instant::now();
@@ -144,7 +144,7 @@ impl Demo<'_> {
         bail!("rollback {id} has not ended within {} s; last seen: {last}", LIMIT.as_secs())
     }
 
-    /// Checks that only the image of the service's task definition has changed.
+    /// Checks that only the image in the service's task definition has changed.
     fn is_described(&self, before: &Value, good: &PushedBuild) -> Result<()> {
         let now = self.described()?;
         let image = now["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
@@ -165,7 +165,7 @@ impl Demo<'_> {
         self.claims.equal("and differs from build 3's in nothing else", &rest(&now), &rest(before))
     }
 
-    /// Checks that ECS, the pin and the tag agree with the containers.
+    /// Checks that ECS, the pin and the stable tag agree with the containers.
     fn is_proven(&self, good: &PushedBuild) -> Result<()> {
         self.only_with_containers(["ECS reports that digest for each task"], |[claim]| {
             let reported = self.witness.digests_in_ecs()?;

@@ -30,9 +30,9 @@ pub(super) struct Demo<'a> {
     pub(super) operator: Aws,
     /// A user without permissions.
     pub(super) intern: Aws,
-    /// Gets push events from the default bus.
+    /// Receives push events from the default bus.
     pub(super) pushes: Listener,
-    /// Gets Stablepin's events from the stack's own bus.
+    /// Receives Stablepin's events from the stack's own bus.
     pub(super) published: Listener,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Demo<'a> {
         })
     }
 
-    /// Sends a request below `/v1/applications/web`, signed by a user.
+    /// Sends a request below `/v1/applications/web` that `who` signs.
     pub(super) fn api(&self, who: &Aws, method: &str, path: &str, body: Option<&Value>) -> Result<Response> {
         let url = self.url(path);
         let body = body.map(Value::to_string);
@@ -75,13 +75,13 @@ impl<'a> Demo<'a> {
         self.witness.record(&format!("APP#{APPLICATION}"), &format!("ENV#{ENVIRONMENT}"))
     }
 
-    /// Sends the promoter the event that the schedule sends every minute.
+    /// Sends the promoter the event of the schedule, which the schedule sends every minute on AWS.
     pub(super) fn tick(&self) -> Result<()> {
         self.stack.tick()?;
         Ok(())
     }
 
-    /// Checks claims about containers, or counts them as left out if no container runs.
+    /// Checks claims about containers, or counts the claims as left out if no container runs.
     pub(super) fn only_with_containers<const N: usize>(
         &self,
         claims: [&str; N],

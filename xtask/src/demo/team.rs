@@ -1,4 +1,4 @@
-//! The team and its service, before Stablepin and with it.
+//! The team and its service, before and after the team uses Stablepin.
 
 use super::builds::PushedBuild;
 use super::claims::SOON;
@@ -13,13 +13,13 @@ use crate::step::note;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// The version that ran before there was a pin. `builds` does not match its tag.
+/// The version that ran before the first pin. Its tag matches no `builds` pattern.
 pub(super) const OLD: &str = "0.9";
 
-/// The roles of the service's tasks, and of ECS when it starts them.
+/// Two IAM roles: the role of the service's tasks, and the role with which ECS starts them.
 const ROLES: [&str; 2] = ["web-task", "web-execution"];
 
-/// The application's file with these lines about its deployment.
+/// Returns the application's file with these lines about the deployment.
 pub(super) fn file(deployment: &str) -> String {
     format!(
         r#"name = "{APPLICATION}"
@@ -102,8 +102,8 @@ verify = {{ timeout = "30m" }}"#
         )
     }
 
-    /// Deploys a build as the team's own pipeline does: a new task definition, and an update of the
-    /// service.
+    /// Deploys a build as the team's own pipeline does: registers a task definition, and updates
+    /// the service.
     pub(super) fn deploy(&self, build: &PushedBuild) -> Result<()> {
         let task_definition = self.register_task_definition(&build.digest, 0)?;
         self.witness.ecs().update(json!({ "taskDefinition": task_definition }))?;
@@ -133,8 +133,8 @@ verify = {{ timeout = "30m" }}"#
         })
     }
 
-    /// Registers a task definition with this digest and port of the host. Port 0 stands for any
-    /// port.
+    /// Registers a task definition with this digest and this port of the host. With port 0 the
+    /// engine chooses a port.
     pub(super) fn register_task_definition(&self, digest: &str, host_port: u16) -> Result<String> {
         let image = format!("{ECR_HOST}/{REPOSITORY}@{digest}");
         let [task_role, execution_role] = ROLES.map(ecs::role_arn);
@@ -142,7 +142,7 @@ verify = {{ timeout = "30m" }}"#
         ecs::register(&self.witness.aws, SERVICE, [&task_role, &execution_role], &[container])
     }
 
-    /// The task definition of the service.
+    /// Returns the task definition of the service.
     pub(super) fn described(&self) -> Result<Value> {
         Ok(self.witness.ecs().task_definition()?)
     }

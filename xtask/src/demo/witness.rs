@@ -1,5 +1,5 @@
-//! An independent witness: it asks the emulator's own API, the registry and the containers, never
-//! Stablepin.
+//! An independent witness. It reads from the emulator's own API, the registry and the containers,
+//! but never from Stablepin.
 
 use super::run::{CLUSTER, SERVICE};
 use crate::aws::{Aws, encode, plain_item, xml_text};
@@ -13,7 +13,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The time limit within which a container must answer.
+/// The time limit of a container's response.
 const CONTAINER_ANSWERS: Duration = Duration::from_secs(2);
 
 pub(super) struct Witness {
@@ -26,14 +26,14 @@ pub(super) struct Witness {
     http: ureq::Agent,
 }
 
-/// A running container of the service, as the engine lists it and as it answers on its published
-/// port.
+/// A running container of the service, as the engine lists it. The container itself reports its
+/// version and health on its published port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Running {
     pub(super) digest: String,
-    /// The answer of `/version`.
+    /// The text that `/version` returns.
     pub(super) version: String,
-    /// The status of `/health`, or 0 without an answer.
+    /// The status that `/health` returns, or 0 without a response.
     pub(super) health: u16,
 }
 
@@ -58,20 +58,20 @@ impl Witness {
         self.engine.is_some()
     }
 
-    /// The items of the whole table, sorted by key.
+    /// Returns the items of the whole table, sorted by key.
     pub(super) fn table(&self) -> Result<Vec<Value>> {
         let mut items: Vec<_> = self.dynamodb().items()?.iter().map(plain_item).collect();
         items.sort_by_key(|item| (item["pk"].to_string(), item["sk"].to_string()));
         Ok(items)
     }
 
-    /// The record of one item of the table, or null if there is none.
+    /// Returns the record of one item of the table, or null if the item does not exist.
     pub(super) fn record(&self, pk: &str, sk: &str) -> Result<Value> {
         let mut item = self.dynamodb().item(pk, sk)?.unwrap_or_default();
         Ok(item["record"].take())
     }
 
-    /// The records of a partition whose sort keys have this prefix, in order.
+    /// Returns the records of a partition's items with this prefix of the sort key, in order.
     pub(super) fn records(&self, pk: &str, prefix: &str) -> Result<Vec<Value>> {
         let mut all: Vec<_> = self.dynamodb().partition(pk)?.iter().map(plain_item).collect();
         all.retain(|item| item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix)));
@@ -82,7 +82,8 @@ impl Witness {
         Table { aws: &self.aws, name: &self.table }
     }
 
-    /// The filters of an address's subscriptions, by which SNS selects its mails.
+    /// Returns the filters of an address's subscriptions. By these filters SNS selects mails for
+    /// the address.
     pub(super) fn filters_of(&self, address: &str) -> Result<Vec<Value>> {
         let sns = |action: &str, name: &str, value: &str| {
             self.aws.query("sns", &[("Action", action), ("Version", "2010-03-31"), (name, value)])
@@ -103,36 +104,37 @@ impl Witness {
         inbox::messages(&self.aws, &self.inbox)
     }
 
-    /// Waits for the mail that names this digest.
+    /// Waits for the mail that contains this digest.
     pub(super) fn mail_about(&self, digest: &str, limit: Duration) -> Result<Mail> {
         inbox::wait_for(&self.aws, &self.inbox, limit, |mail| mail.body.contains(digest))
     }
 
-    /// The digest that the registry protocol returns for a tag.
+    /// Returns the digest of a tag, as the registry protocol returns it.
     pub(super) fn tag_in_registry(&self, repository: &str, tag: &str) -> Result<Option<String>> {
         Ok(self.registry.manifest(repository, tag)?.map(|manifest| manifest.digest))
     }
 
-    /// The team's service.
+    /// Returns the team's service.
     pub(super) fn ecs(&self) -> EcsService<'_> {
         EcsService { aws: &self.aws, cluster: CLUSTER, name: SERVICE }
     }
 
-    /// The digests that ECS reports for the service's running tasks.
+    /// Returns the digests that ECS reports for the service's running tasks.
     pub(super) fn digests_in_ecs(&self) -> Result<Vec<String>> {
         let tasks = self.ecs().tasks("RUNNING")?;
         let digest = |one: &Value| one["imageDigest"].as_str().unwrap_or("none").to_owned();
         Ok(tasks.iter().flat_map(containers).map(digest).collect())
     }
 
-    /// The exit codes of the containers in the service's stopped tasks of one task definition.
+    /// Returns the exit codes of the containers in the service's stopped tasks of one task
+    /// definition.
     pub(super) fn exit_codes(&self, task_definition: &str) -> Result<Vec<i64>> {
         let tasks = self.ecs().tasks("STOPPED")?;
         let ours = tasks.iter().filter(|task| task["taskDefinitionArn"] == task_definition);
         Ok(ours.flat_map(containers).filter_map(|one| one["exitCode"].as_i64()).collect())
     }
 
-    /// The running containers, sorted. There are none if tasks are simulated.
+    /// Returns the running containers, sorted. The list is empty if tasks are simulated.
     pub(super) fn containers(&self) -> Result<Vec<Running>> {
         let Some(engine) = &self.engine else { return Ok(Vec::new()) };
         let mut all = Vec::new();
@@ -147,7 +149,8 @@ impl Witness {
         Ok(all)
     }
 
-    /// The answer on a port of the host: the status, or 0 without an answer, and the text.
+    /// Sends a request to a port of the host. Returns the status, or 0 without a response, and the
+    /// text.
     pub(super) fn ask(&self, port: u16, path: &str) -> (u16, String) {
         let answer = self.http.get(format!("http://127.0.0.1:{port}{path}")).call();
         match answer {
@@ -158,7 +161,7 @@ impl Witness {
         }
     }
 
-    /// The log of a function.
+    /// Returns the log of a function.
     pub(super) fn function_log(&self, function: &str) -> Result<String> {
         let request = json!({ "logGroupName": format!("/aws/lambda/{function}") });
         let answer = self.aws.json("logs", "Logs_20140328.FilterLogEvents", &request)?;
@@ -168,7 +171,7 @@ impl Witness {
     }
 }
 
-/// A value encoded for a URL's query or a form.
+/// Encodes a value for a URL's query or a form.
 pub(super) fn form(value: &str) -> String {
     encode(value)
 }

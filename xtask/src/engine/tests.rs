@@ -20,7 +20,7 @@ const LISTED: &str = r#"[{
 {"Id": "3", "Names": ["/pulled-by-port"], "Image": "localhost:18000/web@sha256:c0af",
     "Labels": {"com.amazonaws.ecs.task-arn": "arn:aws:ecs:us-east-1:000000000000:task/prod/2"}, "Ports": []}]"#;
 
-/// An engine that gives one answer to every request.
+/// Starts an engine that sends the same response to every request.
 fn engine_that_answers(status: &'static str, body: &'static str) -> (tempfile::TempDir, Engine) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("engine.sock");
@@ -42,7 +42,7 @@ fn engine_that_answers(status: &'static str, body: &'static str) -> (tempfile::T
 }
 
 #[test]
-fn listed_container_has_the_digest_that_it_started_from() {
+fn listed_container_has_the_digest_of_its_image() {
     let listed: Vec<Listed> = serde_json::from_str(LISTED).unwrap();
     let mut listed = listed.into_iter().map(Container::from);
     let (task, other) = (listed.next().unwrap(), listed.next().unwrap());
@@ -54,14 +54,14 @@ fn listed_container_has_the_digest_that_it_started_from() {
 }
 
 #[test]
-fn engine_shows_only_the_tasks_of_its_cloud() {
+fn engine_lists_only_the_containers_of_its_cloud() {
     let (_folder, engine) = engine_that_answers("200 OK", LISTED);
     let names: Vec<_> = engine.running().unwrap().into_iter().map(|one| one.name).collect();
     assert_eq!(names, ["ministack-ecs-0cd25f3e-web", "pulled-by-port"]);
 }
 
 #[test]
-fn probe_error_quotes_the_engine() {
+fn probe_error_quotes_the_message_of_the_engine() {
     let (_folder, engine) =
         engine_that_answers("500 Internal Server Error", r#"{"message":"no space left"}"#);
     let error = engine.probe().unwrap_err();
@@ -75,7 +75,7 @@ fn connection_error_names_the_socket() {
 }
 
 #[test]
-fn engine_that_sends_no_request_reaches_no_registry() {
+fn check_fails_if_the_engine_sends_no_request_to_a_registry() {
     let (_folder, engine) = engine_that_answers("200 OK", "{}");
     let port = crate::port::free().unwrap();
     let error = Engine { port, ..engine }.reaches_registry().unwrap_err();
@@ -83,14 +83,14 @@ fn engine_that_sends_no_request_reaches_no_registry() {
 }
 
 #[test]
-fn id_of_an_imported_image_is_its_last_status() {
+fn last_status_of_an_import_is_the_id_of_the_image() {
     let answer = b"{\"status\":\"Importing\"}\r\n{\"status\":\"sha256:c0af\\n\"}\r\n";
     assert_eq!(imported(answer).as_deref(), Some("sha256:c0af"));
     assert_eq!(imported(b""), None);
 }
 
 #[test]
-fn message_is_read_from_json_and_from_text() {
+fn error_message_is_parsed_from_json_or_plain_text() {
     assert_eq!(message(br#"{"message":"no such image"}"#), "no such image");
     assert_eq!(message(b"page not found\n"), "page not found");
 }

@@ -1,4 +1,4 @@
-//! Compiles the program inside the images, once for each source and compiler.
+//! Compiles the program in the images, once for each source and compiler.
 
 use std::{
     env, fs,
@@ -13,16 +13,16 @@ use crate::{aws::sha256_hex, workspace};
 
 const SOURCE: &str = include_str!("../../workload/server.rs");
 
-/// The flags use `crt-static` on the host's own gnu target, since no other target is installed
-/// everywhere.
+/// The compiler's flags. They use `crt-static` with the host's own gnu target, because no other
+/// target is installed everywhere.
 const FLAGS: &[&str] =
     &["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-Cstrip=symbols"];
 
-/// The program's bytes.
+/// Returns the program's bytes.
 ///
-/// Only Linux can build a program for Linux images with an ordinary Rust installation. On other
-/// systems the image holds a text instead. Such an image is pushed, copied, tagged and deleted as
-/// any other, but no container runs it.
+/// An ordinary Rust installation builds programs for Linux images on Linux only. On other systems
+/// the image contains a text instead. Such an image can be pushed, copied, tagged and deleted, but
+/// no container can run it.
 pub(super) fn compiled() -> Result<Vec<u8>> {
     if !cfg!(target_os = "linux") {
         return Ok(b"Built where no program for Linux could be compiled; it cannot run.\n".to_vec());
@@ -31,7 +31,7 @@ pub(super) fn compiled() -> Result<Vec<u8>> {
     fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
 }
 
-/// Returns the path of the program, and compiles it if it does not exist yet.
+/// Returns the path of the program. Compiles the program if it does not exist yet.
 fn executable() -> Result<PathBuf> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = Command::new(&rustc).arg("-vV").output().context("cannot run rustc")?;
@@ -39,7 +39,7 @@ fn executable() -> Result<PathBuf> {
     let key = [SOURCE.as_bytes(), FLAGS.join(" ").as_bytes(), &version.stdout].concat();
     let home = workspace::target().join("workload").join(&sha256_hex(&key)[..16]);
     let program = home.join("server");
-    // One thread of this process compiles, and the others use its result.
+    // One thread of this process compiles. The other threads use the result.
     static COMPILING: Mutex<()> = Mutex::new(());
     let _one = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
     if program.exists() {
@@ -47,8 +47,8 @@ fn executable() -> Result<PathBuf> {
     }
 
     fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-    // Several processes may compile at the same time, each in its own folder, and the last rename
-    // wins. The bytes are the same, since rustc sees the same relative paths.
+    // Several processes may compile at the same time, each in its own folder. The last rename wins.
+    // The bytes are the same, because rustc gets the same relative paths.
     let own = home.join(process::id().to_string());
     fs::create_dir_all(&own)?;
     fs::write(own.join("server.rs"), SOURCE)?;
@@ -66,7 +66,7 @@ fn executable() -> Result<PathBuf> {
         );
     }
     fs::rename(own.join("server"), &program)?;
-    // Only the source remains in the folder. It does no harm if this fails.
+    // The folder now contains only the source. A failure to remove it causes no damage.
     let _ = fs::remove_dir_all(&own);
     Ok(program)
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn healthy_build_can_be_broken_and_mended() {
+    fn running_program_can_be_broken_and_mended() {
         let (mut child, port) = start("healthy");
         let port = port.unwrap();
         assert_eq!(ask("GET", port, "/version"), (200, "1.2.3".into()));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn unhealthy_build_answers_500() {
+    fn unhealthy_program_fails_its_health_check() {
         let (mut child, port) = start("unhealthy");
         assert_eq!(ask("GET", port.unwrap(), "/health").0, 500);
         child.kill().unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn crashing_build_exits_at_once() {
+    fn crashing_program_exits_at_once() {
         let (mut child, port) = start("crash");
         assert_eq!(port, None);
         assert_eq!(child.wait().unwrap().code(), Some(1));

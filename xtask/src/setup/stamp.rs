@@ -1,11 +1,11 @@
-//! The stamp that tells whether an installation is up to date.
+//! The stamp that shows whether an installation is up to date.
 
 use std::path::Path;
 
-/// The stamp of an installation: its folder, then its list.
+/// Returns the stamp of an installation: its folder, then its list.
 ///
-/// Installed programs contain the folder's path. A copy elsewhere would run the original's
-/// programs, so its stamp must not match.
+/// Installed programs contain the folder's path. Programs in a copied folder would start programs
+/// of the original folder, so the stamp of a copy must not match.
 pub(super) fn stamp_of(folder: &Path, list: &str) -> String {
     format!("# {}\n{list}", folder.display())
 }
@@ -16,12 +16,12 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn stamp_of_another_folder_does_not_match() {
+    fn stamps_of_two_folders_differ() {
         let [here, there] =
             ["/a/target/tools", "/b/target/tools"].map(|folder| stamp_of(Path::new(folder), "sam==1\n"));
         assert_eq!(here, "# /a/target/tools\nsam==1\n");
         assert_ne!(here, there);
-        // An older version's stamp was the list alone.
+        // In an older version, the stamp was the list without the folder.
         assert_ne!(here, "sam==1\n");
     }
 }

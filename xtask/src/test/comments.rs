@@ -1,11 +1,11 @@
-//! The width of comments. rustfmt's own `comment_width` needs a nightly compiler.
+//! Checks the width of comments, because rustfmt's own `comment_width` needs a nightly compiler.
 
 use crate::workspace::{root, short};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The most columns of a line that is a comment.
+/// The most columns of a comment line.
 const WIDTH: usize = 100;
 /// The folders with Rust code.
 const FOLDERS: [&str; 4] = ["crates", "functions", "tests", "xtask"];
@@ -24,7 +24,7 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The Rust files in a folder and below it.
+/// Returns the Rust files in a folder and in its subfolders.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
@@ -38,7 +38,8 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The numbers of the lines whose comments are too wide. Links and quotations are not broken.
+/// Returns the numbers of the lines whose comments are too wide. Lines with links or quotations may
+/// be wider.
 fn too_wide(text: &str) -> impl Iterator<Item = usize> {
     let is_too_wide = |line: &str| {
         let comment =
@@ -54,7 +55,7 @@ mod tests {
     use super::{WIDTH, too_wide};
 
     #[test]
-    fn wide_comment_is_found() {
+    fn check_finds_a_comment_that_is_too_wide() {
         let fits = format!("    //! {}", "é".repeat(WIDTH - 8));
         let wide = format!("{fits}.");
         let code = format!("let text = \"{wide}\";");

@@ -1,4 +1,4 @@
-//! The subjects of commits, which lists of commits show whole.
+//! Checks the length of commit subjects, so that lists of commits show each subject whole.
 
 use crate::process::output;
 use crate::step::note;
@@ -8,7 +8,8 @@ use std::process::Command;
 
 /// The most characters of a subject.
 const LIMIT: usize = 72;
-/// The last commit of the time when longer subjects were accepted. A shallow clone may not have it.
+/// The last commit before this check. Earlier subjects may be longer. A shallow clone may not have
+/// this commit.
 const LAST_EXEMPT: &str = "4f5d3899edb7bbbc978855aa595013c399551164";
 
 pub(super) fn check() -> Result<()> {
@@ -26,7 +27,8 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Git, also in a checkout of another user, as containers have it.
+/// Returns the `git` command. It also works in a checkout that belongs to another user, as in
+/// containers.
 fn git() -> Command {
     let mut command = Command::new("git");
     command.args(["-c", "safe.directory=*"]).current_dir(root());
@@ -42,7 +44,7 @@ mod tests {
     use super::{LIMIT, too_long};
 
     #[test]
-    fn long_subject_is_found() {
+    fn check_finds_a_commit_subject_that_is_too_long() {
         let fits = "é".repeat(LIMIT);
         let long = format!("{fits}.");
         assert_eq!(too_long(&format!("{fits}\n{long}\n")).collect::<Vec<_>>(), [long.as_str()]);

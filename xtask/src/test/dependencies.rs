@@ -1,13 +1,14 @@
-//! The dependencies that `deny.toml` allows.
+//! Checks the dependencies against `deny.toml`.
 
 use crate::process::bound;
 use crate::workspace::{root, tool};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A command that holds the crates of the workspace in `folder` against `deny.toml`.
+/// Returns a command that checks the crates of the workspace in `folder` against `deny.toml`.
 ///
-/// Known vulnerabilities are left to `.github/`: their list comes from GitHub.
+/// The command does not check for known vulnerabilities. `.github/` does, because the list comes
+/// from GitHub.
 pub(super) fn check(folder: &Path) -> Command {
     let mut command = bound(tool("cargo-deny"));
     command.args(["--locked", "--config"]).arg(root().join("deny.toml"));
@@ -23,7 +24,8 @@ mod tests {
     use std::process::Command;
     use tempfile::TempDir;
 
-    /// A workspace of two packages: `caller` depends on one that is called like an SDK crate.
+    /// Creates a workspace of two packages: `caller`, and a dependency of it with the name of an
+    /// SDK crate.
     fn workspace(caller: &str, license: &str) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         let needs = "[dependencies]\naws-sdk-ecr.path = \"../aws-sdk-ecr\"\n";
@@ -44,7 +46,7 @@ mod tests {
         folder
     }
 
-    /// Whether the check passes, and what it says.
+    /// Returns whether the check passes, and the output of the check.
     fn checked(caller: &str, license: &str) -> (bool, String) {
         let output = check(workspace(caller, license).path()).output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -53,20 +55,20 @@ mod tests {
     }
 
     #[test]
-    fn only_the_clients_may_name_an_sdk_crate() {
+    fn only_stablepin_aws_may_depend_on_an_sdk_crate() {
         assert!(checked("stablepin-aws", "Apache-2.0").0);
         let (passes, said) = checked("stablepin-rules", "Apache-2.0");
         assert!(!passes && said.contains("AWS is called through stablepin-aws"), "{said}");
     }
 
     #[test]
-    fn unlisted_license_is_refused() {
+    fn check_refuses_a_license_that_is_not_listed() {
         let (passes, said) = checked("stablepin-aws", "AGPL-3.0");
         assert!(!passes && said.contains("AGPL-3.0"), "{said}");
     }
 
     #[test]
-    fn every_sdk_crate_is_banned_elsewhere() {
+    fn deny_toml_bans_every_sdk_crate() {
         let table =
             |file: &str| fs::read_to_string(root().join(file)).unwrap().parse::<toml::Table>().unwrap();
         let (manifest, deny) = (table("Cargo.toml"), table("deny.toml"));

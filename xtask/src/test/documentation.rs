@@ -1,11 +1,11 @@
-//! The documentation of the code, which has no broken link.
+//! Checks that the documentation of the code has no broken link.
 
 use crate::process::bound;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A command that fails if rustdoc warns about the workspace in `folder`, its private items
-/// included. It shares the compiled dependencies with clippy.
+/// Returns a command that fails if rustdoc warns about the workspace in `folder`, including its
+/// private items. The command shares compiled dependencies with clippy.
 pub(super) fn check(folder: &Path) -> Command {
     let mut command = bound("cargo");
     command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
@@ -19,7 +19,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn broken_link_fails_the_documentation() {
+    fn documentation_check_fails_on_a_broken_link() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("src")).unwrap();
         let manifest = "[package]\nname = \"documented\"\nedition = \"2024\"\n[workspace]\n";
