@@ -1,10 +1,11 @@
 //! Serves a repository with a given number of images, in its own process, for `cargo xtask bench`:
 //! `registry 10000`.
 //!
-//! The program first prints a line of JSON that describes the repository. Each line of input is a
-//! list of images that a tool would delete, named by the beginnings of their digests. The program
-//! answers with the calls that the tool has made since the last line, and with the effect of the
-//! list. It ends when its input ends.
+//! The program first prints one line of JSON that describes the repository. Each line of input then
+//! lists images that a tool would delete, by prefixes of their digests. For each input line, the
+//! program prints the tool's AWS calls since the last line, the number of images in the list, and
+//! how many of them the tool tears from an index or subject that it keeps. The program ends when
+//! its input ends.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, BufRead as _};
@@ -17,7 +18,7 @@ use stablepin_tests::ecs_fake::EcsFake;
 /// The number of images in one part. A part is 90 images, two indexes with three images each, a
 /// referrer, and a signature.
 const PART: usize = 100;
-/// The number of days over which pushes are spread.
+/// The number of days over which the program spreads the pushes.
 const DAYS: i64 = 400;
 
 fn main() {
@@ -55,7 +56,7 @@ fn main() {
     }
 }
 
-/// Returns the digests that begin with the given texts, since tools abbreviate digests.
+/// Expands prefixes of digests to full digests, since tools abbreviate digests.
 fn resolved<'a>(digests: &'a [String], named: &[String]) -> BTreeSet<&'a String> {
     let all = |begins: &String| {
         let from = digests.partition_point(|digest| digest < begins);
@@ -71,16 +72,15 @@ fn resolved<'a>(digests: &'a [String], named: &[String]) -> BTreeSet<&'a String>
 struct Shelf {
     now: Timestamp,
     web: Repository,
-    /// The number of pushes so far. An index counts once, together with everything in it.
+    /// The number of pushes so far. An index and its images count as one push.
     count: u32,
-    /// Pairs of digests: a part of an index or a referrer, then that index or the referrer's
-    /// subject.
+    /// Pairs of digests: an image and the index that contains it, or a referrer and its subject.
     of: Vec<(String, String)>,
 }
 
 impl Shelf {
     fn add_part(&mut self) {
-        // Referrers and signatures are pushed right after their subject.
+        // A referrer and a signature get the push time of their subject.
         let mut signed = None;
         for _ in 0..90 {
             let (at, tags) = self.push();
@@ -108,15 +108,15 @@ impl Shelf {
         }
     }
 
-    /// Returns an image of layers that other images share and one layer of its own.
+    /// Returns an image with two layers that other images share, and one layer of its own.
     fn image(&self, name: &str, at: PushedAt) -> NewImage {
         let base = self.count % 7;
         let image = NewImage::named(name).layer(format!("base {base}"), 80_000_000);
         image.layer("packages", 30_000_000).layer(name, 2_000_000).pushed_at(at)
     }
 
-    /// Returns when the next image is pushed, and its tags.
-    /// Every tenth image is a build of Stablepin. Every thousandth image is a release.
+    /// Returns the push time and the tags of the next image. Every tenth image is a build of
+    /// Stablepin. Every thousandth image is a release.
     fn push(&mut self) -> (PushedAt, Vec<String>) {
         self.count += 1;
         let (count, at) = (self.count, self.time());
@@ -128,7 +128,7 @@ impl Shelf {
         if count.is_multiple_of(1000) {
             tags.push(format!("v1.{}.0", count / 1000));
         }
-        // The live image is a month old.
+        // The first image is the live one. Its push is 30 days old.
         if count == 1 {
             tags.push("production-stable".to_owned());
             tags.push("latest".to_owned());
@@ -137,9 +137,8 @@ impl Shelf {
         (PushedAt::At(at), tags)
     }
 
-    /// Returns a time of push, in no order.
-    /// Each time is half an hour off the full hour, so that no image reaches an age limit between
-    /// the turns of two tools.
+    /// Returns a push time. Successive times are in no order. Each time is half an hour off the
+    /// full hour, so that no image reaches an age limit between the runs of two tools.
     fn time(&self) -> Timestamp {
         let hours = i64::from(self.count.wrapping_mul(0x9e37_79b1) >> 8) % (24 * DAYS);
         self.now - SignedDuration::from_mins(60 * hours + 30)

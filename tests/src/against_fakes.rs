@@ -1,4 +1,5 @@
-//! Creates isolated applications, and runs the functions' programs on them against the fakes.
+//! Creates isolated applications, and runs the programs of the functions for them against the
+//! fakes.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -13,14 +14,14 @@ use crate::ecs_fake::EcsFake;
 use crate::isolated::Isolated;
 use crate::{App, Link, Plan, image, stack};
 
-/// The most ticks to wait for a result.
+/// The maximum number of ticks to wait for a result.
 const TICKS: usize = 12;
 
 /// A time in the past.
 const PAST: &str = "2026-01-01T00:00:00.000Z";
 
 impl Plan {
-    /// Creates the repository and registers the application, isolated.
+    /// Creates an isolated application: its repository in a fake of ECR, and its registration.
     #[track_caller]
     pub fn create_with_fakes(self) -> App {
         let app = App::create_unregistered(self);
@@ -30,7 +31,7 @@ impl Plan {
 }
 
 impl App {
-    /// Creates an isolated application that has only its repository.
+    /// Creates an isolated application with a repository, but does not register it.
     #[track_caller]
     pub fn create_unregistered(plan: Plan) -> Self {
         let mut app = Self::unborn(plan);
@@ -47,7 +48,7 @@ impl App {
         self.isolated.as_ref().expect("the application is isolated")
     }
 
-    /// Returns the fake of ECR that has the application's images.
+    /// Returns the fake of ECR that contains the application's repository.
     #[track_caller]
     pub fn ecr(&self) -> &EcrFake {
         &self.isolated().ecr
@@ -59,7 +60,7 @@ impl App {
         &self.isolated().web
     }
 
-    /// Registers any application in this application's table.
+    /// Registers an application of any name in the table of this application.
     #[track_caller]
     pub fn registers(&self, name: &str, text: &str) {
         let run = self.invoke(None, "api", &registration(name, text), None);
@@ -67,26 +68,27 @@ impl App {
         assert!(matches!(answer["statusCode"].as_u64(), Some(200 | 201)), "{answer:#}");
     }
 
-    /// Pushes a build as a pipeline does. The tagger does not get the event yet.
+    /// Pushes a build as a pipeline does, but does not deliver the push event to the tagger.
     #[track_caller]
     pub fn push_unheard(&self, tag: &str, spec: &Spec) -> String {
         self.a_second_passes();
         self.push_without_event(Some(tag), &image(spec))
     }
 
-    /// Gives the tagger all new events of ECR.
+    /// Delivers all new events of ECR to the tagger.
     #[track_caller]
     pub fn hears(&self) {
         self.ecr().events().iter().for_each(|event| self.deliver_to_tagger(event));
         self.a_second_passes();
     }
 
-    /// Lets a second pass. For two pushes within one second, the digests decide which is later.
+    /// Advances ECR's clock by one second, so that no two pushes have the same time. Stablepin
+    /// orders pushes of the same second by their digests.
     fn a_second_passes(&self) {
         self.ecr().time_passes(SignedDuration::from_secs(1));
     }
 
-    /// Ticks until `look` returns true.
+    /// Runs ticks until `look` returns true.
     #[track_caller]
     pub fn ticks_until(&self, what: &str, look: impl Fn(&Self) -> bool) {
         for _ in 0..TICKS {
@@ -98,7 +100,7 @@ impl App {
         assert!(look(self), "{what}: {:#?}", self.promotions());
     }
 
-    /// Whether each promotion has asked its one approver.
+    /// Returns whether each promotion has requested approval from its one approver.
     #[track_caller]
     pub fn everybody_is_asked(&self) -> bool {
         let promotions = self.promotions();
@@ -112,8 +114,8 @@ impl App {
         assert!(answer["errorMessage"].is_null(), "{event:#}: {answer:#}");
     }
 
-    /// Sends the link's form and gives the tagger the resulting events. Returns the status and the
-    /// page.
+    /// Submits the form of the link, then delivers the new events of ECR to the tagger. Returns the
+    /// status and the page.
     #[track_caller]
     pub fn decides(&self, link: &Link, what: &str) -> (u64, String) {
         let run = self.invoke(None, "approval", &decision(link, what, "tried it"), None);
@@ -123,7 +125,7 @@ impl App {
         (answer["statusCode"].as_u64().unwrap_or_default(), page)
     }
 
-    /// Returns every item about the application, in DynamoDB's format.
+    /// Returns every item that contains the application's name, in DynamoDB's format.
     #[track_caller]
     pub(crate) fn all_items(&self) -> Vec<Value> {
         let mut items = self.read_table().items().expect("the table answers");
@@ -151,13 +153,13 @@ impl App {
         self.isolated().inbox()
     }
 
-    /// Returns the application's own fake of ECR and this fake of ECS.
+    /// Returns the endpoints of the application's fake of ECR and of the given fake of ECS.
     #[track_caller]
     pub(crate) fn fakes<'a>(&'a self, ecs: Option<&'a EcsFake>) -> FakeEndpoints<'a> {
         FakeEndpoints { ecs, ecr: Some(self.ecr()), sources: None }
     }
 
-    /// Invokes a function's program once, against the fakes.
+    /// Invokes the program of a function once, against the fakes.
     #[track_caller]
     pub fn invoke(
         &self,
@@ -169,7 +171,7 @@ impl App {
         invoke_with_fakes(self.fakes(ecs), function, &self.others(), event, fault)
     }
 
-    /// Invokes the promoter with the message of the sweep's queue for this application.
+    /// Invokes the promoter with a message of the sweep queue that names this application.
     #[track_caller]
     pub fn sweep_with_fakes(&self, ecs: Option<&EcsFake>) -> ProgramRun {
         self.invoke(ecs, "promoter", &self.sweep_event(), None)
@@ -192,14 +194,14 @@ impl App {
         ]
     }
 
-    /// Runs the minute's tick against the fakes.
+    /// Invokes the promoter with the tick of one minute, against the fakes.
     #[track_caller]
     pub fn tick_with_fakes(&self, ecs: Option<&EcsFake>, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.invoke(ecs, "promoter", &tick_event(), fault)
     }
 
-    /// Ends every pause, and every lease of a program that has died, so that the next tick finds
-    /// all due work.
+    /// Makes every waiting operation due, and ends every lease of a killed program. The next tick
+    /// then finds all the work.
     #[track_caller]
     pub fn pauses_end(&self) {
         assert!(self.isolated.is_some(), "only an isolated application has no other workers");
@@ -226,7 +228,7 @@ impl App {
                 ask["ExpressionAttributeNames"]["#lease"] = json!("lease");
                 ask["ExpressionAttributeNames"]["#until"] = json!("until");
             }
-            self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+            self.aws.dynamodb("UpdateItem", &ask).expect("the table accepts the update");
         }
     }
 }

@@ -14,17 +14,17 @@ use crate::{Plan, image, stack, until};
 pub struct App {
     pub aws: Aws,
     pub plan: Plan,
-    /// The ARNs of the subscriptions of the mailbox and of the approvers.
+    /// The ARNs of the subscriptions: first of the mailbox, then of the approvers' addresses.
     pub(crate) mailbox: Vec<String>,
-    /// The table, topic and fake of ECR of an isolated application.
+    /// The table, the topic and the fake of ECR, if the application is isolated.
     pub(crate) isolated: Option<Isolated>,
 }
 
-/// Removes what the test has created, since many tests share one emulator.
+/// Deletes what the test has created, since many tests share one emulator.
 impl Drop for App {
     fn drop(&mut self) {
         if thread::panicking() {
-            return; // the developer may want to inspect it
+            return; // keeps everything, so that a developer can inspect it
         }
         if let Some(isolated) = &self.isolated {
             return isolated.close(&self.aws);
@@ -36,12 +36,12 @@ impl Drop for App {
 }
 
 impl App {
-    /// Returns an application of which nothing has been created yet.
+    /// Returns an application from a plan. Nothing of the application exists yet in AWS.
     pub fn unborn(plan: Plan) -> Self {
         Self { aws: stack().aws(), plan, mailbox: Vec::new(), isolated: None }
     }
 
-    /// Registers an application file under the application's name.
+    /// Registers the text of an application file under the application's name.
     #[track_caller]
     pub fn put(&self, text: &str) -> Response {
         let url = format!("{}/v1/applications/{}", stack().api(), self.plan.name);
@@ -50,14 +50,15 @@ impl App {
             .expect("the API answers")
     }
 
-    /// Sends a signed request to a path below the application. Returns its status and JSON.
+    /// Sends a signed request to a path below the application. Returns the status and the JSON of
+    /// the response.
     #[track_caller]
     pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.api_as(&self.aws, method, path, body)
     }
 
-    /// Returns credentials of an approver's own IAM user, for every request of the API.
-    /// The [plan](Plan::who_sign) must say that approvers sign.
+    /// Returns credentials of an approver's own IAM user, which may send every request of the API.
+    /// The [plan](Plan::who_sign) must list these users as the approvers' principals.
     #[track_caller]
     pub fn signs_as(&self, approver: &str) -> Aws {
         let api = stack().api().split_once("//").and_then(|(_, host)| host.split('.').next());
@@ -65,7 +66,7 @@ impl App {
         xtask::iam::user(&self.aws, self.approver(approver), api, &["*/v1/*"]).expect("a user")
     }
 
-    /// Returns a second access key of the approver's IAM user.
+    /// Returns a client with a second access key of the approver's IAM user.
     #[track_caller]
     pub fn signed_in(&self, approver: &str) -> Aws {
         let request =
@@ -75,7 +76,7 @@ impl App {
         self.aws.with_credentials(&text("AccessKeyId"), &text("SecretAccessKey"), None)
     }
 
-    /// Sends a request that `signer` signs to a path below the application.
+    /// Sends a request to a path below the application, signed with the credentials of `signer`.
     #[track_caller]
     pub fn api_as(&self, signer: &Aws, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let url = format!("{}/v1/applications/{}{path}", stack().api(), self.plan.name);
@@ -100,15 +101,14 @@ impl App {
         self.push_image(Some(tag), &image(spec))
     }
 
-    /// Pushes a build that the environment orders after another build.
-    /// The order is that of the events' times, which have whole seconds.
+    /// Pushes a build with a later event time than another build. Event times have whole seconds.
     #[track_caller]
     pub fn push_after(&self, other: &str, spec: &Spec) -> String {
         let of_other = |one: &Value| one["digest"] == other;
         let promotion = until("the other's promotion", || self.promotions().into_iter().rfind(of_other));
         let at = &promotion["occurrence"]["at"];
         let before: Timestamp = at.as_str().expect("a time").parse().expect("a timestamp");
-        // The digests decide the order of two pushes within one second.
+        // Stablepin orders two pushes within one second by their digests.
         let after = before + SignedDuration::from_secs(1);
         until("the next second", || (Timestamp::now() >= after).then_some(()));
         self.push("main", spec)
@@ -117,33 +117,33 @@ impl App {
     #[track_caller]
     pub fn push_image(&self, tag: Option<&str>, image: &OciImage) -> String {
         let digest = self.push_without_event(tag, image);
-        self.is_told();
+        self.deliver_push_event();
         digest
     }
 
     #[track_caller]
     pub(crate) fn push_without_event(&self, tag: Option<&str>, image: &OciImage) -> String {
-        self.registry().push(&self.plan.repository, tag, image).expect("the registry takes a push")
+        self.registry().push(&self.plan.repository, tag, image).expect("the registry accepts a push")
     }
 
     #[track_caller]
     pub fn push_index(&self, tag: &str, index: &OciIndex) -> String {
         let taken = self.registry().push_index(&self.plan.repository, Some(tag), index);
-        let digest = taken.expect("the registry takes an index");
-        self.is_told();
+        let digest = taken.expect("the registry accepts an index");
+        self.deliver_push_event();
         digest
     }
 
-    /// Delivers the push event to the tagger of an isolated application.
-    /// Elsewhere, the local cloud sends the event.
+    /// Delivers the push event to the tagger if the application is isolated. For other
+    /// applications, the local cloud delivers the event.
     #[track_caller]
-    fn is_told(&self) {
+    fn deliver_push_event(&self) {
         if self.isolated.is_some() {
             self.hears();
         }
     }
 
-    /// Returns the digest that a tag is on, read through ECR's API.
+    /// Returns the digest to which a tag points, read through ECR's API.
     #[track_caller]
     pub fn tag(&self, tag: &str) -> Option<String> {
         if let Some(isolated) = &self.isolated {
@@ -152,7 +152,7 @@ impl App {
         self.aws.tag(&self.plan.repository, tag).expect("ECR answers")
     }
 
-    /// Returns all tags on a digest, sorted.
+    /// Returns all tags that point to a digest, sorted.
     #[track_caller]
     pub fn tags(&self, digest: &str) -> Vec<String> {
         if let Some(isolated) = &self.isolated {
@@ -186,10 +186,10 @@ impl App {
             (answer.status.into(), answer.text())
         };
         assert_eq!(status, 200, "{page}");
-        until("the stable tag on it", || self.stable_is(digest).then_some(()));
-        // The vote confirmation is the last effect of a decision. Nothing changes by itself
-        // afterwards.
-        until("the receipt", || {
+        until("the stable tag points to the digest", || self.stable_is(digest).then_some(()));
+        // The vote confirmation is the last effect of a decision. Afterwards, no function changes
+        // anything until the test acts again.
+        until("the vote confirmation", || {
             let told = self.promotion(link.promotion())["vote_confirmations"]
                 .as_array()
                 .is_some_and(|told| !told.is_empty());
@@ -205,7 +205,7 @@ impl App {
         pin["digest"] == digest && self.environment()["applied"] == pin["number"]
     }
 
-    /// Waits until the promotion has ended. Returns how it ended and why.
+    /// Waits until the promotion has ended. Returns its state and the reason.
     #[track_caller]
     pub fn ended(&self, promotion: &str) -> (String, String) {
         until("the promotion's end", || {

@@ -21,7 +21,7 @@ impl Console {
         let link = answer.json("api").expect("the API answers JSON");
         let link = link["url"].as_str().and_then(|url| url.strip_prefix(stack().api()));
         let token = link.and_then(|link| link.strip_prefix("/console?t=")).expect("a link with a token");
-        secrets::remember(stack().folder(), token).expect("the token is kept to be looked for in the logs");
+        secrets::remember(stack().folder(), token).expect("a test can search the logs for it");
         Self { token: token.to_owned() }
     }
 
@@ -41,7 +41,7 @@ impl Console {
         stack().aws().call("GET", &self.url(), None, None, false).expect("the console answers")
     }
 
-    /// Opens a page below `/console` with the cookie that the link sets.
+    /// Opens a page below `/console` with the cookie that the console sets for the link.
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
         self.look("GET", path)

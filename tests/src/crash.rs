@@ -1,8 +1,9 @@
-//! Runs one invocation of a function's real program, and lets one of its AWS requests fail.
+//! Runs one invocation of a function's real program, and injects a fault into one of its AWS
+//! requests.
 //!
-//! The program talks to a Lambda Runtime API of our own. A proxy between the program and AWS
-//! numbers the requests and injects the fault. The program is the deployed one that SAM has built,
-//! with the deployed function's variables and role.
+//! The program talks to a Lambda Runtime API that this module serves. A proxy between the program
+//! and AWS numbers the requests and injects the fault. The program is the one that SAM has built
+//! and deployed, with the variables and the role of the deployed function.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -26,26 +27,26 @@ use crate::server::{Connection, Request};
 use crate::sources_fake::{self, SourcesFake};
 use crate::{Console, Link, stack};
 
-/// The fault that hits one request.
+/// A fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The process dies before the request reaches AWS.
+    /// The proxy kills the program before the request reaches AWS.
     KillBefore,
-    /// AWS carries out the request, and the process dies before it gets the answer.
+    /// AWS carries out the request. The proxy kills the program before the response reaches it.
     KillAfter,
     Throttle,
     /// AWS throttles this request and every later one.
     KeepThrottling,
-    /// AWS denies access. A retry does not help.
+    /// AWS denies access. A retry fails too.
     Refuse,
-    /// AWS answers with status 500 and does nothing.
+    /// AWS responds with status 500 and does nothing.
     Fail,
     ResetBefore,
-    /// AWS carries out the request, and the connection breaks.
+    /// AWS carries out the request. The proxy then closes the connection without a response.
     ResetAfter,
 }
 
-/// The fakes that take the place of the emulator's services.
+/// The fakes that replace services of the emulator.
 #[derive(Clone, Copy, Default)]
 pub struct FakeEndpoints<'a> {
     pub ecs: Option<&'a EcsFake>,
@@ -59,30 +60,32 @@ impl<'a> From<&'a EcsFake> for FakeEndpoints<'a> {
     }
 }
 
-/// The course of an invocation.
+/// The result of an invocation.
 #[derive(Debug)]
 pub struct ProgramRun {
-    /// The action of each request, in order: `BatchGetItem`, …
+    /// The action of each request, in order, such as `BatchGetItem`.
     pub requests: Vec<String>,
     pub hit: bool,
-    /// The function's answer. `None` if the process was killed.
+    /// The function's response. `None` if the proxy killed the program.
     pub answer: Option<Value>,
 }
 
-/// The time limit of an invocation. A lease ends with it, and a later tick must wait for that.
+/// The time limit of an invocation. A lease ends together with the limit, and a later tick waits
+/// for the end of the lease.
 const TIME: SignedDuration = SignedDuration::from_secs(8);
-/// The time after its limit at which a program that neither answers nor dies is broken.
+/// The time after the limit. A program that still runs then, without a response, is broken.
 const PATIENCE: Duration = Duration::from_secs(32);
-/// The longest wait for AWS. The program itself gives up earlier.
+/// The longest wait for a response of AWS. The program itself gives up earlier.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// Invokes `function` (`approval`, …) once. The request with that number, from 1, gets the fault.
+/// Invokes `function`, such as `approval`, once. A `fault` contains the number of the request, from
+/// 1.
 #[track_caller]
 pub fn invoke(function: &str, event: &Value, fault: Option<(usize, Fault)>) -> ProgramRun {
     invoke_with(function, &[], event, fault)
 }
 
-/// Invokes a function with additional variables, as another stack's parameters would set them.
+/// Invokes a function with variables that override those of the deployed function.
 #[track_caller]
 pub fn invoke_with(
     function: &str,
@@ -93,11 +96,11 @@ pub fn invoke_with(
     run(function, others, FakeEndpoints::default(), event, fault, TIME)
 }
 
-/// Invokes a function with fakes in place of the emulator's services.
-/// Requests to the fakes are numbered together with all others.
+/// Invokes a function with fakes that replace services of the emulator. The proxy numbers requests
+/// to the fakes together with all other requests.
 ///
-/// The deployed functions do not know the fakes: they carry out work that they find in their table
-/// in the emulator.
+/// The deployed functions do not know the fakes. If they find work in their table, they carry it
+/// out in the emulator.
 #[track_caller]
 pub fn invoke_with_fakes<'a>(
     fakes: impl Into<FakeEndpoints<'a>>,
@@ -109,7 +112,7 @@ pub fn invoke_with_fakes<'a>(
     run(function, others, fakes.into(), event, fault, TIME)
 }
 
-/// Invokes a function with fakes and with a given time limit.
+/// Invokes a function with fakes and a given time limit.
 #[track_caller]
 pub fn invoke_within<'a>(
     time: SignedDuration,
@@ -157,7 +160,7 @@ fn run(
         program.kill();
         program.over.store(true, Ordering::SeqCst);
         for (listener, server) in servers {
-            // A connection wakes the servers, which then notice that the invocation is over.
+            // A connection wakes a server, which then notices that the invocation is over.
             while !server.is_finished() {
                 let _ = TcpStream::connect_timeout(&address(listener), SILENCE);
                 thread::yield_now();
@@ -168,11 +171,11 @@ fn run(
     let requests = program.requests.into_inner().unwrap_or_else(PoisonError::into_inner);
     let hit = fault.is_some_and(|(number, _)| number <= requests.len());
     let answer =
-        answer.unwrap_or_else(|_| panic!("{function} neither answered nor died, after {requests:?}"));
+        answer.unwrap_or_else(|_| panic!("{function} sent no response and did not die, after {requests:?}"));
     ProgramRun { requests, hit, answer }
 }
 
-/// Returns the event of a decision by a link.
+/// Returns the event of a decision that an approver makes through a link.
 pub fn decision(link: &Link, decision: &str, reason: &str) -> Value {
     let path = link.page.strip_prefix(stack().api()).expect("a link leads to the API");
     let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
@@ -196,8 +199,8 @@ pub fn rollback(name: &str, body: &Value) -> Value {
     signed(http(route, &path, &parameters, &body.to_string()))
 }
 
-/// Returns the event of a signed request that begins a run of retention.
-/// With `run`, the request is `apply` or `undo` of that run.
+/// Returns the event of a signed request that starts a run of retention. With `run`, the request
+/// applies or undoes that run: `apply` or `undo`.
 pub fn retention(name: &str, run: Option<(&str, &str)>, body: &Value) -> Value {
     let mut route = "POST /v1/applications/{application}/retention".to_owned();
     let mut path = format!("/v1/applications/{name}/retention");
@@ -218,7 +221,8 @@ pub fn promotion(name: &str, body: &Value) -> Value {
     signed(http(route, &path, &parameters, &body.to_string()))
 }
 
-/// Returns the event of a request for an application's page in the console.
+/// Returns the event of a request for an application's page in the console, with the console's
+/// cookie.
 pub fn console(console: &Console, name: &str) -> Value {
     let path = format!("/console/{name}");
     let mut event = http("GET /console/{application}", &path, &json!({ "application": name }), "");
@@ -250,7 +254,8 @@ fn http(route: &str, path: &str, parameters: &Value, body: &str) -> Value {
     })
 }
 
-/// Returns the deployed function's variables. They do not change while the tests run.
+/// Returns the variables of a deployed function, cached, since they do not change while the tests
+/// run.
 fn variables(function: &str) -> Vec<(String, String)> {
     static KNOWN: Mutex<BTreeMap<String, Vec<(String, String)>>> = Mutex::new(BTreeMap::new());
     let mut known = lock(&KNOWN);
@@ -262,14 +267,14 @@ fn variables(function: &str) -> Vec<(String, String)> {
     variables.clone()
 }
 
-/// Returns the path of the deployed program, as SAM has built it.
+/// Returns the path of the deployed program in SAM's build folder.
 fn program(function: &str) -> PathBuf {
     let mut name = function.to_owned();
     name[..1].make_ascii_uppercase();
     workspace::target().join("sam/debug").join(format!("{name}Function")).join("bootstrap")
 }
 
-/// Starts the program. `others` override its variables, including credentials.
+/// Starts the program. `others` override its variables, which include its credentials.
 fn start(function: &str, others: &[(&str, &str)], proxy: SocketAddr, runtime: SocketAddr) -> Child {
     let mut command = Command::new(program(function));
     command.env_clear();
@@ -310,7 +315,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Serves each connection in its own thread, until the invocation is over.
+/// Serves each connection in its own thread until the invocation is over.
 fn serve<'scope>(
     scope: &'scope Scope<'scope, '_>,
     program: &'scope Program,
@@ -327,7 +332,7 @@ fn serve<'scope>(
     })
 }
 
-/// The running program and the record of its requests.
+/// The running program, its fault, and the requests so far.
 struct Program {
     child: Mutex<Option<Child>>,
     event: Value,
@@ -336,7 +341,7 @@ struct Program {
     over: AtomicBool,
     time: SignedDuration,
     fault: Option<(usize, Fault)>,
-    /// The addresses of the fakes, if there are any.
+    /// The address of the fake of ECS, if the test has one.
     ecs: Option<SocketAddr>,
     ecr: Option<SocketAddr>,
     sources: Option<SocketAddr>,
@@ -360,7 +365,7 @@ impl Program {
         while let Some(request) = connection.request() {
             if request.target.ends_with("/next") {
                 if self.handed_out.swap(true, Ordering::SeqCst) {
-                    continue; // there is only one event: the program waits until it is killed
+                    continue; // with no second event, the program waits for its end
                 }
                 let deadline = (Timestamp::now() + self.time).as_millisecond().to_string();
                 let headers = [
@@ -382,10 +387,11 @@ impl Program {
         }
     }
 
-    /// Forwards requests to AWS.
+    /// Forwards requests to AWS, and injects the fault into the request of its number.
     fn forward(&self, mut connection: Connection) {
         while let Some(request) = connection.request() {
-            // The AWS SDK opens connections with this request before there is an event.
+            // The AWS SDK opens its connections with this request, before the program gets the
+            // event.
             if request.target == "/ping" {
                 let _ = connection.answer(200, &[], b"");
                 continue;
@@ -426,18 +432,20 @@ impl Program {
                     return;
                 }
             };
-            // The answer of AWS ends the connection, as its header says.
+            // The response of AWS contains the header `connection: close`, so the proxy closes the
+            // connection.
             if went_on.is_err() || fault.is_none() {
                 return;
             }
         }
     }
 
-    /// Returns the unchanged answer of the emulator or of a fake. The connection ends with it.
+    /// Returns the unchanged response of the emulator or of a fake. The response ends the
+    /// connection.
     fn answer_of_aws(&self, request: &Request) -> io::Result<Vec<u8>> {
         let target = request.header("x-amz-target").unwrap_or_default();
         let ecs = self.ecs.filter(|_| target.starts_with("AmazonEC2ContainerService"));
-        // The registry's download addresses of layers lead to the same port.
+        // The fake of ECR also serves the download URLs of layers on its port.
         let of_registry =
             target.starts_with("AmazonEC2ContainerRegistry") || request.target.starts_with("/v2/");
         let ecr = self.ecr.filter(|_| of_registry);
@@ -447,7 +455,8 @@ impl Program {
         aws.set_read_timeout(Some(SILENCE))?;
         aws.write_all(&request.to_last_bytes())?;
         let mut answer = Vec::new();
-        // Without the limit, a connection that the emulator forgets would block the story forever.
+        // Without the time limit, a connection that the emulator forgets would block the test
+        // forever.
         aws.read_to_end(&mut answer).inspect_err(|error| {
             eprintln!(
                 "{} from {:?}: {error}, after {} bytes",

@@ -1,4 +1,4 @@
-//! Checks that the tests that a document names exist.
+//! Checks that every test that the security document names exists.
 
 use std::fs;
 

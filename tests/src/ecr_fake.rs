@@ -1,9 +1,9 @@
-//! A strict fake of Amazon ECR that keeps state and answers over HTTP.
+//! A strict fake of Amazon ECR that keeps state and responds over HTTP.
 //!
-//! The fake speaks ECR's protocol (JSON 1.1) and the registry protocol on one loopback port. A
-//! function's real program reaches it through `AWS_ENDPOINT_URL_ECR` or through a proxy. Tests push
-//! images to it as to any registry. The fake follows ECR's documentation, and each rule names its
-//! page. Where the documentation is silent, a comment states the assumption.
+//! The fake speaks ECR's protocol (JSON 1.1) and the registry protocol on one loopback port. The
+//! program of a function reaches the fake through `AWS_ENDPOINT_URL_ECR` or through a proxy. Tests
+//! push images to the fake as to any registry. The fake follows ECR's documentation, and each rule
+//! names its page. Where the documentation says nothing, a comment states the assumption.
 //!
 //! A test sets up the repositories and changes them through [`Ecr`] and [`Repository`]:
 //!
@@ -24,15 +24,16 @@
 //! assert_eq!(ecr.count("BatchDeleteImage"), 1);
 //! ```
 //!
-//! The fake has its own clock, which starts at the true time and stands still until
-//! [`Ecr::time_passes`]. Restores out of the archive and throttling follow this clock.
+//! The fake has its own clock. The clock starts at the true time and moves only when a test calls
+//! [`Ecr::time_passes`]. The clock decides when ECR has restored an archived image, and which calls
+//! ECR throttles.
 //!
-//! Lists are sorted neither by time of push nor by name. Their order is the same in each run, and
-//! [`Ecr::shuffles`] changes it.
+//! The fake sorts lists neither by push time nor by name. The order of a list is the same in each
+//! run. [`Ecr::shuffles`] changes the order.
 //!
-//! The fake answers unknown calls, and unknown members of requests, with status 501. The test then
-//! fails when it drops the fake. Before our programs may use a new call or member, the fake must
-//! learn it.
+//! The fake responds to unknown calls, and to unknown members of requests, with status 501. The
+//! test then fails when it drops the fake. Before our programs use a new call or member, a
+//! developer must add it to the fake.
 
 mod authorization;
 mod batch_get;

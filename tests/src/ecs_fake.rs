@@ -1,8 +1,9 @@
-//! A strict fake of Amazon ECS that keeps state and answers over HTTP.
+//! A strict fake of Amazon ECS that keeps state and responds over HTTP.
 //!
-//! The fake speaks ECS's protocol (JSON 1.1) on a loopback port. A function's real program reaches
-//! it through `AWS_ENDPOINT_URL_ECS` or through a proxy. The fake follows ECS's documentation, and
-//! each rule names its page. Where the documentation is silent, a comment states the assumption.
+//! The fake speaks ECS's protocol (JSON 1.1) on a loopback port. The program of a function reaches
+//! the fake through `AWS_ENDPOINT_URL_ECS` or through a proxy. The fake follows ECS's
+//! documentation, and each rule names its page. Where the documentation says nothing, a comment
+//! states the assumption.
 //!
 //! A test sets up services and decides how their deployments end, through [`Ecs`] and [`Service`]:
 //!
@@ -15,16 +16,16 @@
 //! assert_eq!(ecs.count("UpdateService"), 1);
 //! ```
 //!
-//! A deployment moves one step after each answer that describes its service. A caller that polls
-//! therefore sees `PENDING`, `IN_PROGRESS`, and the end. After [`Ecs::by_hand`], deployments move
-//! only by [`Ecs::advance`].
+//! A deployment advances one step after each response that describes its service. A caller that
+//! polls therefore sees `PENDING`, `IN_PROGRESS`, and the final state. After [`Ecs::by_hand`],
+//! deployments advance only by [`Ecs::advance`].
 //!
-//! The fake has its own clock, which starts at the true time and stands still until
+//! The fake has its own clock. The clock starts at the true time and moves only when a test calls
 //! [`Ecs::time_passes`].
 //!
-//! The fake answers unknown calls, and unknown members of requests, with status 501. The test then
-//! fails when it drops the fake. Before our programs may use a new call or member, the fake must
-//! learn it.
+//! The fake responds to unknown calls, and to unknown members of requests, with status 501. The
+//! test then fails when it drops the fake. Before our programs use a new call or member, a
+//! developer must add it to the fake.
 
 mod by_test;
 mod clusters;

@@ -1,5 +1,5 @@
-//! Checks that our list of task definition members agrees with AWS's service model, which botocore
-//! contains.
+//! Checks that our list of the members of a task definition matches AWS's service model in
+//! botocore.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,7 +8,7 @@ use xtask::workspace;
 
 const LISTED: &str = include_str!("../../crates/rules/src/task_definition/compare/members.txt");
 
-/// Prints the path of every member, and whether the member is a list.
+/// A Python script that prints the path and the kind of every member: `list`, `map`, `plain`, ….
 const WALK: &str = r#"
 import botocore.session
 model = botocore.session.get_session().get_service_model("ecs")
@@ -33,7 +33,7 @@ for name in answered:
         print(name, "answered")
 "#;
 
-/// Whether a member of this kind may be compared in the listed way.
+/// Returns whether the listed comparison is possible for a member of this kind.
 fn fits(kind: &str, listed: &str) -> bool {
     match kind {
         "structure" => listed == "members",

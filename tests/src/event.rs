@@ -1,4 +1,4 @@
-//! Sends events in the format of AWS, with any time and as often as a story needs.
+//! Sends events in AWS's format, with any time and as often as a test needs.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use xtask::queue;
 
 use crate::{App, stack, unique};
 
-/// A queue that receives the events of a bus. It is deleted when it is dropped.
+/// A queue that receives the events of a bus. Dropping the listener deletes the queue.
 pub struct Listener<'a> {
     aws: &'a Aws,
     listener: queue::Listener,
@@ -20,7 +20,7 @@ impl<'a> Listener<'a> {
         Self { aws, listener }
     }
 
-    /// Returns the events so far, in the order in which they came.
+    /// Returns the events so far, in the order of their arrival.
     #[track_caller]
     pub fn all(&self) -> Vec<Value> {
         self.listener.events(self.aws).expect("the queue answers")
@@ -29,21 +29,22 @@ impl<'a> Listener<'a> {
 
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
-        // After a failed story, this cleanup may fail too.
+        // After a failed test, this cleanup may fail too.
         let _ = self.listener.delete(self.aws);
     }
 }
 
-/// Puts an AWS service's event on the default bus. The emulator allows this only to its root.
+/// Puts an event of an AWS service on the default bus. The emulator allows only its root user this
+/// call.
 #[track_caller]
 pub fn put_service_event(aws: &Aws, source: &str, detail_type: &str, detail: &Value) {
     let entry = json!({ "Source": source, "DetailType": detail_type, "Detail": detail.to_string() });
-    let taken = aws.events("PutServiceEvents", &json!({ "Entries": [entry] })).expect("the bus takes it");
+    let taken = aws.events("PutServiceEvents", &json!({ "Entries": [entry] })).expect("the bus accepts it");
     assert_eq!(taken["FailedEntryCount"], 0, "{taken}");
 }
 
 impl App {
-    /// Returns ECR's event for a pushed tag, as the target of a rule receives it.
+    /// Returns ECR's event of a pushed tag, in the form in which EventBridge delivers it.
     pub fn push_event(&self, tag: &str, digest: &str, at: Timestamp) -> Value {
         json!({
             "version": "0", "id": unique(), "detail-type": "ECR Image Action", "source": "aws.ecr",
@@ -58,16 +59,17 @@ impl App {
         })
     }
 
-    /// Gives an event to the tagger and waits until the tagger has handled it.
+    /// Delivers an event to the tagger and waits until the tagger has handled the event.
     #[track_caller]
     pub fn deliver(&self, event: &Value) {
         if self.isolated.is_some() {
             return self.deliver_to_tagger(event);
         }
-        self.aws.invoke(stack().variable("STABLEPIN_TAGGER_FUNCTION"), event).expect("the tagger takes it");
+        self.aws.invoke(stack().variable("STABLEPIN_TAGGER_FUNCTION"), event).expect("the tagger runs");
     }
 
-    /// Runs the tick of the schedule. Ignores errors, which may come from another story's work.
+    /// Runs one tick of the schedule. Ignores errors of the function, which may come from the work
+    /// of another test.
     #[track_caller]
     pub fn tick(&self) {
         if self.isolated.is_some() {

@@ -1,5 +1,5 @@
-//! The shared parts of the fakes: JSON 1.1, strict parsing of requests, lists
-//! in pages, token buckets, and a clock.
+//! The shared parts of the fakes: JSON 1.1, strict parsing of requests, paged lists, token buckets,
+//! and a clock.
 
 pub(crate) mod buckets;
 pub(crate) mod clock;

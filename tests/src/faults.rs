@@ -1,4 +1,4 @@
-//! Runs a story once for each of its requests, with a fault at that request.
+//! Repeats a test once for each of its AWS requests, with a fault at that request.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -8,18 +8,17 @@ use jiff::Timestamp;
 use crate::crash::Fault;
 use crate::runs_deep;
 
-/// The process dies before or after AWS carries out the request.
+/// The faults that kill the program before or after AWS carries out the request.
 pub const KILLS: [Fault; 2] = [Fault::KillBefore, Fault::KillAfter];
-/// The faults that AWS may cause once.
+/// The faults that AWS or the network may cause once.
 pub const ANSWERS: [Fault; 4] = [Fault::Throttle, Fault::Fail, Fault::ResetBefore, Fault::ResetAfter];
 
-/// The number of parallel runs, since programs and the emulator share the machine.
+/// The number of parallel runs. It is small, since the programs and the emulator share the machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Runs the story with faults at its first request, then at the second, until the story has no more
-/// requests.
-/// `story` returns whether it reached the faulty request. When a run fails, the others continue, so
-/// that all failures are shown.
+/// Runs the test with faults at its first request, then at its second, until no request is left.
+/// `story` runs the test once and returns whether it reached the request with the fault. If a run
+/// fails, the others continue, so that the output shows all failures.
 pub fn everywhere(
     faults_at: impl Fn(usize) -> Vec<Fault> + Sync,
     story: impl Fn(usize, Fault) -> bool + Sync,
@@ -42,11 +41,11 @@ pub fn everywhere(
             });
         }
     });
-    assert!(beyond.into_inner() > 4, "the story sends requests to AWS");
+    assert!(beyond.into_inner() > 4, "the test sends requests to AWS");
 }
 
-/// Returns all faults if the suite runs deep.
-/// Otherwise returns one of them, which depends on the request and changes every hour.
+/// Returns all faults if the suite runs deep. Otherwise returns one of them, which depends on the
+/// number of the request and on the hour.
 pub fn some(faults: &[Fault], at: usize) -> Vec<Fault> {
     if runs_deep() {
         return faults.to_vec();

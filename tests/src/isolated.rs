@@ -1,11 +1,13 @@
-//! An isolated application has its own table and topic, and its repository is in a fake of ECR.
+//! The resources of an isolated application: its own table, topic, and repository in a fake of ECR.
 //!
-//! The deployed functions do not know the fakes. They would carry out work in the emulator and
-//! disturb the story, so they never see the isolated table. Only programs that the story itself
-//! starts work on it, against the fakes: always of ECR, and of ECS if the story has one.
+//! The deployed functions do not know the fakes: they would carry out the work in the emulator and
+//! disturb the test. Therefore they never read the isolated table. Only programs that the test
+//! itself starts work on this table. They use the fake of ECR, and the fake of ECS if the test has
+//! one.
 //!
 //! These programs use the account's credentials, since no role may access the isolated table. The
-//! approvals topic refuses these credentials, so mails and notifications go to the isolated topic.
+//! policy of the approvals topic refuses these credentials, so the programs send mails and
+//! notifications to the isolated topic.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +18,7 @@ use xtask::queue::Queue;
 use crate::ecr_fake::{EcrFake, Repository};
 use crate::subscription::{queue_for, subscribe};
 
-/// The table, topic and fake of ECR of an isolated application.
+/// The table, the topic and the fake of ECR of an isolated application.
 pub(crate) struct Isolated {
     pub(crate) table: String,
     pub(crate) ecr: EcrFake,
@@ -26,7 +28,7 @@ pub(crate) struct Isolated {
     inbox: Queue,
 }
 
-/// The most items in one call.
+/// The maximum number of items in one call.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
 const PER_WRITE: usize = 25;
 
@@ -38,7 +40,7 @@ impl Isolated {
         for items in items.chunks(PER_WRITE) {
             let puts: Vec<_> = items.iter().map(|item| json!({ "PutRequest": { "Item": item } })).collect();
             let write = json!({ "RequestItems": BTreeMap::from([(&name, puts)]) });
-            let answer = aws.dynamodb("BatchWriteItem", &write).expect("the table takes them");
+            let answer = aws.dynamodb("BatchWriteItem", &write).expect("the table accepts the items");
             let left = answer["UnprocessedItems"].as_object().map_or(0, serde_json::Map::len);
             assert_eq!(left, 0, "{answer}");
         }
@@ -62,7 +64,7 @@ impl Isolated {
     }
 }
 
-/// Creates a table with the template's schema, without the stream.
+/// Creates a table with the schema of the template, but without the stream.
 #[track_caller]
 fn create_table(aws: &Aws, name: &str) {
     let attributes =

@@ -1,9 +1,9 @@
 //! The tools of the end-to-end tests.
 //!
-//! Each test has its own application in the shared stack, and acts as its approver, pipeline and
-//! operator.
+//! Each test has its own application in the shared stack. The test acts as the application's
+//! approver, pipeline and operator.
 //!
-//! A broken fixture fails the story, with the line of the story that used it.
+//! If a step of these tools fails, the test panics at the line that called the tool.
 
 mod against_fakes;
 pub mod app;
@@ -52,7 +52,7 @@ mod documented;
 #[cfg(test)]
 mod ecs_model;
 
-/// Returns the stack that the environment of this process names.
+/// Returns the stack that this process's environment variables describe.
 #[track_caller]
 pub fn stack() -> &'static Stack {
     static STACK: OnceLock<Result<Stack, String>> = OnceLock::new();
@@ -62,12 +62,12 @@ pub fn stack() -> &'static Stack {
     }
 }
 
-/// Whether `cargo xtask test --deep` runs this. Slow tests run only then.
+/// Returns whether `cargo xtask test --deep` runs the tests. Slow tests run only then.
 pub fn runs_deep() -> bool {
     std::env::var_os("STABLEPIN_DEEP").is_some()
 }
 
-/// Returns a part of a name that no other test has, and no earlier run in the same stack.
+/// Returns a part of a name that is unique among all tests of the stack, earlier runs included.
 pub fn unique() -> String {
     use std::sync::atomic::{AtomicU16, Ordering};
     static COUNT: AtomicU16 = AtomicU16::new(0);

@@ -1,4 +1,4 @@
-//! A mailed link, as its receiver uses it.
+//! A link in a mail, with the actions of the person who receives the mail.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use xtask::aws::{Aws, Response};
@@ -12,11 +12,11 @@ pub struct Link {
     /// The address without the query.
     pub page: String,
     pub token: String,
-    /// The code that the mail shows beside the link.
+    /// The code that the mail shows next to the link.
     pub code: String,
     /// The text that the approver types as the environment's name.
     pub typed: String,
-    /// The hash of the facts that the page showed. `None` until the page was opened.
+    /// The hash of the facts that the page showed. `None` before the test opens the page.
     pub facts: Option<String>,
 }
 
@@ -29,7 +29,7 @@ impl Link {
         Self { page: page.to_owned(), token: token.to_owned(), code, typed: String::new(), facts: None }
     }
 
-    /// Returns the address in the mail.
+    /// Returns the URL of the link in the mail.
     pub fn url(&self) -> String {
         format!("{}?t={}", self.page, self.token)
     }
@@ -45,19 +45,20 @@ impl Link {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
-    /// Returns the link with another code and the right token.
+    /// Returns the link with another code and the same token.
     #[must_use]
     pub fn with_code(&self, code: &str) -> Self {
         Self { code: code.to_owned(), ..self.clone() }
     }
 
-    /// Returns the link with this text as the typed name.
+    /// Returns the link with this text as the typed name of the environment.
     #[must_use]
     pub fn typing(&self, text: &str) -> Self {
         Self { typed: text.to_owned(), ..self.clone() }
     }
 
-    /// Opens the page, so that later decisions carry the facts that it shows now.
+    /// Opens the page and returns a link with the page's facts. Decisions through the returned link
+    /// send these facts.
     #[track_caller]
     #[must_use]
     pub fn seen(&self) -> Self {
@@ -66,7 +67,7 @@ impl Link {
         Self { facts: Some(hash.expect("the page has a form").0.to_owned()), ..self.clone() }
     }
 
-    /// Requests the status, as the page's script does.
+    /// Requests the decision's status, as the script of the page does.
     #[track_caller]
     pub fn status(&self) -> Response {
         let url = format!("{}/status?t={}", self.page, self.token);
@@ -98,7 +99,7 @@ impl Link {
         self.decide("reject", reason)
     }
 
-    /// Sends the page's form.
+    /// Submits the page's form.
     #[track_caller]
     pub fn decide(&self, decision: &str, reason: &str) -> Response {
         let form = self.form(decision, reason);

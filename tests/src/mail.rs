@@ -1,7 +1,8 @@
 //! The mailbox of an application's approvers.
 //!
-//! The mailbox is a queue that is subscribed to the approvals topic like a person's address. Its
-//! filter passes the mails to all approvers. The addresses themselves are subscribed too.
+//! The mailbox is a queue with a subscription to the approvals topic, like a person's address. The
+//! subscription's filter passes the mails to all approvers. The addresses themselves have
+//! subscriptions too.
 
 use serde_json::{Value, json};
 use xtask::inbox::{self, Mail};
@@ -11,8 +12,8 @@ use crate::subscription::{queue_for, subscribe, unsubscribe};
 use crate::{App, Link, stack, until};
 
 impl App {
-    /// Creates the mailbox. It misses mails that were sent earlier, so open it before the first
-    /// push.
+    /// Creates the mailbox. A test must create the mailbox before the first push, since the queue
+    /// receives no earlier mails.
     #[track_caller]
     pub(crate) fn open_mailbox(&mut self) {
         let arn = queue_for(&self.aws, &self.mailbox(), stack().topic()).arn;
@@ -22,7 +23,7 @@ impl App {
         self.mailbox = subscriptions;
     }
 
-    /// Subscribes each approver's address to its own mails, as an administrator does by hand.
+    /// Subscribes each approver's address to the mails to that address, as an administrator does.
     #[track_caller]
     pub(crate) fn subscribed(&self, topic: &str) -> Vec<String> {
         let addresses = self.plan.approvers.iter().filter(|_| self.plan.subscribed);
@@ -51,13 +52,13 @@ impl App {
     }
 
     /// Returns the approval mails to one approver, oldest first. `approver` is the first part of
-    /// the name.
+    /// the approver's name.
     #[track_caller]
     pub fn mails(&self, approver: &str) -> Vec<Mail> {
         self.all_mails(approver).into_iter().filter(|mail| mail.link().is_some()).collect()
     }
 
-    /// Returns the vote confirmations to one approver.
+    /// Returns the mails to one approver that confirm a vote.
     #[track_caller]
     pub fn vote_confirmations(&self, approver: &str) -> Vec<Mail> {
         let used = |mail: &Mail| mail.subject.starts_with("Your link was used");
@@ -73,7 +74,7 @@ impl App {
         mails.into_iter().filter(|mail| mail.approver.as_deref() == Some(name)).collect()
     }
 
-    /// Waits for the mail to an approver about a digest. Returns its link.
+    /// Waits for an approver's mail about a digest. Returns the link in the mail.
     #[track_caller]
     pub fn link_of(&self, approver: &str, digest: &str) -> Link {
         let mail = until("the approver's mail", || {
@@ -82,7 +83,7 @@ impl App {
         Link::of(&mail)
     }
 
-    /// Returns the application's notifications, oldest first, as chats receive them.
+    /// Returns the application's notifications as a chat receives them, oldest first.
     #[track_caller]
     pub fn notices(&self) -> Vec<Value> {
         let inbox = self.isolated.as_ref().map_or(stack().inbox(), Isolated::inbox);
@@ -92,7 +93,7 @@ impl App {
             .collect()
     }
 
-    /// Waits for the mail to the lead about a digest. Returns its link.
+    /// Waits for the lead's mail about a digest. Returns the link in the mail.
     #[track_caller]
     pub fn link(&self, digest: &str) -> Link {
         self.link_of("lead", digest)

@@ -1,4 +1,4 @@
-//! A plan of an application that a test registers.
+//! A plan of the application that a test creates.
 
 use std::fmt::Write as _;
 
@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 use crate::ecr_fake::TagMutability;
 use crate::{App, unique};
 
-/// A plan of an application. Every name in it belongs to this test only.
+/// A plan of an application. No other test uses the names in it.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub name: String,
     pub repository: String,
     pub cluster: String,
     pub mutability: TagMutability,
-    /// Full names, such as `lead-0a1b`.
+    /// Full names of the approvers, such as `lead-0a1b`.
     pub approvers: Vec<String>,
     pub required: u8,
     pub services: Vec<String>,
     pub stable_tag: String,
     /// The environment's deployment settings in the application file.
     deploy: String,
-    /// The environment's approval settings, except the number of required approvals.
+    /// The environment's approval settings, without the number of required approvals.
     approval: String,
     sign: bool,
     pub(crate) subscribed: bool,
@@ -29,7 +29,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns a plan whose names begin with `story`.
+    /// Returns a plan. The names in it begin with `story`.
     pub fn new(story: &str) -> Self {
         let suffix = unique();
         let name = format!("{story}-{suffix}");
@@ -65,41 +65,41 @@ impl Plan {
         self
     }
 
-    /// Lets approvers also decide by signed requests, with the IAM user of their name.
+    /// Lets each approver also decide by signed requests, with the IAM user of the approver's name.
     #[must_use]
     pub fn who_sign(mut self) -> Self {
         self.sign = true;
         self
     }
 
-    /// Leaves the approvers' addresses without subscriptions.
+    /// Creates no subscriptions for the approvers' addresses.
     #[must_use]
     pub fn unsubscribed(mut self) -> Self {
         self.subscribed = false;
         self
     }
 
-    /// Returns an approver's address by the full name.
+    /// Returns the address of an approver. `name` is the full name.
     pub fn mail(&self, name: &str) -> String {
         format!("{name}@example.com")
     }
 
-    /// Adds settings of the approval, such as `four_eyes = "on"`.
+    /// Adds approval settings, such as `four_eyes = "on"`.
     #[must_use]
     pub fn approved_with(mut self, keys: &str) -> Self {
         self.approval = format!(", {keys}");
         self
     }
 
-    /// Sets services of the plan's own cluster.
+    /// Sets the environment's services, all in the plan's own cluster.
     #[must_use]
     pub fn services<const N: usize>(mut self, names: [&str; N]) -> Self {
         self.services = names.map(|name| format!("{}/{name}", self.cluster)).to_vec();
         self
     }
 
-    /// Deploys approved builds to the services. A build becomes the pin when it has proven itself
-    /// there.
+    /// Lets the promoter deploy approved builds to the services. A build becomes the pin after the
+    /// promoter has verified it there.
     #[must_use]
     pub fn deployed(mut self, verify: &str) -> Self {
         self.deploy = format!("verify = {{ {verify} }}");

@@ -1,5 +1,4 @@
-//! A release or rollback against the fake of ECS, from the build that waits for its approval to the
-//! end.
+//! Runs a release or a rollback against the fake of ECS, from the pending approval to the end.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -16,26 +15,26 @@ use crate::{App, Link, Plan, Seed};
 /// The services of the environment.
 pub const SERVICES: [&str; 2] = ["web", "worker"];
 
-/// The number of steps after which a rolling deployment has ended in the fake.
+/// The number of steps in which a rolling deployment ends in the fake.
 const STEPS: usize = 8;
 
-/// The most ticks to wait for the end.
+/// The maximum number of ticks to wait for the end.
 const TICKS: usize = 40;
 
-/// The builds of one application, with which every story begins.
+/// Three saved states of one application, from which the tests begin.
 struct Begun {
-    /// No build is pinned, and the first build waits.
+    /// The state without a pin, in which the first build waits for approval.
     first: Seed,
-    /// Pin 1 exists, and a second build waits.
+    /// The state with pin 1, in which the second build waits for approval.
     next: Seed,
-    /// Pins 1 and 2 exist.
+    /// The state with pins 1 and 2.
     pinned: Seed,
     links: [Link; 2],
     digests: [String; 2],
 }
 
-/// Creates the builds once. Approved builds become pins at once, since the application deploys
-/// nothing.
+/// Creates the states once. An approved build becomes a pin at once, since the application's
+/// setting is `deploy = "never"`.
 fn begun() -> &'static Begun {
     static BEGUN: OnceLock<Begun> = OnceLock::new();
     BEGUN.get_or_init(|| {
@@ -53,7 +52,7 @@ fn begun() -> &'static Begun {
     })
 }
 
-/// An operation of one environment, and the ECS that it works on.
+/// An operation of one environment, and the fake of ECS on which the operation works.
 pub struct Release {
     pub app: App,
     pub ecs: EcsFake,
@@ -66,41 +65,44 @@ pub struct Release {
 }
 
 impl Release {
-    /// Returns a second build that waits for its approval, for these services. Pin 1 runs.
+    /// Returns the release of a second build to these services. The build waits for approval, and
+    /// ECS runs pin 1.
     #[track_caller]
     pub fn next(services: &[&str]) -> Self {
         Self::next_with(services, "bake = \"0s\"")
     }
 
-    /// Returns a second build, with these settings in the application file's `verify`.
+    /// Returns the release of a second build, with these `verify` settings in the application file.
     #[track_caller]
     pub fn next_with(services: &[&str], verify: &str) -> Self {
         Self::next_by(services, &format!("verify = {{ {verify} }}"))
     }
 
-    /// Returns a second build, with these settings in the application file's environment.
+    /// Returns the release of a second build, with these environment settings in the application
+    /// file.
     #[track_caller]
     pub fn next_by(services: &[&str], settings: &str) -> Self {
         let Begun { next, links: [_, link], digests: [one, two], .. } = begun();
         Self::of(deployed(next, services, settings), two, one, Some(link))
     }
 
-    /// Returns the first build of an application that deploys nothing. When approved, it becomes
-    /// pin 1.
+    /// Returns the release of a first build with the setting `deploy = "never"`. After its
+    /// approval, the build becomes pin 1.
     #[track_caller]
     pub fn pin_1() -> Self {
         let Begun { first, links: [link, _], digests: [one, two], .. } = begun();
         Self::of(first.copy(&[]), one, two, Some(link))
     }
 
-    /// Returns the first build of an application without pins. Another image runs.
+    /// Returns the release of a first build. The application has no pin, and ECS runs another
+    /// image.
     #[track_caller]
     pub fn first(services: &[&str]) -> Self {
         let Begun { first, links: [link, _], digests: [one, two], .. } = begun();
         Self::of(deployed(first, services, "verify = { bake = \"0s\" }"), one, two, Some(link))
     }
 
-    /// Returns an application with pins 1 and 2, to roll back from pin 2, which runs, to pin 1.
+    /// Returns a rollback from pin 2 to pin 1. ECS runs pin 2.
     #[track_caller]
     pub fn back(services: &[&str]) -> Self {
         let Begun { pinned, digests: [one, two], .. } = begun();
@@ -109,8 +111,8 @@ impl Release {
         Self::of(pinned.copy(&[(&all, &these)]), one, two, None)
     }
 
-    /// Returns a build of an isolated application. The link is the approver's, unless this is a
-    /// rollback.
+    /// Returns an operation of an isolated application. A release has the approver's link, and a
+    /// rollback has no link.
     pub fn of(app: App, digest: &str, before: &str, link: Option<&Link>) -> Self {
         let (digest, before) = (digest.to_owned(), before.to_owned());
         let ecs = EcsFake::start();
@@ -118,13 +120,14 @@ impl Release {
         Self { app, ecs, digest, before, link: link.cloned(), is_rollback: Cell::new(link.is_none()) }
     }
 
-    /// Returns an image of the environment's repository, as task definitions name it.
+    /// Returns the reference to an image of the environment's repository, in the form that task
+    /// definitions use.
     pub fn image(&self, digest: &str) -> String {
         format!("{ECR_HOST}/{}@{digest}", self.app.plan.repository)
     }
 
-    /// Describes a service with two tasks of the digest that runs before, each with a foreign
-    /// sidecar.
+    /// Describes a service with two tasks. Each task runs the digest from before the operation, and
+    /// a sidecar from another repository.
     pub fn new_service(&self, name: &str) -> NewService<'_> {
         let new = self.service(name).runs(&self.image(&self.before));
         new.desired(2).container("sidecar", "sidecar:1")
@@ -143,20 +146,20 @@ impl Release {
         self
     }
 
-    /// Approves the build, as the approver does by link.
+    /// Approves the build through the approver's link.
     #[track_caller]
     pub fn approve(&self, fault: Option<(usize, Fault)>) -> ProgramRun {
         let link = self.link.as_ref().expect("the approver has a link");
         self.app.invoke(Some(&self.ecs), "approval", &decision(link, "approve", "tried it"), fault)
     }
 
-    /// Requests a rollback, which becomes the operation of this story.
+    /// Requests a rollback. From then on, the rollback is this test's operation.
     #[track_caller]
     pub fn ask_back(&self, to: &str, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.sends_back(&json!({ "to": to, "confirm": "ROLLBACK", "reason": "500s" }), fault)
     }
 
-    /// Requests a rollback of some of the environment's services.
+    /// Requests a rollback of only some of the environment's services.
     pub fn ask_back_of(&self, to: &str, services: &[&str]) -> ProgramRun {
         let services: Value =
             serde_json::from_str(&listed(&self.app.plan.cluster, services)).expect("a JSON list");
@@ -171,21 +174,21 @@ impl Release {
         self.app.invoke(Some(&self.ecs), "rollback", &rollback(&self.app.plan.name, body), fault)
     }
 
-    /// Ticks after at least a minute has passed.
+    /// Lets a minute pass, then runs a tick.
     #[track_caller]
     pub fn tick(&self, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.a_minute_passes();
         self.looks_again(fault)
     }
 
-    /// Ticks at once.
+    /// Runs a tick without a pause before it.
     #[track_caller]
     pub fn looks_again(&self, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.app.pauses_end();
         self.app.tick_with_fakes(Some(&self.ecs), fault)
     }
 
-    /// Lets a minute pass since ECS has accepted the deployments.
+    /// Moves the times at which ECS accepted the deployments one minute into the past.
     #[track_caller]
     fn a_minute_passes(&self) {
         let record = self.record();
@@ -200,7 +203,7 @@ impl Release {
         }
     }
 
-    /// Gives the promoter all new deployment events of ECS.
+    /// Delivers all new deployment events of ECS to the promoter.
     #[track_caller]
     pub fn hears(&self) {
         for event in self.ecs.events() {
@@ -210,7 +213,7 @@ impl Release {
         }
     }
 
-    /// Gives the promoter the event of the operation's end, as the stack's bus delivers it.
+    /// Delivers the event of the operation's end to the promoter, as the stack's bus does.
     #[track_caller]
     pub fn hears_of_its_end(&self) {
         assert!(self.has_ended(), "{:#}", self.operation());
@@ -226,7 +229,7 @@ impl Release {
         assert!(answer["errorMessage"].is_null(), "{answer:#}");
     }
 
-    /// Asserts that the service runs this digest beside its sidecar, and that its deployment has
+    /// Asserts that the service runs this digest and its sidecar, and that its deployment has
     /// completed.
     #[track_caller]
     pub fn runs(&self, service: &str, digest: &str) {
@@ -241,7 +244,8 @@ impl Release {
         (0..STEPS).for_each(|_| self.ecs.advance());
     }
 
-    /// Approves the build and ticks until ECS has accepted the deployments. Nothing has moved yet.
+    /// Approves the build and runs a tick, in which ECS accepts the deployments. The deployments
+    /// have not advanced yet.
     #[track_caller]
     pub fn begin(&self) -> Value {
         let run = self.approve(None);
@@ -250,8 +254,8 @@ impl Release {
         self.record()
     }
 
-    /// Approves the build, lets ECS work and ticks until the operation has ended. Returns its
-    /// record.
+    /// Approves the build, then advances ECS and runs ticks until the operation has ended. Returns
+    /// the record.
     #[track_caller]
     pub fn runs_its_course(&self) -> Value {
         self.begin();
@@ -270,14 +274,14 @@ impl Release {
         panic!("the operation does not end: {:#}", self.record());
     }
 
-    /// Ticks while ECS stands still. Returns the record.
+    /// Runs a tick without advancing ECS. Returns the record.
     #[track_caller]
     pub fn looks(&self) -> Value {
         self.tick(None);
         self.record()
     }
 
-    /// Overwrites one of the record's times.
+    /// Overwrites a time in the operation's record.
     #[track_caller]
     pub fn rewrite(&self, path: &str, at: &str) {
         let (kind, work) =
@@ -286,7 +290,7 @@ impl Release {
         self.app.rewrite(&format!("{kind}#{id}"), &format!("record.operation.work.{work}.{path}"), at);
     }
 
-    /// Returns the record of the newest promotion or of the rollback.
+    /// Returns the record of the rollback, or of the newest promotion if the test has no rollback.
     #[track_caller]
     pub fn record(&self) -> Value {
         self.operation()["work"]
@@ -296,14 +300,15 @@ impl Release {
             .unwrap_or_default()
     }
 
-    /// Returns the operation's item in the table, or `Null` before it exists.
+    /// Returns the operation from its item in the table. Returns `Null` if the table has no such
+    /// item.
     #[track_caller]
     pub fn operation(&self) -> Value {
         let prefix = if self.is_rollback.get() { "ROLLBACK#" } else { "PROMOTION#" };
         self.app.items(prefix).pop().map(|item| item["record"]["operation"].clone()).unwrap_or_default()
     }
 
-    /// Whether the operation has ended and all its notifications are sent.
+    /// Returns whether the operation has ended and Stablepin has sent all its notifications.
     #[track_caller]
     pub fn has_ended(&self) -> bool {
         let operation = self.operation();
@@ -318,7 +323,7 @@ fn deployed(seed: &Seed, services: &[&str], settings: &str) -> App {
     seed.copy(&[("deploy = \"never\"", settings), (&all, &these)])
 }
 
-/// Returns the services as the application file lists them.
+/// Returns a list of services in the application file's format.
 fn listed(cluster: &str, services: &[&str]) -> String {
     let names: Vec<_> = services.iter().map(|service| format!("{cluster}/{service}")).collect();
     json!(names).to_string()

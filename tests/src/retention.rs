@@ -1,7 +1,5 @@
-//! Runs retention against the fakes, with the function's real program and an isolated table and
-//! queue.
-//!
-//! The bucket is that of the stack. Each key in it contains the application's name.
+//! Runs retention against the fakes, with the function's real program. The table and the queue are
+//! isolated. The bucket is the stack's, where each key contains the application's name.
 
 use std::collections::BTreeMap;
 
@@ -15,26 +13,26 @@ use crate::role::configuration;
 use crate::sources_fake::SourcesFake;
 use crate::{App, Plan};
 
-/// The default time limit of an invocation. The template allows more.
+/// The default time limit of an invocation. The template allows a longer one.
 const TIME: SignedDuration = SignedDuration::from_secs(300);
 
-/// The most messages until a run ends.
+/// The maximum number of messages until a run ends.
 const MESSAGES: usize = 20;
 
-/// An application with its repository and fakes.
+/// An application with its repository, its queue, and its fakes.
 pub struct Retention {
     pub app: App,
     pub ecr: Ecr,
     pub ecs: EcsFake,
-    /// The fake of the services that start tasks and jobs by a name.
+    /// The fake of the services that start tasks and jobs from a named task definition.
     pub sources: SourcesFake,
     pub web: Repository,
-    /// The URL of the queue that receives the work.
+    /// The URL of the queue that receives retention's work.
     queue: String,
     bucket: String,
 }
 
-/// A run over one repository.
+/// A run of retention over one repository.
 pub struct Run<'a> {
     of: &'a Retention,
     pub application: String,
@@ -42,13 +40,14 @@ pub struct Run<'a> {
     pub id: String,
 }
 
-/// Returns a time of push that many days ago.
+/// Returns the push time of an image that is this number of days old.
 pub fn days_ago(days: i64) -> PushedAt {
     PushedAt::At(Timestamp::now() - SignedDuration::from_hours(24 * days))
 }
 
 impl Retention {
-    /// Creates an application with these settings in its file's `[retention]`: `mode = "delete"`.
+    /// Creates an application with these `[retention]` settings in its file, such as `mode =
+    /// "delete"`.
     #[track_caller]
     pub fn begin(story: &str, settings: &str) -> Self {
         Self::of(Plan::new(story), settings)
@@ -81,7 +80,7 @@ impl Retention {
         self.app.registers(&self.app.plan.name, &text);
     }
 
-    /// Invokes the program of any function except retention.
+    /// Invokes the program of any function but retention.
     #[track_caller]
     pub fn invoke(&self, function: &str, event: &Value) -> Value {
         let run = self.app.invoke(Some(&self.ecs), function, event, None);
@@ -101,7 +100,7 @@ impl Retention {
         invoke_within(time, fakes, "retention", &others, event, fault)
     }
 
-    /// Invokes retention with any event.
+    /// Invokes retention with this event.
     #[track_caller]
     pub fn wakes(&self, event: &Value) -> Value {
         self.retention(event, None, TIME).answer.expect("the function was not killed")
@@ -127,14 +126,14 @@ impl Retention {
         }
     }
 
-    /// Returns the run that a message is about.
+    /// Returns the run that a message names.
     pub fn run_of(&self, message: &Value) -> Run<'_> {
         let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
         let (application, repository, id) = (text("application"), text("repository"), text("run"));
         Run { of: self, application, repository, id }
     }
 
-    /// Requests a run. Returns the status and the JSON answer.
+    /// Requests a run. Returns the status and the JSON of the response.
     #[track_caller]
     pub fn asks(&self, name: &str, of: Option<(&str, &str)>, body: &Value) -> (u64, Value) {
         let run = self.retention(&crash::retention(name, of, body), None, TIME);
@@ -155,25 +154,25 @@ impl Retention {
         }
     }
 
-    /// Begins a run without carrying out anything.
+    /// Starts a run without delivering its message.
     #[track_caller]
     pub fn begins(&self, body: &Value) -> Run<'_> {
         self.begun(&self.app.plan.name, &self.app.plan.repository, None, body)
     }
 
-    /// Begins a run of another application in the same table.
+    /// Starts a run of another application in the same table.
     #[track_caller]
     pub fn begins_for(&self, application: &str, repository: &str, body: &Value) -> Run<'_> {
         self.begun(application, repository, None, body)
     }
 
-    /// Begins to apply or undo the plan of a run.
+    /// Starts to apply or undo the plan of a run. `what` is `apply` or `undo`.
     #[track_caller]
     pub fn begins_of(&self, run: &Run<'_>, what: &str) -> Run<'_> {
         self.begun(&run.application, &run.repository, Some((&run.id, what)), &json!({}))
     }
 
-    /// Begins a run without a limit of its share, and carries it out to the end.
+    /// Starts a run that may delete all images, and delivers its message until the run has ended.
     #[track_caller]
     pub fn runs(&self) -> Run<'_> {
         let run = self.begins(&json!({ "share": 100 }));
@@ -181,7 +180,7 @@ impl Retention {
         run
     }
 
-    /// Ends every lease of a program that has died.
+    /// Ends every lease of a killed program.
     #[track_caller]
     pub fn leases_end(&self) {
         for item in self.app.retention_leases() {
@@ -192,12 +191,12 @@ impl Retention {
                 "ExpressionAttributeNames": { "#until": "until" },
                 "ExpressionAttributeValues": { ":past": { "N": "0" } },
             });
-            self.app.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+            self.app.aws.dynamodb("UpdateItem", &ask).expect("the table accepts the update");
         }
     }
 
-    /// Records a tag as Stablepin's own, as the tagger does before it puts the tag.
-    /// The tag's image is then a build or a backup of Stablepin.
+    /// Records a tag as Stablepin's own, as the tagger does before it puts the tag. Retention then
+    /// regards the tag's image as a build or a backup.
     #[track_caller]
     pub fn is_ours(&self, tag: &str, digest: &str) {
         let item = json!({
@@ -206,7 +205,7 @@ impl Retention {
             "intents": { "SS": [digest] },
         });
         let put = json!({ "TableName": self.app.table(), "Item": item });
-        self.app.aws.dynamodb("PutItem", &put).expect("the table takes it");
+        self.app.aws.dynamodb("PutItem", &put).expect("the table accepts the item");
     }
 
     /// Records that an ended promotion needed the image.
@@ -218,7 +217,7 @@ impl Retention {
             "needed_by": { "SS": ["PROMOTION#019b0000-0000-7000-8000-000000000000"] },
         });
         let put = json!({ "TableName": self.app.table(), "Item": item });
-        self.app.aws.dynamodb("PutItem", &put).expect("the table takes it");
+        self.app.aws.dynamodb("PutItem", &put).expect("the table accepts the item");
     }
 
     /// Returns an object of the stack's bucket.
@@ -227,7 +226,7 @@ impl Retention {
         self.app.aws.s3(&format!("{}/{key}", self.bucket)).expect("the bucket has it")
     }
 
-    /// Overwrites an object, as another user does.
+    /// Overwrites an object, as another user of the bucket does.
     #[track_caller]
     pub fn overwrites(&self, key: &str, text: &str) {
         self.app.aws.put_s3(&format!("{}/{key}", self.bucket), text.as_bytes()).expect("the bucket takes it");
@@ -248,14 +247,14 @@ impl Retention {
         keys.map(str::to_owned).collect()
     }
 
-    /// Returns the sort keys of the images that are marked for deletion.
+    /// Returns the sort keys of the images that retention has marked for deletion.
     #[track_caller]
     pub fn marked(&self) -> Vec<String> {
         let marked = self.app.marks().into_iter().filter(|item| !item["marked_by"].is_null());
         marked.map(|item| item["sk"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Returns the number of calls that change an image.
+    /// Returns the number of calls so far that change an image.
     pub fn changes(&self) -> usize {
         let changes = ["BatchDeleteImage", "UpdateImageStorageClass", "PutImage"];
         changes.iter().map(|operation| self.ecr.count(operation)).sum()
@@ -287,7 +286,8 @@ impl Run<'_> {
         self.of.retention(&self.message(), fault, time)
     }
 
-    /// Delivers the message with so many failures that one more ends the run.
+    /// Delivers a message that already counts three failures, so that the next failure ends the
+    /// run.
     #[track_caller]
     pub fn comes_the_last_time(&self) {
         let body = json!({
@@ -328,13 +328,13 @@ impl Run<'_> {
         self.record()["repositories"][&self.repository].clone()
     }
 
-    /// Returns a number of the result.
+    /// Returns a number in the repository's result.
     #[track_caller]
     pub fn number(&self, name: &str) -> u64 {
         self.in_repository()[name].as_u64().unwrap_or_else(|| panic!("{name} is not a number"))
     }
 
-    /// Returns why retention left the repository alone or failed.
+    /// Returns the reason why retention skipped the repository or failed.
     #[track_caller]
     pub fn problem(&self) -> String {
         self.in_repository()["problem"].as_str().unwrap_or_default().to_owned()
@@ -348,13 +348,13 @@ impl Run<'_> {
         images.into_iter().map(|one| (one["digest"].as_str().unwrap_or_default().to_owned(), one)).collect()
     }
 
-    /// Returns the rule that decided on an image.
+    /// Returns the name of the rule that decided on an image.
     #[track_caller]
     pub fn rule(&self, digest: &str) -> String {
         self.plan()[digest]["rule"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Returns the results for the images to delete, by digest.
+    /// Returns the result for each image to delete, by digest.
     #[track_caller]
     pub fn outcomes(&self) -> BTreeMap<String, Value> {
         let key = self.in_repository()["report"]["key"].as_str().expect("the run has a report").to_owned();
@@ -362,8 +362,8 @@ impl Run<'_> {
         outcomes.into_iter().collect()
     }
 
-    /// Returns the manifests that retention saved before it deleted them, by digest: media type and
-    /// bytes.
+    /// Returns the manifests that retention saved before it deleted their images. The keys are
+    /// digests, the values are pairs of media type and content.
     #[track_caller]
     pub fn manifests(&self) -> BTreeMap<String, (String, String)> {
         let prefix = format!("retention/{}/{}/{}/manifests/", self.application, self.repository, self.id);

@@ -1,4 +1,4 @@
-//! A deployed function's configuration and the credentials of its role.
+//! The configuration of a deployed function, and credentials of its role.
 
 use serde_json::Value;
 use xtask::aws::{Aws, xml_text};
@@ -8,7 +8,7 @@ use crate::stack;
 /// The functions that the template deploys.
 pub const FUNCTIONS: [&str; 6] = ["tagger", "approval", "promoter", "rollback", "retention", "api"];
 
-/// Returns the deployed name of `tagger`, `approval`, ….
+/// Returns the deployed name of a function, such as `tagger`.
 pub fn function_name(function: &str) -> &'static str {
     stack().variable(&format!("STABLEPIN_{}_FUNCTION", function.to_uppercase()))
 }

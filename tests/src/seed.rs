@@ -1,5 +1,5 @@
-//! Copies an isolated application at one point of its life, so that many stories can continue from
-//! there.
+//! Saves the state of an isolated application and copies it, so that many tests continue from the
+//! same state.
 
 use serde_json::Value;
 
@@ -7,7 +7,8 @@ use crate::ecr_fake::{EcrFake, Repository};
 use crate::isolated::Isolated;
 use crate::{App, Plan, unique, until};
 
-/// A copy has the name and the links of the original. It has its own table, topic and repository.
+/// A saved application. A copy has the original's name and links, but its own table, topic and
+/// repository.
 pub struct Seed {
     pub(crate) plan: Plan,
     items: Vec<Value>,
@@ -15,7 +16,7 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// Saves the application once it has no pending effects.
+    /// Saves an application after its last pending effect.
     #[track_caller]
     pub fn of(app: &App) -> Self {
         let items = until("no effects are pending", || {
@@ -32,8 +33,8 @@ impl Seed {
         Self { plan: app.plan.clone(), items, web }
     }
 
-    /// Returns a copy with other words in its items.
-    /// An example is `[("deploy = \"never\"", "verify = {}")]`.
+    /// Returns a copy. In its items, the second text of each pair replaces the first text. An
+    /// example is `[("deploy = \"never\"", "verify = {}")]`.
     #[track_caller]
     pub fn copy(&self, others: &[(&str, &str)]) -> App {
         let mut text = Value::Array(self.items.clone()).to_string();
@@ -50,7 +51,7 @@ impl Seed {
     }
 }
 
-/// Returns the text as a JSON string contains it, without the quotes.
+/// Escapes a text as in a JSON string, without the quotes.
 fn inner(text: &str) -> String {
     let quoted = Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()

@@ -1,7 +1,7 @@
-//! An HTTP server on loopback, for all tests.
+//! An HTTP server on loopback for all tests.
 //!
-//! It speaks the part of HTTP/1.1 that the AWS SDK, the Lambda runtime and Chromium need. A
-//! connection carries one request after the other, and bodies have a length.
+//! The server speaks the part of HTTP/1.1 that the AWS SDK, the Lambda runtime and Chromium need.
+//! Requests of a connection come one after the other. A body has a `content-length`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct Answered {
     pub status: u16,
@@ -25,7 +25,7 @@ impl Answered {
     }
 }
 
-/// A server that handles each connection in its own thread. It stops when it is dropped.
+/// A server that handles each connection in its own thread. Dropping the server stops it.
 pub struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -52,8 +52,8 @@ impl Server {
         Self { address, connections, over }
     }
 
-    /// Starts a server that plays an AWS service. The SDK opens connections to it with a request
-    /// for `/ping`, before it has anything to ask.
+    /// Starts a server that plays an AWS service. The AWS SDK opens each connection with a request
+    /// for `/ping`, before its first call.
     pub fn start_aws(answer: impl Fn(&Request) -> Answered + Send + Sync + 'static) -> Self {
         Self::start(
             move |request| {
@@ -70,7 +70,7 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Returns how many connections were opened so far.
+    /// Returns how many connections clients have opened so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -79,7 +79,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address); // wakes the listener, which then stops
+        let _ = TcpStream::connect(self.address); // a connection wakes the listener, which stops
     }
 }
 
@@ -103,13 +103,13 @@ fn converse(stream: TcpStream, answer: &dyn Fn(&Request) -> Answered) {
     }
 }
 
-/// The longest silence on a connection.
+/// The longest time without data on a connection.
 const SILENCE: Duration = Duration::from_secs(120);
 
 pub struct Request {
     pub method: String,
     pub target: String,
-    /// Names in lower case.
+    /// Names in lower case, and their values.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
@@ -124,7 +124,8 @@ impl Connection {
         Self { reader: BufReader::new(stream) }
     }
 
-    /// Returns the next request. `None` if the other side has closed, died, or fallen silent.
+    /// Returns the next request. `None` if the client has closed the connection or sends nothing in
+    /// time.
     pub fn request(&mut self) -> Option<Request> {
         let line = self.line()?;
         let mut words = line.split(' ');
@@ -156,7 +157,7 @@ impl Connection {
         self.send(&[head(status, headers, body.len()).as_bytes(), body].concat())
     }
 
-    /// Answers a HEAD request. The length is that of the body that GET would return.
+    /// Responds to a HEAD request. `length` is the length of the body that GET would return.
     pub fn answer_head(&self, status: u16, headers: &[(String, String)], length: usize) -> io::Result<()> {
         self.send(head(status, headers, length).as_bytes())
     }
@@ -179,7 +180,8 @@ impl Request {
         self.headers.iter().find(|(theirs, _)| theirs == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the request unchanged, signature included, except that it closes the connection.
+    /// Returns the bytes of the request, signature included, unchanged except for the header
+    /// `connection: close`.
     pub fn to_last_bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in self.headers.iter().filter(|(name, _)| name != "connection") {

@@ -1,4 +1,4 @@
-//! An ECS service of real containers: the application's own, and a foreign sidecar.
+//! An ECS service of real containers: the application's container and a sidecar.
 
 use serde_json::{Value, json};
 use xtask::ecs::{self, EcsService};
@@ -7,7 +7,7 @@ use xtask::podman::ECR_HOST;
 
 use crate::{App, stack, until};
 
-/// A running service. Dropping it deletes it.
+/// A running service. Dropping the value deletes the service.
 pub struct ContainerService<'a> {
     app: &'a App,
     pub name: String,
@@ -18,13 +18,13 @@ pub struct ContainerService<'a> {
 }
 
 impl App {
-    /// Pushes an image that can run.
+    /// Pushes an image that a container can run.
     #[track_caller]
     pub fn push_runnable(&self, tag: &str, spec: &Spec) -> String {
         self.push_image(Some(tag), &build(spec).expect("an image"))
     }
 
-    /// Creates a service with one task at the digest and waits until it runs.
+    /// Creates a service with one task at the digest, and waits until the task runs.
     #[track_caller]
     pub fn service(&self, name: &str, digest: &str) -> ContainerService<'_> {
         self.service_on(
@@ -35,8 +35,8 @@ impl App {
         )
     }
 
-    /// Creates a service on a port of the host, where 0 means any port, with this deployment
-    /// configuration.
+    /// Creates a service with this deployment configuration on a port of the host. Port 0 means any
+    /// free port.
     #[track_caller]
     pub fn service_on(
         &self,
@@ -54,7 +54,7 @@ impl App {
         let sidecar = self
             .registry()
             .push(&sidecar_repository, Some("1"), &image)
-            .expect("the registry takes the sidecar");
+            .expect("the registry accepts the sidecar");
         let service = ContainerService {
             app: self,
             name: name.to_owned(),
@@ -74,7 +74,7 @@ impl App {
         self.api("POST", "/environments/production/rollback", Some(body))
     }
 
-    /// Ticks until the rollback has ended. Returns its record.
+    /// Runs ticks until the rollback has ended. Returns the rollback's record.
     #[track_caller]
     pub fn rolled_back(&self, id: &str) -> Value {
         until("the rollback's end", || {
@@ -109,34 +109,33 @@ impl ContainerService<'_> {
         EcsService { aws: &self.app.aws, cluster: &self.app.plan.cluster, name: &self.name }
     }
 
-    /// Deploys a digest without Stablepin, as another user does.
+    /// Deploys a digest without Stablepin, as a person with AWS access does.
     #[track_caller]
     pub fn deploy_by_hand(&self, digest: &str) {
-        self.ecs().update(json!({ "taskDefinition": self.register(digest) })).expect("ECS takes it");
+        self.ecs().update(json!({ "taskDefinition": self.register(digest) })).expect("ECS accepts it");
         self.runs(digest);
     }
 
-    /// Removes the circuit breaker, so that ECS never ends a deployment whose tasks do not start.
+    /// Disables the circuit breaker, so that ECS never ends a deployment if its tasks do not start.
     #[track_caller]
     pub fn never_gives_up(&self) {
         let breaker = json!({ "deploymentCircuitBreaker": { "enable": false, "rollback": false } });
-        self.ecs().update(json!({ "deploymentConfiguration": breaker })).expect("ECS takes it");
+        self.ecs().update(json!({ "deploymentConfiguration": breaker })).expect("ECS accepts it");
     }
 
-    /// Waits until the application's containers of this service run only this digest.
+    /// Waits until the application's containers in this service run this digest and no other.
     #[track_caller]
     pub fn runs(&self, digest: &str) {
         until(&format!("{} runs {digest}", self.name), || (self.running() == [digest]).then_some(()));
     }
 
-    /// Returns the digests of the application's running containers.
-    /// ECS reports them, and Podman confirms them.
+    /// Returns the digests of the application's containers that run, according to ECS and Podman.
     #[track_caller]
     pub fn running(&self) -> Vec<String> {
         self.containers("web")
     }
 
-    /// Returns the digests of the running sidecars.
+    /// Returns the digests of the sidecars that run, according to ECS and Podman.
     #[track_caller]
     pub fn sidecars(&self) -> Vec<String> {
         self.containers("sidecar")
@@ -150,7 +149,8 @@ impl ContainerService<'_> {
         let digest = |container: &Value| container["imageDigest"].as_str().unwrap_or_default().to_owned();
         let mut digests: Vec<_> = containers.map(digest).collect();
         if let Some(engine) = stack().engine() {
-            // Compares what ECS reports with the containers that really run.
+            // ECS may report a container that does not run, so the test compares with Podman's
+            // containers.
             let running = engine.running().expect("the engine answers");
             let of_service = |arn: &str| tasks.iter().any(|task| task["taskArn"] == arn);
             let ours = running.iter().filter(|one| one.task_arn.as_deref().is_some_and(of_service));
@@ -166,7 +166,7 @@ impl ContainerService<'_> {
         self.ecs().revision().expect("ECS answers")
     }
 
-    /// Returns the service's task definition without numbers and dates that ECS sets.
+    /// Returns the service's task definition without the numbers and times that ECS sets.
     #[track_caller]
     pub fn task_definition(&self) -> Value {
         let mut definition = self.ecs().task_definition().expect("ECS answers");
@@ -182,7 +182,7 @@ impl ContainerService<'_> {
 impl Drop for ContainerService<'_> {
     fn drop(&mut self) {
         let delete = json!({ "cluster": self.app.plan.cluster, "service": self.name, "force": true });
-        // After a failed story, this cleanup may fail too.
+        // After a failed test, this cleanup may fail too.
         let _ = self.app.aws.ecs("DeleteService", &delete);
         let repository = json!({ "repositoryName": self.sidecar_repository, "force": true });
         let _ = self.app.aws.ecr("DeleteRepository", &repository);

@@ -1,11 +1,11 @@
-//! A fake of the parts of EventBridge, EventBridge Scheduler, EventBridge Pipes and AWS Batch that
-//! retention reads.
+//! A fake of EventBridge, EventBridge Scheduler, EventBridge Pipes and AWS Batch, as far as
+//! retention reads them.
 //!
-//! Retention reads there what rules, schedules, pipes and jobs start. One loopback port serves all
-//! four services, since their requests differ.
+//! From these services, retention learns which images rules, schedules, pipes and jobs may start.
+//! One loopback port serves all four services, since their requests differ.
 //!
-//! Pages have the requested size, or the greatest size that AWS allows. The fake answers unknown
-//! calls and paths with status 501.
+//! A page has the requested size, or else the maximum size that AWS allows. The fake responds to
+//! unknown calls and paths with status 501.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,35 +18,36 @@ use crate::fake::input::{Answer, Refused};
 use crate::fake::json::answered;
 use crate::server::{Request, Server};
 
-/// The region of every ARN. `ACCOUNT` is the account.
+/// The region in every ARN.
 pub const REGION: &str = "us-east-1";
+/// The account in every ARN.
 pub const ACCOUNT: &str = "000000000000";
 
 #[derive(Default)]
 struct SourcesState {
-    /// Targets by bus and rule.
+    /// Targets by the bus and the rule.
     buses: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
-    /// Targets by group and name.
+    /// Targets by the group and the name of the schedule.
     schedules: BTreeMap<(String, String), Value>,
-    /// Descriptions by name.
+    /// Descriptions by the name of the pipe.
     pipes: BTreeMap<String, Value>,
     definitions: Vec<Value>,
     queues: Vec<String>,
-    /// Descriptions by id.
+    /// Descriptions by the id of the job.
     jobs: BTreeMap<String, Value>,
     calls: Vec<String>,
-    /// Status and code by operation.
+    /// HTTP statuses and error codes by operation.
     refusals: BTreeMap<String, (u16, String)>,
 }
 
-/// The running fake of the four services, which stops when it is dropped.
+/// The running fake of the four services. Dropping the value stops the fake.
 pub struct SourcesFake {
     server: Server,
     state: Arc<Mutex<SourcesState>>,
 }
 
 impl SourcesFake {
-    /// Starts a fake with the bus `default` and nothing else.
+    /// Starts a fake that contains only the bus `default`.
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(SourcesState::default()));
         lock(&state).buses.insert("default".to_owned(), BTreeMap::new());
@@ -63,7 +64,7 @@ impl SourcesFake {
         self.server.url()
     }
 
-    /// Puts a rule with these targets on a bus, which is created if it does not exist.
+    /// Puts a rule with these targets on a bus. Creates the bus if necessary.
     pub fn rule(&self, bus: &str, name: &str, targets: Value) {
         let targets = targets.as_array().cloned().unwrap_or_default();
         lock(&self.state).buses.entry(bus.to_owned()).or_default().insert(name.to_owned(), targets);
@@ -74,14 +75,14 @@ impl SourcesFake {
         lock(&self.state).schedules.insert(("default".to_owned(), name.to_owned()), target);
     }
 
-    /// Creates a pipe.
+    /// Creates a pipe with a target and the parameters of this target.
     pub fn pipe(&self, name: &str, target: &str, parameters: Value) {
         let pipe = json!({ "Name": name, "Target": target, "TargetParameters": parameters });
         lock(&self.state).pipes.insert(name.to_owned(), pipe);
     }
 
-    /// Registers a job definition with the members of its description. It is active unless they say
-    /// otherwise.
+    /// Registers a job definition with these members in its description. The definition is active
+    /// unless the members contain another status.
     pub fn job_definition(&self, name: &str, revision: u64, members: Value) {
         let mut definition = json!({ "jobDefinitionName": name, "revision": revision, "status": "ACTIVE" });
         merge(&mut definition, members);
@@ -95,14 +96,14 @@ impl SourcesFake {
         arn
     }
 
-    /// Submits a job with the members of its description.
+    /// Submits a job with these members in its description.
     pub fn job(&self, id: &str, queue: &str, status: &str, members: Value) {
         let mut job = json!({ "jobId": id, "jobQueue": queue, "status": status });
         merge(&mut job, members);
         lock(&self.state).jobs.insert(id.to_owned(), job);
     }
 
-    /// Answers every call of the operation with this error, from now on.
+    /// Responds to every later call of the operation with this error.
     pub fn refuses(&self, operation: &str, status: u16, code: &str) {
         lock(&self.state).refusals.insert(operation.to_owned(), (status, code.to_owned()));
     }
@@ -118,12 +119,12 @@ pub fn cluster(name: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{name}")
 }
 
-/// Returns the ARN of a task definition, with or without its revision.
+/// Returns the ARN of a task definition. `name` may contain a revision.
 pub fn task_definition(name: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{name}")
 }
 
-/// Returns the operation of a request of these services, or `None` for any other request.
+/// Returns the operation of a request to one of these services, or `None` for any other request.
 pub(crate) fn operation(request: &Request) -> Option<&'static str> {
     let path = request.target.split('?').next().unwrap_or_default();
     let target = request.header("x-amz-target").unwrap_or_default();
@@ -234,7 +235,7 @@ fn answer(state: &Mutex<SourcesState>, request: &Request) -> Answer {
     }
 }
 
-/// Returns a page of the list, at most 100 items, that begins at the token.
+/// Returns the page of the list that begins at the token: at most 100 items.
 fn page(member: &str, all: Vec<Value>, token: Option<&str>, next: &str) -> Value {
     let from: usize =
         token.and_then(|token| token.strip_prefix("from/")).map_or(0, |at| at.parse().unwrap_or(0));

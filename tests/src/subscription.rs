@@ -1,9 +1,9 @@
-//! Subscriptions of queues and addresses to topics.
+//! Subscriptions of queues and mail addresses to SNS topics.
 
 use xtask::aws::Aws;
 use xtask::queue::Queue;
 
-/// Creates a queue to which only this topic may send.
+/// Creates a queue to which only this topic may send messages.
 #[track_caller]
 pub fn queue_for(aws: &Aws, name: &str, topic_arn: &str) -> Queue {
     let queue = Queue::create(aws, name).expect("a queue");
@@ -11,7 +11,7 @@ pub fn queue_for(aws: &Aws, name: &str, topic_arn: &str) -> Queue {
     queue
 }
 
-/// Subscribes an endpoint and returns the subscription's ARN. The filter passes only mails to these
+/// Subscribes an endpoint. Returns the subscription's ARN. A filter passes only mails to the listed
 /// addresses.
 #[track_caller]
 pub fn subscribe(

@@ -1,4 +1,4 @@
-//! Reads and changes the table through DynamoDB's own API.
+//! Reads and changes items of the table through DynamoDB's API.
 
 use serde_json::{Value, json};
 use xtask::aws::plain_item;
@@ -12,13 +12,14 @@ impl App {
         self.read_table().partition(pk).expect("the table answers")
     }
 
-    /// Returns the application's items whose `sk` begins with the prefix, as plain JSON.
+    /// Returns the application's items with this prefix of `sk`, as plain JSON.
     #[track_caller]
     pub fn items(&self, prefix: &str) -> Vec<Value> {
         self.items_in("APP", prefix)
     }
 
-    /// Returns the items of all images: needs, which forbid deletion, and marks for deletion.
+    /// Returns the items of all images. An item contains needs, which forbid deletion, and a mark
+    /// for deletion.
     #[track_caller]
     pub fn marks(&self) -> Vec<Value> {
         self.items_in("IMAGES", "IMAGE#")
@@ -37,8 +38,8 @@ impl App {
         items.filter(|item| item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix))).collect()
     }
 
-    /// Returns everything in the table about the application, byte by byte, including the link's
-    /// token.
+    /// Returns the JSON of every item of the application, unfiltered, so that a test can search for
+    /// a link's token.
     #[track_caller]
     pub fn everything(&self) -> String {
         let own = ["APP", "IMAGES"].map(|kind| format!("{kind}#{}", self.plan.name));
@@ -52,8 +53,7 @@ impl App {
         self.read_table().item(pk, sk).expect("the table answers")
     }
 
-    /// Overwrites an attribute of an item, so that time seems to have passed. A path may contain
-    /// `services[0]`.
+    /// Overwrites an attribute of an item, for example a time. A path may contain `services[0]`.
     #[track_caller]
     pub fn rewrite(&self, sk: &str, path: &str, value: &str) {
         let parts = path.split('.').map(|part| part.split_at(part.find('[').unwrap_or(part.len())));
@@ -70,25 +70,26 @@ impl App {
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": { ":value": { "S": value } },
         });
-        self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+        self.aws.dynamodb("UpdateItem", &ask).expect("the table accepts the update");
     }
 
-    /// Returns the item of an image with its needs and its mark for deletion, if there is one.
+    /// Returns the item of an image, with its needs and its mark for deletion, if the table has the
+    /// item.
     #[track_caller]
     pub fn marked(&self, digest: &str) -> Option<Value> {
         self.item(&format!("IMAGES#{}", self.plan.name), &format!("IMAGE#{digest}"))
     }
 
-    /// Waits until the tagger has recorded an ignored push, and deletes the record, as if the push
-    /// were long ago.
+    /// Waits until the tagger has recorded an ignored push, then deletes the record. Stablepin also
+    /// deletes such a record, but much later.
     #[track_caller]
     pub fn forget_ignored_push(&self, tag: &str) {
         let sk = format!("TAGGED#{}#{tag}", self.plan.repository);
         let pk = format!("APP#{}", self.plan.name);
-        until("the ignored push is noted", || self.item(&pk, &sk));
+        until("the record of the ignored push", || self.item(&pk, &sk));
         let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
         let ask = json!({ "TableName": self.table(), "Key": key });
-        self.aws.dynamodb("DeleteItem", &ask).expect("the table takes it");
+        self.aws.dynamodb("DeleteItem", &ask).expect("the table deletes the record");
     }
 
     /// Marks an image for deletion, as retention does before it deletes the image.
@@ -99,7 +100,7 @@ impl App {
         self.mark(digest, "SET marked_by = :run, marked_at = :at", &values);
     }
 
-    /// Unmarks an image, as retention does when it leaves the image alone.
+    /// Removes the mark of an image, as retention does when it keeps the image after all.
     #[track_caller]
     pub fn unmark(&self, digest: &str) {
         self.mark(digest, "REMOVE marked_by, marked_at", &Value::Null);
@@ -116,10 +117,10 @@ impl App {
         if values.is_object() {
             ask["ExpressionAttributeValues"] = values.clone();
         }
-        self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+        self.aws.dynamodb("UpdateItem", &ask).expect("the table accepts the update");
     }
 
-    /// Lets the next tick look at the promotion, even before its pause is over.
+    /// Makes the promotion due, so that the next tick works on it.
     #[track_caller]
     pub fn pause_ends(&self, promotion: &str) {
         let sk = format!("PROMOTION#{promotion}");
@@ -130,7 +131,8 @@ impl App {
         }
     }
 
-    /// Waits for the tagger's last write after a push. Nothing changes by itself afterwards.
+    /// Waits for the tagger's last write after a push. Afterwards, no function changes anything
+    /// until the test acts again.
     #[track_caller]
     pub fn settled(&self, digest: &str) {
         until("the push's last record", || {
@@ -138,14 +140,15 @@ impl App {
         });
     }
 
-    /// Returns the application file as it was registered, if there is one.
+    /// Returns the text of the registered application file, if the application has one.
     #[track_caller]
     pub fn registered(&self) -> Option<String> {
         let item = self.item(&self.config_partition(), "CONFIG")?;
         item["record"]["text"].as_str().map(str::to_owned)
     }
 
-    /// Returns the application that a repository, a service's ARN or a stable tag belongs to.
+    /// Returns the name of the application that claims a repository, a service's ARN or a stable
+    /// tag.
     #[track_caller]
     pub fn claimed(&self, what: &str) -> Option<String> {
         let item = self.item(&format!("CLAIM#{what}"), "CLAIM")?;
@@ -167,7 +170,7 @@ impl App {
         items.iter().map(|item| plain_item(item)["record"].clone()).collect()
     }
 
-    /// Returns why an operation has its state, as its audit record says it to people.
+    /// Returns the reason for an operation's state, in the words of its audit record.
     #[track_caller]
     pub fn reason(&self, operation: &Value) -> String {
         let audit = self.audit();
@@ -175,7 +178,7 @@ impl App {
         audit.iter().rfind(of_state).and_then(|one| one["reason"].as_str()).unwrap_or_default().to_owned()
     }
 
-    /// Returns the audit records of one kind, as `from → to`.
+    /// Returns the state changes in the audit records of one kind, as `from → to`.
     #[track_caller]
     pub fn audited(&self, kind: &str) -> Vec<String> {
         let records = self.audit();
@@ -188,7 +191,7 @@ impl App {
             .collect()
     }
 
-    /// Returns the environment's record, or `Null` if it has none yet.
+    /// Returns the environment's record, or `Null` if the table has none.
     #[track_caller]
     pub fn environment(&self) -> Value {
         let pk = format!("APP#{}", self.plan.name);

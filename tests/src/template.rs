@@ -1,4 +1,4 @@
-//! Parses a CloudFormation template. Short tags get their long form, as in SAM.
+//! Parses a CloudFormation template. Short tags such as `!Ref` become long keys, as in SAM.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use xtask::overlay;
 use xtask::workspace::{root, tool};
 
-/// A script that uses SAM's own reader, so that the tests read a template exactly as SAM does.
+/// A script that calls SAM's own parser, so that the tests read a template exactly as SAM does.
 const READER: &str = "import json, sys\n\
                       from samcli.yamlhelper import yaml_parse\n\
                       json.dump(yaml_parse(sys.stdin.read()), sys.stdout, default=str)";
@@ -34,10 +34,9 @@ impl Template {
         let mut reader = Command::new(tool("python"));
         reader.args(["-c", READER]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut reader = reader.spawn().expect("Python of the tools, which `cargo xtask setup` installs");
-        // The pipe is dropped at the end of this statement, so that the reader sees the end of its
-        // input.
-        reader.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("the reader takes it");
-        let output = reader.wait_with_output().expect("the reader ends");
+        // This statement drops the pipe at its end, so that the script sees the end of its input.
+        reader.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("the script reads it");
+        let output = reader.wait_with_output().expect("the script ends");
         assert!(output.status.success(), "SAM cannot read the template");
         Self(serde_json::from_slice(&output.stdout).expect("JSON"))
     }
@@ -50,14 +49,14 @@ impl Template {
         found
     }
 
-    /// Returns the names and properties of the resources of a type.
+    /// Returns the name and the properties of each resource of a type.
     pub fn of_type<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         let all = self.0["Resources"].as_object().into_iter().flatten();
         all.filter(move |(_, one)| one["Type"] == wanted)
             .map(|(name, one)| (name.as_str(), &one["Properties"]))
     }
 
-    /// Returns the address that all functions mail and show.
+    /// Returns the URL that all functions write into mails and pages.
     pub fn url_of_functions(&self) -> &Value {
         &self.0["Globals"]["Function"]["Environment"]["Variables"]["STABLEPIN_URL"]
     }

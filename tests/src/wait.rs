@@ -1,13 +1,13 @@
-//! Waits for something that happens by itself, with a deadline.
+//! Polls until an asynchronous change happens, with a deadline.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest wait. A wait that takes longer on two busy cores is broken.
+/// The longest wait. A change that takes longer, even on two busy cores, is a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(150);
 
-/// Calls `look` until it returns something.
+/// Calls `look` until it returns a value.
 #[track_caller]
 pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(LIMIT, what, look)

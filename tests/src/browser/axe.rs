@@ -1,4 +1,4 @@
-//! Finds obstacles for people with a disability, as far as a program can find them.
+//! Finds accessibility violations with axe-core.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use xtask::setup;
 
-/// The audit that runs in the page, with the rules of WCAG and the best practices of axe.
+/// The audit that axe-core runs in the page, with the rules of WCAG and axe's best practices.
 /// <https://www.deque.com/axe/core-documentation/api-documentation/#axecore-tags>
 const RUN: &str = r"
     axe.run(document, {
@@ -21,7 +21,7 @@ const RUN: &str = r"
     }))
 ";
 
-/// Returns the script that runs in a page: axe-core and the audit.
+/// Returns the script that runs in a page: axe-core, then the audit.
 pub(super) fn audit() -> String {
     static AXE: OnceLock<String> = OnceLock::new();
     let axe =
@@ -29,7 +29,7 @@ pub(super) fn audit() -> String {
     format!("{axe};\n{RUN}")
 }
 
-/// Returns one text for each violated rule: the rule, and the elements that violate it.
+/// Returns one text for each violated rule, with the elements that violate the rule.
 pub(super) fn violations(answer: &Value) -> Vec<&str> {
     assert!(answer["passed"].as_u64() > Some(0), "axe has checked nothing: {answer}");
     answer["violations"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()

@@ -14,27 +14,28 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use xtask::{setup, workspace};
 
-/// The shell command that starts Chromium and removes its profile afterwards.
-/// Chromium reads commands from descriptor 3 and answers on 4. It ends when our end of the pipes
-/// closes, so the profile is removed even after a crash of the test program.
+/// The shell command that starts Chromium and then removes its profile. Chromium reads commands
+/// from file descriptor 3 and writes responses to 4. Chromium ends when the test program closes its
+/// ends of the pipes, even by a crash. The shell then removes the profile.
 const START: &str = r#"profile=$1; shift; "$@" 3<&0 4>&1 0</dev/null 1>&2; rm -rf "$profile""#;
 
 const FLAGS: [&str; 11] = [
     "--remote-debugging-pipe",
     "--headless",
-    "--no-sandbox", // root has no sandbox, and Chromium opens only our own pages
+    "--no-sandbox", // Chromium has no sandbox for root, and opens only our own pages
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    // No request of a page leaves this machine.
+    // No page can send a request to another machine.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE *.localhost, EXCLUDE localhost",
     "about:blank",
 ];
 
-/// The limit for one command. A command that takes longer on two busy cores is broken.
+/// The time limit for one command. A command that takes longer, even on two busy cores, is a
+/// failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Chromium {
@@ -49,7 +50,7 @@ struct Heard {
     answers: HashMap<u64, Value>,
     /// The events of each session, oldest first.
     events: HashMap<String, Vec<Value>>,
-    /// Whether Chromium has ended.
+    /// True after the Chromium process has ended.
     over: bool,
 }
 
@@ -90,7 +91,7 @@ fn start() -> Child {
 }
 
 impl Chromium {
-    /// Sends a command and waits for its answer. The error is Chromium's own text.
+    /// Sends a command and waits for Chromium's response. An error contains Chromium's own text.
     pub(super) fn call(
         &self,
         session: Option<&str>,
@@ -104,7 +105,7 @@ impl Chromium {
         }
         let bytes = [command.to_string().as_bytes(), b"\0"].concat();
         let mut pipe = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        pipe.write_all(&bytes).map_err(|error| format!("Chromium takes no command: {error}"))?;
+        pipe.write_all(&bytes).map_err(|error| format!("Chromium accepts no command: {error}"))?;
         drop(pipe);
 
         let waits = |heard: &mut Heard| !heard.over && !heard.answers.contains_key(&id);
@@ -113,7 +114,7 @@ impl Chromium {
             .wait_timeout_while(self.heard(), PATIENCE, waits)
             .unwrap_or_else(PoisonError::into_inner);
         let mut answer = heard.answers.remove(&id).ok_or_else(|| {
-            let why = if heard.over { "has ended: target/chromium/chromium.log" } else { "does not answer" };
+            let why = if heard.over { "has ended: target/chromium/chromium.log" } else { "does not respond" };
             format!("{method}: Chromium {why}")
         })?;
         match answer["error"]["message"].as_str() {
@@ -122,7 +123,7 @@ impl Chromium {
         }
     }
 
-    /// Returns the events of a session so far.
+    /// Returns the events of a session so far, oldest first.
     pub(super) fn events(&self, session: &str) -> Vec<Value> {
         self.heard().events.get(session).cloned().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! A page that a story opens and uses.
+//! A page that a test opens and uses.
 
 use std::error::Error;
 use std::fs;
@@ -35,15 +35,14 @@ impl Width {
 /// The element that has the keyboard focus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Focus {
-    /// The text of the element's label, or of the button itself.
+    /// The text of the element's label, or the element's own text if it has no label.
     pub name: String,
-    /// Whether a person can see that the element has the focus.
+    /// True if a person can see the focus, by an outline of at least 2 pixels.
     pub is_visible: bool,
 }
 
-/// A page in a private window.
-/// Dropping it fails the story if the page logged an error, violated its policy, or sent a request
-/// to another origin.
+/// A page in a private window. Dropping the page fails the test if the page logged an error,
+/// violated its content security policy, or sent a request to another origin.
 pub struct Page {
     chromium: &'static Chromium,
     context: String,
@@ -55,13 +54,13 @@ pub struct Page {
 }
 
 impl Page {
-    /// Opens a mailed link. The names of the screenshots begin with the story.
+    /// Opens an approval link. The names of the screenshots begin with `story`.
     #[track_caller]
     pub fn open(link: &Link, story: &str, width: Width) -> Self {
         Self::visit(stack().api(), &link.url(), story, width)
     }
 
-    /// Opens a mailed link in a browser that runs no scripts.
+    /// Opens an approval link in a browser with scripts disabled.
     #[track_caller]
     pub fn open_without_scripts(link: &Link, story: &str, width: Width) -> Self {
         let mut page = Self::blank(stack().api(), story, width);
@@ -71,7 +70,8 @@ impl Page {
         page
     }
 
-    /// Opens a function's own answer, which the deployed stack would not return in this story.
+    /// Opens a page from a function's HTTP response, for pages that the deployed stack does not
+    /// return.
     #[track_caller]
     pub fn answered(answer: &Value, story: &str, width: Width) -> Self {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
@@ -95,13 +95,13 @@ impl Page {
         page
     }
 
-    /// Opens an empty window.
+    /// Opens an empty page in a private window.
     #[track_caller]
     fn blank(origin: &str, story: &str, width: Width) -> Self {
         let chromium = chromium();
         let ask = |method: &str, parameters: Value, answer: &str| {
             let answered = chromium.call(None, method, &parameters).expect("Chromium opens a page");
-            answered[answer].as_str().expect("Chromium says its id").to_owned()
+            answered[answer].as_str().expect("Chromium returns an id").to_owned()
         };
         let context = ask("Target.createBrowserContext", json!({}), "browserContextId");
         let blank = json!({ "url": "about:blank", "browserContextId": context });
@@ -117,7 +117,8 @@ impl Page {
         let screen =
             json!({ "width": width.pixels(), "height": 800, "deviceScaleFactor": 1, "mobile": is_phone });
         page.call("Emulation.setDeviceMetricsOverride", &screen);
-        // Each page has the keyboard to itself, although several pages are open at once.
+        // Chromium gives the keyboard focus to each page, even if several pages are open at the
+        // same time.
         page.call("Emulation.setFocusEmulationEnabled", &json!({ "enabled": true }));
         page
     }
@@ -127,39 +128,40 @@ impl Page {
         self.call("Emulation.setScriptExecutionDisabled", &json!({ "value": !they_do }));
     }
 
-    /// Opens another page in the same window, which keeps its cookies.
+    /// Opens another URL in the same window, which keeps its cookies.
     #[track_caller]
     pub fn go(&self, url: &str) {
         let answer = self.call("Page.navigate", &json!({ "url": url }));
         assert!(answer["errorText"].is_null(), "{url}: {answer}");
     }
 
-    /// Returns the HTTP status of the page.
+    /// Returns the HTTP status of the current document.
     #[track_caller]
     pub fn status(&self) -> u64 {
         let events = self.chromium.events(&self.session);
         let documents = events.iter().rev().find_map(document);
-        documents.expect("a page was answered").1
+        documents.expect("a response for the page").1
     }
 
-    /// Returns how many documents the window has loaded. A page that updates itself loads once.
+    /// Returns the number of documents that the window has loaded. A page that updates itself by
+    /// script stays one document.
     pub fn loads(&self) -> usize {
         self.chromium.events(&self.session).iter().filter_map(document).count()
     }
 
-    /// Returns whether a person can read this text now.
+    /// Returns whether the page shows this text now.
     pub fn reads(&self, text: &str) -> bool {
         let finds = "text => document.readyState === 'complete' && document.body.innerText.includes(text)";
         self.evaluate(finds, &json!(text)) == Ok(json!(true))
     }
 
-    /// Waits until a person can read this text.
+    /// Waits until the page shows this text.
     #[track_caller]
     pub fn says(&self, text: &str) {
         until(&format!("{text:?} on the page"), || self.reads(text).then_some(()));
     }
 
-    /// Returns the value beside a name in a list of facts.
+    /// Returns the value of a name in the page's list of facts.
     #[track_caller]
     pub fn fact(&self, name: &str) -> String {
         let finds = "name => [...document.querySelectorAll('dt')].find(dt => dt.innerText.trim() === name)
@@ -169,7 +171,7 @@ impl Page {
         })
     }
 
-    /// Returns the value of the field with this label, as a person would copy it.
+    /// Returns the value of the field with this label.
     #[track_caller]
     pub fn field(&self, label: &str) -> String {
         let finds = "label => [...document.querySelectorAll('label')].find(one => one.textContent.trim() === label)?.control?.value";
@@ -178,7 +180,7 @@ impl Page {
         })
     }
 
-    /// Returns the browser's address, as its history and its address bar show it.
+    /// Returns the URL in the browser's address bar and history.
     #[track_caller]
     pub fn address(&self) -> String {
         let address = self.evaluate("() => location.href", &Value::Null).expect("a page has an address");
@@ -192,11 +194,11 @@ impl Page {
         self.call("Input.insertText", &json!({ "text": text }));
     }
 
-    /// Clicks the middle of the element with this name. Waits until the element is present,
-    /// enabled, and uncovered.
+    /// Clicks the center of the element with this name. First waits until the element exists, is
+    /// enabled, and is not covered.
     #[track_caller]
     pub fn click(&self, name: &str) {
-        let place = until(&format!("{name:?} to click at"), || self.place(name));
+        let place = until(&format!("{name:?} is clickable"), || self.place(name));
         for kind in ["mousePressed", "mouseReleased"] {
             let click =
                 json!({ "type": kind, "x": place["x"], "y": place["y"], "button": "left", "clickCount": 1 });
@@ -204,23 +206,23 @@ impl Page {
         }
     }
 
-    /// Returns the point to click at, if a person can click the element.
+    /// Returns the center of the element, or `None` if a person cannot click the element.
     pub(super) fn place(&self, name: &str) -> Option<Value> {
         self.evaluate(PLACE, &json!(name)).ok().filter(Value::is_object)
     }
 
-    /// Presses the tab key. Returns the element that has the focus then.
+    /// Presses the tab key. Returns the element that then has the focus.
     #[track_caller]
     pub fn tab(&self) -> Focus {
         self.press("Tab", 9, "");
-        let focus = self.evaluate(FOCUS, &Value::Null).expect("the page says where the keyboard is");
+        let focus = self.evaluate(FOCUS, &Value::Null).expect("the page returns its focus");
         Focus {
             name: focus["name"].as_str().unwrap_or_default().to_owned(),
             is_visible: focus["isVisible"] == true,
         }
     }
 
-    /// Presses the enter key on the element that has the focus.
+    /// Presses the enter key, for the element that has the focus.
     #[track_caller]
     pub fn press_enter(&self) {
         self.press("Enter", 13, "\r");
@@ -235,17 +237,17 @@ impl Page {
         }
     }
 
-    /// Checks the page as it is now, in the light and in the dark color scheme.
-    /// The page must be accessible and must fit the screen. The screenshots in `target/screenshots`
-    /// are for people.
+    /// Audits the current page in the light and in the dark color scheme. The page must be
+    /// accessible and must fit the width of the window. Takes screenshots into
+    /// `target/screenshots`, for people.
     #[track_caller]
     pub fn inspect(&self, state: &str) {
         for scheme in ["light", "dark"] {
             let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             self.call("Emulation.setEmulatedMedia", &feature);
             self.screenshot(&format!("{state}-{scheme}")).expect("a screenshot");
-            // A page without scripts needs them now, since axe is a script. The page's own scripts
-            // are not loaded.
+            // The audit is a script, so it needs scripts even on a page with scripts disabled. The
+            // page's own scripts do not run, since Chromium has not loaded them.
             self.let_scripts_run(true);
             let audit = self.run(&axe::audit()).expect("axe looks at the page");
             self.let_scripts_run(self.runs_scripts);
@@ -271,7 +273,7 @@ impl Page {
         Ok(())
     }
 
-    /// Calls a function in the page. Fails while the browser loads another page.
+    /// Calls a JavaScript function in the page. Fails while Chromium loads another page.
     fn evaluate(&self, function: &str, argument: &Value) -> Result<Value, String> {
         self.run(&format!("({function})({argument})"))
     }
@@ -290,11 +292,11 @@ impl Page {
         self.chromium.call(Some(&self.session), method, parameters).expect("Chromium does it")
     }
 
-    /// Returns the forbidden things that the page has done so far.
+    /// Returns the complaints about the page so far.
     fn complaints(&self) -> Vec<String> {
         let run = json!({ "value": false });
         let _ = self.chromium.call(Some(&self.session), "Emulation.setScriptExecutionDisabled", &run);
-        // Chromium answers this only after it has reported all earlier events of the page.
+        // Chromium responds to this call only after it has reported all earlier events of the page.
         let _ = self.evaluate("() => new Promise(requestAnimationFrame)", &Value::Null);
         complaints(&self.chromium.events(&self.session), &self.origin)
     }
@@ -308,7 +310,7 @@ impl Drop for Page {
             let _ = self.screenshot("failed");
             let text = self.evaluate("() => document.body.innerText", &Value::Null).unwrap_or_default();
             let text = text.as_str().unwrap_or_default();
-            eprintln!("What {} says:\n{text}\n\nand did: {complaints:#?}", self.story);
+            eprintln!("The text of {}:\n{text}\n\nits complaints: {complaints:#?}", self.story);
         }
         let context = json!({ "browserContextId": self.context });
         let _ = self.chromium.call(None, "Target.disposeBrowserContext", &context);
@@ -316,7 +318,7 @@ impl Drop for Page {
     }
 }
 
-/// Finds the middle of the button, link or labelled field with a name.
+/// A script that finds the center of the button, link or labelled field with a name.
 const PLACE: &str = "name => {
     const named = element => element.labels?.length
         ? [...element.labels].some(label => label.innerText.trim() === name)

@@ -1,4 +1,4 @@
-//! Checks that the browser finds every fault of a page. Each bad page does one forbidden thing.
+//! Checks that a page of the browser reports each kind of error. Each bad page contains one error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,7 +7,7 @@ use super::{Focus, Page, Width};
 
 const POLICY: &str = "default-src 'none'; form-action 'self'";
 
-/// Opens a page whose server answers every request with this document.
+/// Opens a page with this document. The server sends the document in response to every request.
 fn page(status: u16, policy: &'static str, main: &str) -> Page {
     let html = format!(
         "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>A page</title>\
@@ -21,7 +21,7 @@ fn page(status: u16, policy: &'static str, main: &str) -> Page {
     page
 }
 
-/// Returns the complaint when the page is closed.
+/// Closes the page and returns its complaints.
 #[track_caller]
 fn closing(page: Page) -> String {
     found(|| drop(page))
@@ -30,7 +30,7 @@ fn closing(page: Page) -> String {
 #[track_caller]
 fn inspecting(page: Page) -> String {
     found(move || {
-        let page = page; // the page is dropped at the end of this block
+        let page = page; // this block drops the page at its end
         page.inspect("now");
     })
 }
@@ -42,14 +42,14 @@ fn found(look: impl FnOnce()) -> String {
 }
 
 #[test]
-fn good_page_passes_even_with_an_error_status() {
+fn inspection_accepts_good_page_with_status_404() {
     let page = page(404, "default-src 'none'; img-src data:", "<p>There is nothing here.</p>");
     assert_eq!(page.status(), 404);
     page.inspect("now");
 }
 
 #[test]
-fn console_error_or_warning_is_reported() {
+fn page_reports_console_errors_and_warnings() {
     let said = closing(page(200, "", "<script>console.error('no', 7)</script>"));
     assert!(said.contains("console.error: \\\"no\\\" 7"), "{said}");
     let said = closing(page(200, "", "<script>console.warn('hm')</script>"));
@@ -57,13 +57,13 @@ fn console_error_or_warning_is_reported() {
 }
 
 #[test]
-fn uncaught_exception_is_reported() {
+fn page_reports_uncaught_exceptions() {
     let said = closing(page(200, "", "<script>throw new Error('lost')</script>"));
     assert!(said.contains("Error: lost"), "{said}");
 }
 
 #[test]
-fn policy_violation_is_reported() {
+fn page_reports_content_security_policy_violations() {
     let said = closing(page(200, POLICY, "<script>document.title = 'mine'</script>"));
     assert!(said.contains("ContentSecurityPolicyIssue") && said.contains("script-src"), "{said}");
     let said = closing(page(200, POLICY, "<p style='color: red'>Red</p>"));
@@ -71,19 +71,19 @@ fn policy_violation_is_reported() {
 }
 
 #[test]
-fn request_to_another_origin_is_reported() {
+fn page_reports_requests_to_other_origins() {
     let said = closing(page(200, "", "<img alt='' src='http://example.invalid/spy.png'>"));
     assert!(said.contains("a request elsewhere: http://example.invalid/spy.png"), "{said}");
 }
 
 #[test]
-fn missing_file_is_reported() {
+fn page_reports_missing_files() {
     let said = closing(page(404, "", "<img alt='' src='/nothing.png'>"));
     assert!(said.contains("nothing.png"), "{said}");
 }
 
 #[test]
-fn accessibility_violation_is_reported() {
+fn inspection_reports_accessibility_violations() {
     let said = inspecting(page(200, "", "<p style='color: #ccc; background: #fff'>Pale</p>"));
     assert!(said.contains("color-contrast: "), "{said}");
     let said = inspecting(page(200, "", "<textarea></textarea>"));
@@ -91,20 +91,20 @@ fn accessibility_violation_is_reported() {
 }
 
 #[test]
-fn unreadable_dark_scheme_is_reported() {
+fn inspection_reports_low_contrast_in_dark_scheme() {
     let night = "<style>@media (prefers-color-scheme: dark) { p { color: #222; background: #000 } }</style>";
     let said = inspecting(page(200, "", &format!("{night}<p>Dark</p>")));
     assert!(said.contains("now, dark:\ncolor-contrast: "), "{said}");
 }
 
 #[test]
-fn page_wider_than_a_phone_is_reported() {
+fn inspection_reports_page_wider_than_its_window() {
     let said = inspecting(page(200, "", "<p style='width: 500px'>Wide</p>"));
     assert!(said.contains("pixels wide"), "{said}");
 }
 
 #[test]
-fn page_reports_focus_and_its_visibility() {
+fn tab_returns_focused_element_and_its_visibility() {
     let style = "<style>:focus-visible { outline: 3px solid } .hidden { outline: 0 }</style>";
     let page = page(200, "", &format!("{style}<button>One</button><button class=hidden>Two</button>"));
     assert_eq!(page.tab(), Focus { name: "One".to_owned(), is_visible: true });
@@ -112,7 +112,7 @@ fn page_reports_focus_and_its_visibility() {
 }
 
 #[test]
-fn covered_button_is_not_clicked() {
+fn browser_does_not_click_covered_buttons() {
     let cover = "<style>button { position: fixed; top: 0; left: 0 }</style>\
                  <button>Below</button><button>Above it</button>";
     let page = page(200, "", cover);

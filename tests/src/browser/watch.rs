@@ -1,14 +1,14 @@
-//! Finds what a page did although it must not.
+//! Finds the errors and the forbidden requests in a page's events.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// The domains of the protocol that report it. They are enabled before the page opens.
+/// The protocol domains with the events that this module reads. A page enables them before it opens
+/// a URL.
 pub(super) const DOMAINS: [&str; 6] = ["Page", "Runtime", "Network", "Log", "Audits", "Inspector"];
 
-/// Returns a complaint for each forbidden thing in the events of a page that may only talk to one
-/// origin.
+/// Returns a complaint for each error and for each request to another origin.
 pub(super) fn complaints(events: &[Value], origin: &str) -> Vec<String> {
     let documents = refused_documents(events);
     events.iter().filter_map(|event| complaint(event, origin, &documents)).collect()
@@ -38,8 +38,7 @@ fn complaint(event: &Value, origin: &str, refused: &HashSet<&str>) -> Option<Str
         "Log.entryAdded" => {
             let entry = &parameters["entry"];
             let is_bad = matches!(entry["level"].as_str(), Some("error" | "warning"));
-            // A page may answer with an error status on purpose, but Chromium logs every such
-            // status.
+            // A page may have an error status on purpose, but Chromium logs every error status.
             let is_refusal = entry["source"] == "network" && refused.contains(entry["url"].as_str()?);
             (is_bad && !is_refusal).then(|| {
                 format!("{}: {} ({})", text(&entry["source"]), text(&entry["text"]), text(&entry["url"]))
@@ -57,20 +56,20 @@ fn complaint(event: &Value, origin: &str, refused: &HashSet<&str>) -> Option<Str
     }
 }
 
-/// Returns the address if it is outside the origin. An address whose content is in the page itself
-/// needs no request.
+/// Returns the URL if it is outside the origin. A `data:` URL contains its content, so it needs no
+/// request.
 fn elsewhere(url: &str, origin: &str) -> Option<String> {
     let is_own = url.strip_prefix(origin).is_some_and(|path| path.starts_with('/'));
     (!is_own && !url.starts_with("data:")).then(|| format!("a request elsewhere: {url}"))
 }
 
-/// Returns the addresses of the documents that had an error status.
+/// Returns the URLs of the documents that the server sent with an error status.
 fn refused_documents(events: &[Value]) -> HashSet<&str> {
     let documents = events.iter().filter_map(document);
     documents.filter(|(_, status)| *status >= 400).map(|(url, _)| url).collect()
 }
 
-/// Returns the address and status of a document, if the event is the answer to its request.
+/// Returns the URL and status of a document if the event is the response with that document.
 pub(super) fn document(event: &Value) -> Option<(&str, u64)> {
     let parameters = &event["params"];
     let is_document = event["method"] == "Network.responseReceived" && parameters["type"] == "Document";

@@ -1,4 +1,4 @@
-//! Answers with authorization tokens.
+//! GetAuthorizationToken returns a token for the registry protocol.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -15,7 +15,7 @@ use crate::fake::input::{Answer, Input};
 const TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(12);
 
 impl EcrWorld {
-    /// Returns a token. The endpoint is the fake itself, without TLS.
+    /// Returns a token. The registry's URL in the response is the fake's own URL, without TLS.
     pub(super) fn get_authorization_token(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
         input.knows(&[])?;
         let token = BASE64_STANDARD.encode(format!("AWS:{}", self.clock.hex()));

@@ -1,4 +1,4 @@
-//! BatchGetImage returns manifests. Each returned manifest counts as a pull.
+//! BatchGetImage returns manifests. A returned manifest counts as a pull of its image.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
 
 use serde_json::json;
@@ -24,7 +24,7 @@ impl EcrWorld {
             match found {
                 Err(failure) => failures.push(id.failed(&failure)),
                 Ok(image) => {
-                    // Assumption: if the request names only the digest, the answer has no tag.
+                    // Assumption: a request with only a digest gets a response without a tag.
                     let mut named = json!({ "imageDigest": &*image.digest });
                     if let Some(tag) = id.tag {
                         named["imageTag"] = tag.into();
@@ -47,14 +47,15 @@ impl EcrWorld {
     }
 }
 
-/// Returns the image, or the failure if it cannot be pulled.
+/// Returns the image, or the failure if ECR refuses to return its manifest.
 ///
 /// "Archived images cannot be pulled. Requests to pull the archived image will fail with a 404
 /// error."
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive-image.html>
 ///
-/// Assumptions: the code of this failure is `ImageInaccessible`. An image that is being restored
-/// fails alike. An image whose media type is not accepted counts as missing.
+/// Assumptions: the code of this failure is `ImageInaccessible`. The same failure applies while ECR
+/// restores an image. If the request does not accept the image's media type, ECR reports the image
+/// as missing.
 pub(super) fn pullable<'i>(
     image: &'i StoredImage,
     accepted: &[&str],

@@ -1,4 +1,4 @@
-//! The interface through which a test controls and inspects the fake, without HTTP.
+//! The interface through which a test changes and inspects the fake, without HTTP.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use super::world::{EcrCall, EcrFault, EcrWorld, Every};
 use crate::fake::buckets::Buckets;
 use crate::fake::input::Refused;
 
-/// A handle through which a test controls and inspects the fake.
+/// A handle through which a test changes and inspects the fake.
 #[derive(Clone)]
 pub struct Ecr(Arc<Mutex<EcrWorld>>);
 
@@ -45,14 +45,14 @@ impl Ecr {
         Repository { ecr: self.clone(), name: name.to_owned() }
     }
 
-    /// Changes the order of lists from now on, since ECR promises no order.
+    /// Changes the order of lists, since ECR's documentation promises no order.
     pub fn shuffles(&self, seed: u64) {
         let mut world = self.world();
         world.seed = seed;
         world.repositories.values_mut().for_each(|repository| repository.shuffle(seed));
     }
 
-    /// Limits pages of images to this size, even if a request wants more.
+    /// Limits pages of images to this size, even if a request asks for larger pages.
     pub fn has_pages_of(&self, images: usize) {
         self.world().greatest_page = Some(images);
     }
@@ -65,35 +65,35 @@ impl Ecr {
         self.world().time_passes(time);
     }
 
-    /// Maps an access key to the principal who uses it.
+    /// Registers the principal who owns an access key.
     pub fn knows_key(&self, access_key: &str, principal_arn: &str) {
         self.world().principals.insert(access_key.to_owned(), principal_arn.to_owned());
     }
 
-    /// Sets the policy of the whole registry.
+    /// Sets or removes the policy of the whole registry.
     pub fn has_registry_policy(&self, text: Option<&str>) {
         self.world().policy = text.map(str::to_owned);
     }
 
-    /// Throttles calls from now on, as ECR does. The buckets follow the fake's clock.
+    /// Starts to throttle calls at ECR's documented rates, by the fake's clock.
     pub fn throttles(&self) {
         let mut world = self.world();
         world.buckets = Some(Buckets::full(TABLE, world.clock.now()));
     }
 
-    /// Throttles every call with a multiple of this number, of any operation. Throttled calls do
-    /// nothing.
+    /// Throttles each `number`-th call, counted over all operations. A throttled call does nothing
+    /// else.
     pub fn throttles_every(&self, number: usize) {
         self.world().every = Some(Every { number, count: 0 });
     }
 
-    /// Answers one call of an operation with an error. The call does nothing.
-    /// `number` counts the calls from now on, from 1.
+    /// Lets one call of an operation fail with an error. The call does nothing else. `number` is
+    /// the number of this call, counted from now on and from 1.
     pub fn fails(&self, operation: &str, number: usize, status: u16, kind: &str) {
         self.fault(operation, number, false, status, kind);
     }
 
-    /// Answers the call with this number and every later one with an error. The calls do nothing.
+    /// Lets the call with this number, and every later call of the operation, fail with an error.
     pub fn keeps_failing(&self, operation: &str, number: usize, status: u16, kind: &str) {
         self.fault(operation, number, true, status, kind);
     }
@@ -104,15 +104,15 @@ impl Ecr {
         self.world().faults.push(EcrFault { operation, after, forever, refused });
     }
 
-    /// Removes all faults and throttling.
+    /// Removes all faults and all throttling.
     pub fn is_well(&self) {
         let mut world = self.world();
         world.faults.clear();
         (world.every, world.buckets) = (None, None);
     }
 
-    /// Lets the next call of an operation (`BatchDeleteImage`, `PUT manifests`) wait before it
-    /// takes effect.
+    /// Lets the next call of an operation wait before it changes anything. Examples of operations
+    /// are `BatchDeleteImage` and `PUT manifests`.
     pub fn pauses(&self, operation: &str) -> Pause {
         let waiting = PausedCall::default();
         self.world().pauses.push((operation.to_owned(), waiting.clone()));
@@ -130,17 +130,17 @@ impl Ecr {
         }
     }
 
-    /// Returns every call so far, in order, including refused ones.
+    /// Returns every call so far, in order. Refused calls are included.
     pub fn calls(&self) -> Vec<EcrCall> {
         self.world().calls.clone()
     }
 
-    /// Returns the number of calls of an operation.
+    /// Returns the number of calls of an operation so far.
     pub fn count(&self, operation: &str) -> usize {
         self.world().calls.iter().filter(|call| call.operation == operation).count()
     }
 
-    /// Returns the number of calls by operation.
+    /// Returns the number of calls so far by operation.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for call in &self.world().calls {
@@ -149,18 +149,17 @@ impl Ecr {
         counts
     }
 
-    /// Forgets the calls so far, for a test that counts only later ones.
+    /// Deletes the record of the calls so far, for a test that counts only later calls.
     pub fn forgets_calls(&self) {
         self.world().calls.clear();
     }
 
-    /// Returns the events that ECR would have sent to EventBridge, in order, since the last call of
-    /// this method.
+    /// Returns the events for EventBridge since the last call of this method, in order.
     pub fn events(&self) -> Vec<Value> {
         std::mem::take(&mut self.world().events)
     }
 
-    /// Returns the requests that the fake did not know, since the last call of this method.
+    /// Returns the unknown requests since the last call of this method.
     pub fn surprises(&self) -> Vec<String> {
         std::mem::take(&mut self.world().surprises)
     }
@@ -193,15 +192,15 @@ impl Repository {
         })
     }
 
-    /// Adds an image without a call or an event, as if it had always been there. Returns its
+    /// Adds an image without a call or an event, as if the image had always existed. Returns the
     /// digest.
     #[track_caller]
     pub fn put(&self, image: NewImage) -> String {
         self.put_all([image]).remove(0)
     }
 
-    /// Adds many images, even a hundred thousand, without calls or events. Returns their digests.
-    /// For an index, this is only the digest of the index itself.
+    /// Adds many images, up to a hundred thousand, without calls or events. Returns one digest for
+    /// each `NewImage`. An index's digest is its own, not those of its children.
     #[track_caller]
     pub fn put_all(&self, images: impl IntoIterator<Item = NewImage>) -> Vec<String> {
         let now = self.ecr.now();
@@ -232,13 +231,13 @@ impl Repository {
         all
     }
 
-    /// Returns the digest that a tag is on.
+    /// Returns the digest to which a tag points.
     #[track_caller]
     pub fn tag(&self, tag: &str) -> Option<String> {
         self.with(|repository| repository.tags.get(tag).map(ToString::to_string))
     }
 
-    /// Returns the tags on an image, sorted, or no tags if the image does not exist.
+    /// Returns the tags that point to an image, sorted. A missing image has no tags.
     #[track_caller]
     pub fn tags(&self, digest: &str) -> Vec<String> {
         self.with(|repository| {
@@ -252,13 +251,13 @@ impl Repository {
         self.with(|repository| repository.images.get(digest).map(|image| image.status))
     }
 
-    /// Returns the bytes of a manifest.
+    /// Returns the bytes of an image's manifest.
     #[track_caller]
     pub fn manifest(&self, digest: &str) -> Option<String> {
         self.with(|repository| repository.images.get(digest).map(|image| image.bytes.to_string()))
     }
 
-    /// Returns the digests that an index names.
+    /// Returns the digests in an index.
     #[track_caller]
     pub fn children(&self, digest: &str) -> Vec<String> {
         self.with_image(digest, |image| image.children.iter().map(ToString::to_string).collect())
@@ -269,21 +268,21 @@ impl Repository {
         self.with_image(digest, |image| image.pulled_at)
     }
 
-    /// Returns the total size of all layers and configurations in bytes. A shared layer counts
-    /// once.
+    /// Returns the total size of all layers and configurations in bytes. A layer of several images
+    /// counts once.
     #[track_caller]
     pub fn layer_bytes(&self) -> u64 {
         self.with(|repository| repository.layers.values().map(|layer| layer.size).sum())
     }
 
-    /// Returns an image as `DescribeImages` would show it now. This is not a call.
+    /// Returns an image in the form of `DescribeImages`, without a call.
     #[track_caller]
     pub fn described(&self, digest: &str) -> Value {
         let account = self.ecr.world().account.clone();
         self.with_image(digest, |image| image.described(&account, &self.name))
     }
 
-    /// Sets the time of push that `DescribeImages` shows.
+    /// Sets the push time that `DescribeImages` returns.
     #[track_caller]
     pub fn is_pushed_at(&self, digest: &str, at: PushedAt) -> &Self {
         self.with_image(digest, |image| image.pushed_at = at);
@@ -296,7 +295,8 @@ impl Repository {
         self
     }
 
-    /// Puts or moves a tag to an image, as another user does. Ignores the repository's mutability.
+    /// Points a new or an existing tag to an image, as another user of ECR does. Ignores the
+    /// repository's tag mutability.
     #[track_caller]
     pub fn is_tagged(&self, tag: &str, digest: &str) -> &Self {
         let digest = self.with_image(digest, |image| Digest::clone(&image.digest));
@@ -305,7 +305,7 @@ impl Repository {
         self
     }
 
-    /// Removes a tag, as another user does. The image stays, even without tags.
+    /// Removes a tag, as another user of ECR does. The image remains, even without tags.
     #[track_caller]
     pub fn is_untagged(&self, tag: &str) -> &Self {
         let digest = self.with(|repository| repository.untag(tag));
@@ -314,7 +314,7 @@ impl Repository {
         self
     }
 
-    /// Deletes an image and all its tags, as another user does.
+    /// Deletes an image and all its tags, as another user of ECR does.
     #[track_caller]
     pub fn loses(&self, digest: &str) -> &Self {
         let image = self.with(|repository| repository.remove(&Digest::from(digest)));
@@ -328,7 +328,7 @@ impl Repository {
         self
     }
 
-    /// Archives an image, as another user does.
+    /// Archives an image, as another user of ECR does.
     #[track_caller]
     pub fn is_archived(&self, digest: &str) -> &Self {
         let digest = self.with_image(digest, |image| Digest::clone(&image.digest));
@@ -337,7 +337,7 @@ impl Repository {
         self
     }
 
-    /// Changes the repository's tag mutability, as another user does.
+    /// Changes the repository's tag mutability, as another user of ECR does.
     #[track_caller]
     pub fn becomes(&self, mutability: TagMutability) -> &Self {
         self.with(|repository| repository.mutability = mutability);
@@ -356,7 +356,7 @@ impl Repository {
         self
     }
 
-    /// Deletes the repository with everything in it, as another user does.
+    /// Deletes the repository and its images, as another user of ECR does.
     #[track_caller]
     pub fn is_deleted(&self) {
         self.ecr.world().repositories.remove(&self.name);

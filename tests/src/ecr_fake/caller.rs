@@ -1,11 +1,11 @@
-//! The caller of an operation.
+//! Reads the caller of an operation from a request.
 
 use crate::server::Request;
 
 /// The caller of an operation.
 pub(super) struct EcrCaller {
     pub(super) access_key: Option<String>,
-    /// The host that the caller used to reach the fake.
+    /// The value of the header `host`, which is the fake's address as the caller knows it.
     pub(super) host: String,
 }
 

@@ -11,13 +11,13 @@ use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input};
 
 impl EcrWorld {
-    /// Handles the images one after the other, in the order of the request.
+    /// Deletes the images of the request one after the other, in the order of the request.
     pub(super) fn batch_delete_image(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "imageIds"])?;
         let name = self.of(input)?.name.clone();
         let ids = Id::all(input)?;
-        // Children of an index stay, even if the same call deletes the index. AWS does not say so,
-        // but people need several passes to delete such images.
+        // ECR keeps children of an index, even if the same call deletes the index. AWS does not
+        // document this, but users need several passes to delete such images.
         // <https://github.com/opensupplyhub/open-supply-hub/pull/1243>
         let repository = &self.repositories[&name];
         let kept: HashSet<Digest> = ids
@@ -46,10 +46,11 @@ impl EcrWorld {
         let tags = repository.images[&digest].tags.len();
         // "You can remove a tag from an image by specifying the image's tag in your request. When
         // you remove the last tag from an image, the image is deleted from your repository."
-        // Assumption: a request with a digest removes all tags, even if it also names one tag.
+        // Assumption: a request with a digest deletes the image with all its tags, even if the
+        // request also contains a tag.
         let untags = id.digest.is_none() && tags > 1;
         if !untags && kept.contains(&digest) {
-            // ECR does not remove the only tag of a child either:
+            // ECR also refuses to remove the last tag of a child:
             // <https://github.com/aws/containers-roadmap/issues/1567>
             let reason = "Requested image referenced by manifest list".to_owned();
             return Err(BatchFailure { code: "ImageReferencedByManifestList", reason });
@@ -59,13 +60,13 @@ impl EcrWorld {
             repository.untag(tag);
             vec![tag.to_owned()]
         } else {
-            // Referrers of the image stay.
+            // ECR keeps the referrers of a deleted image.
             // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/delete_image.html>
             let image = repository.remove(&digest).expect("the image was found above");
             image.tags.iter().map(|tag| (**tag).to_owned()).collect()
         };
-        // Assumption: ECR sends one event for each tag, and one event for an image without tags.
-        // The only documented example has a tag.
+        // Assumption: ECR sends one event for each tag, or one event for an image without tags. AWS
+        // documents only an example with a tag.
         let rows = if gone.is_empty() {
             self.tell_of_delete(name, &digest, "");
             vec![json!({ "imageDigest": &*digest })]

@@ -1,4 +1,4 @@
-//! DescribeImages and ListImages return the images of a repository in pages.
+//! DescribeImages and ListImages return the images of a repository, page by page.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -11,17 +11,18 @@ use super::repository::{ListPosition, StoredRepository};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
-/// The default number of items in a page. `GREATEST_PAGE` is the maximum.
+/// The default number of items in a page.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImages.html>
 const PAGE: usize = 100;
+/// The maximum number of items in a page.
 const GREATEST_PAGE: u32 = 1000;
 
 /// The filter of a request.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImagesFilter.html>
 struct Filter {
     tagged: Option<bool>,
-    /// The wanted status. A request without one gets only active images.
+    /// The status of the wanted images. A request without a filter returns only active images.
     status: Option<StorageStatus>,
 }
 
@@ -47,7 +48,7 @@ impl Filter {
     }
 }
 
-/// Parses the wanted status. `None` means any status.
+/// Parses the status in a filter. `None` means every status.
 pub(super) fn status_filter(status: Option<&str>) -> Option<StorageStatus> {
     match status {
         Some("ANY") => None,
@@ -83,7 +84,7 @@ impl EcrWorld {
         Ok(answer)
     }
 
-    /// Returns one row for each tag, and one row for an image without tags.
+    /// Returns a row for each tag of an image. An image without tags has one row.
     pub(super) fn list_images(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "nextToken", "maxResults", "filter"])?;
         let limit = self.greatest_page;
@@ -123,8 +124,8 @@ impl EcrWorld {
     }
 }
 
-/// Describes the images that the request names.
-/// Assumption: a named image that the filter excludes counts as missing.
+/// Describes the images with the ids in the request.
+/// Assumption: ECR reports an image as missing if the filter excludes the image.
 fn described(input: &Input<'_>, repository: &StoredRepository, filter: &Filter, account: &str) -> Answer {
     if input.get("nextToken").is_some() || input.get("maxResults").is_some() {
         return Err(Refused::parameter("imageIds cannot be used with nextToken or maxResults."));
@@ -158,14 +159,14 @@ fn page_size(input: &Input<'_>, limit: Option<usize>) -> Result<usize, Refused> 
     Ok(limit.map_or(wanted, |limit| wanted.min(limit)))
 }
 
-/// The end of the previous page.
+/// The position of the last item of the previous page.
 struct PageMark {
     hash: u64,
     digest: Arc<str>,
     tag: String,
 }
 
-/// Returns a token for the next page. The token is valid only for its kind of list.
+/// Returns the token of the next page. A token is valid only for its own kind of list.
 fn token(kind: &str, (hash, digest): &ListPosition, tag: &str) -> String {
     format!("{kind}/{hash:016x}/{digest}/{tag}")
 }

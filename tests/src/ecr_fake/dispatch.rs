@@ -1,4 +1,4 @@
-//! Dispatches each call to its operation.
+//! Passes each call to the function of its operation.
 
 use super::caller::EcrCaller;
 use super::world::EcrWorld;

@@ -22,8 +22,7 @@ impl EcrWorld {
         self.events.push(event);
     }
 
-    /// Records a push event. For a push without a tag, the event has an empty tag, as real events
-    /// do.
+    /// Records a push event. A push without a tag has an event with an empty tag, as in ECR.
     pub(super) fn tell_of_push(&mut self, repository: &str, digest: &Digest, tag: &str) {
         let mut detail = detail(repository, digest, "PUSH");
         detail["image-tag"] = tag.into();
@@ -31,15 +30,15 @@ impl EcrWorld {
         self.event(kind, detail);
     }
 
-    /// Records a delete event, which has no media types.
+    /// Records a delete event. ECR's delete events contain no media types.
     pub(super) fn tell_of_delete(&mut self, repository: &str, digest: &Digest, tag: &str) {
         let mut detail = detail(repository, digest, "DELETE");
         detail["image-tag"] = tag.into();
         self.event("ECR Image Action", detail);
     }
 
-    /// Records an event of a new storage class. Assumption: the event shows the time of a restore
-    /// as text.
+    /// Records an event of a change of storage class. Assumption: the event contains the time of a
+    /// restore as text.
     pub(super) fn tell_of_storage_class(&mut self, repository: &str, digest: &Digest, class: &str) {
         let mut detail = detail(repository, digest, "UPDATE_STORAGE_CLASS");
         detail["target-storage-class"] = class.into();
@@ -50,11 +49,12 @@ impl EcrWorld {
         self.event(kind, detail);
     }
 
-    /// Adds the media types to the detail. Returns the kind of event: referrers have their own.
+    /// Adds the media types to the event's detail. Returns the detail type, which is different for
+    /// referrers.
     fn with_types(&self, repository: &str, digest: &Digest, detail: &mut Value) -> &'static str {
         let image = &self.repositories[repository].images[digest];
         detail["manifest-media-type"] = (*image.media_type).into();
-        // Assumption: the event of an index leaves the artifact type out.
+        // Assumption: the event of an index contains no artifact type.
         if let Some(artifact) = &image.artifact {
             detail["artifact-media-type"] = (**artifact).into();
         }

@@ -1,4 +1,4 @@
-//! Image ids in requests.
+//! Parses the image ids in requests.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) struct Id<'a> {
     pub(super) tag: Option<&'a str>,
 }
 
-/// The most image ids in one call.
+/// The maximum number of image ids in one call.
 const IDS: usize = 100;
 
 impl<'a> Id<'a> {
@@ -31,7 +31,7 @@ impl<'a> Id<'a> {
         Ok(Self { value, digest: text("imageDigest")?, tag: text("imageTag")? })
     }
 
-    /// Parses the request's `imageIds`, which must be 1 to 100.
+    /// Parses the request's `imageIds`. A request must contain 1 to 100 ids.
     pub(super) fn all(input: &Input<'a>) -> Result<Vec<Self>, Refused> {
         let all = input.list("imageIds")?;
         if all.is_empty() || all.len() > IDS {
@@ -42,7 +42,8 @@ impl<'a> Id<'a> {
         all.into_iter().map(Self::read).collect()
     }
 
-    /// Returns the image that this id names. The error has a code of `failures[]` and a reason.
+    /// Returns the digest of the image with this id. The error contains a code and a reason for
+    /// `failures[]`.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
     pub(super) fn find(&self, repository: &StoredRepository) -> Result<Digest, BatchFailure> {
         let fails = |code, reason: &str| Err(BatchFailure { code, reason: reason.to_owned() });
@@ -62,7 +63,7 @@ impl<'a> Id<'a> {
         };
         let Some(found) = found else { return fails("ImageNotFound", "Requested image not found") };
         match tagged {
-            // Assumption: a missing tag beside a digest fails like a tag on another image.
+            // Assumption: a missing tag together with a digest fails like a tag of another image.
             Some(tagged) if tagged != Some(found) => {
                 fails("ImageTagDoesNotMatchDigest", "Image tag does not match image digest")
             }
@@ -80,8 +81,8 @@ pub(super) struct BatchFailure {
     pub(super) reason: String,
 }
 
-/// Whether the text has the characters that the registry protocol allows and the length that ECR
-/// allows.
+/// Returns whether the text is a tag: its characters are those of the registry protocol, and its
+/// length is within ECR's limit.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
 pub(super) fn is_tag(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);

@@ -1,4 +1,4 @@
-//! Images as the registry stores them.
+//! The images in a repository, as the fake stores them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ pub(super) type Digest = Arc<str>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageStatus {
     Active,
-    /// The image is in the archive and cannot be pulled.
+    /// The image is in the archive, and ECR refuses to return its manifest.
     Archived,
-    /// The image is being restored.
+    /// ECR is restoring the image from the archive.
     Activating,
 }
 
@@ -30,27 +30,27 @@ impl StorageStatus {
     }
 }
 
-/// The value of `imagePushedAt` in answers.
+/// The value of `imagePushedAt` in responses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PushedAt {
     At(Timestamp),
-    /// The member is left out.
+    /// The response does not contain the member.
     Nothing,
-    /// Any number of seconds, even a negative or a huge one.
+    /// Seconds since 1970, possibly negative or too large.
     Seconds(f64),
 }
 
 #[derive(Clone)]
 pub(super) struct StoredImage {
     pub(super) digest: Digest,
-    /// The manifest's exact bytes.
+    /// The exact bytes of the manifest.
     pub(super) bytes: Arc<str>,
     pub(super) media_type: Arc<str>,
     pub(super) artifact: Option<Arc<str>>,
     pub(super) annotations: Option<Value>,
     pub(super) subject: Option<String>,
     pub(super) children: Vec<Digest>,
-    /// The configuration and the layers.
+    /// The digests of the configuration and the layers.
     pub(super) blobs: Vec<Digest>,
     pub(super) size: u64,
     pub(super) tags: BTreeSet<Arc<str>>,
@@ -59,12 +59,12 @@ pub(super) struct StoredImage {
     pub(super) status: StorageStatus,
     pub(super) archived_at: Option<Timestamp>,
     pub(super) activated_at: Option<Timestamp>,
-    /// The time when the restore is complete.
+    /// The time at which ECR completes the restore.
     pub(super) active_from: Option<Timestamp>,
 }
 
 impl StoredImage {
-    /// Returns the image as `DescribeImages` shows it.
+    /// Returns the image in the form of `DescribeImages`.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
     pub(super) fn described(&self, account: &str, repository: &str) -> Value {
         let mut shown = Map::new();

@@ -1,4 +1,4 @@
-//! Answers which blobs are available and where to download them.
+//! BatchCheckLayerAvailability and GetDownloadUrlForLayer say where a client finds layers.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use super::repository::StoredRepository;
 use super::world::{EcrWorld, Presigned};
 use crate::fake::input::{Answer, Input, Refused};
 
-/// The time for which an address is valid. Assumption.
+/// The time for which a download URL is valid. This is an assumption.
 const GOOD_FOR: SignedDuration = SignedDuration::from_hours(1);
 
-/// The most digests in one call.
+/// The maximum number of digests in one call.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchCheckLayerAvailability.html>
 const DIGESTS: usize = 100;
 
@@ -38,7 +38,7 @@ impl EcrWorld {
         Ok(json!({ "layers": layers, "failures": failures }))
     }
 
-    /// Returns a signed address from which the layer can be downloaded.
+    /// Returns a signed URL from which a client can download the layer.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetDownloadUrlForLayer.html>
     pub(super) fn get_download_url_for_layer(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
         input.knows(&["registryId", "repositoryName", "layerDigest"])?;
@@ -53,7 +53,7 @@ impl EcrWorld {
             return Err(Refused::new(400, "LayersNotFoundException", message));
         };
         // "The specified layer is not available because it is not associated with an image."
-        // Assumption: layers that only archived images have are not available either.
+        // Assumption: a layer is also unavailable if all its images are archived.
         // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetDownloadUrlForLayer.html>
         if layer.not_archived == 0 {
             let message = format!("The layer with digest '{digest}' is not available");
@@ -63,7 +63,7 @@ impl EcrWorld {
         let until = self.clock.now() + GOOD_FOR;
         let signed = Presigned { repository: name.clone(), digest: digest.to_owned(), until };
         self.presigned.insert(signature.clone(), signed);
-        // AWS returns an address of S3. This one leads to the host that the call used.
+        // ECR returns a URL of S3. The fake returns a URL of the host that the caller used.
         let url = format!(
             "http://{}/v2/{name}/blobs/{digest}?X-Amz-Expires={}&X-Amz-Signature={signature}",
             caller.host,
@@ -73,13 +73,13 @@ impl EcrWorld {
     }
 }
 
-/// Describes whether a layer is available. The media type is left out, since the fake does not
-/// store it.
+/// Describes the availability of a layer. The result contains no media type, since the fake does
+/// not store it.
 fn availability(repository: &StoredRepository, digest: &str) -> Value {
     match repository.layers.get(digest) {
         None => json!({ "layerDigest": digest, "layerAvailability": "UNAVAILABLE" }),
         Some(layer) => {
-            // Only archived images have this layer.
+            // All images with this layer are archived.
             let archived = layer.images > 0 && layer.not_archived == 0;
             json!({
                 "layerDigest": digest,

@@ -1,4 +1,4 @@
-//! Parses the bytes of manifests.
+//! Parses manifests.
 //! <https://github.com/opencontainers/image-spec/blob/main/manifest.md>
 
 use serde_json::Value;
@@ -8,12 +8,13 @@ pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// The media types of images. `INDEXES` has those of indexes.
+/// The media types of image manifests.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-manifest-formats.html>
 const MANIFESTS: [&str; 2] = [OCI_MANIFEST, DOCKER_MANIFEST];
+/// The media types of image indexes.
 const INDEXES: [&str; 2] = [OCI_INDEX, DOCKER_LIST];
 
-/// A blob that a manifest names.
+/// The digest and the size of a blob in a manifest.
 pub(super) struct NamedBlob {
     pub(super) digest: String,
     pub(super) size: u64,
@@ -22,20 +23,20 @@ pub(super) struct NamedBlob {
 #[derive(Default)]
 pub(super) struct Parsed {
     pub(super) media_type: String,
-    /// The artifact type. An index usually has none.
+    /// The artifact type, which an index usually does not have.
     pub(super) artifact: Option<String>,
-    /// The digest of the subject.
+    /// The digest of the subject, if the manifest is a referrer.
     pub(super) subject: Option<String>,
-    /// The digests of an index's manifests.
+    /// The digests of the manifests in an index.
     pub(super) children: Vec<String>,
-    /// An image's configuration and layers, except layers that are stored elsewhere (`urls`).
+    /// The configuration and the layers of an image, without the layers that another server stores
+    /// (`urls`).
     pub(super) blobs: Vec<NamedBlob>,
     pub(super) annotations: Option<Value>,
 }
 
 impl Parsed {
-    /// Parses a manifest, with the media type that the request names, if any. The error is a
-    /// sentence.
+    /// Parses a manifest. `named` is the media type in the request. The error is a sentence.
     pub(super) fn read(bytes: &str, named: Option<&str>) -> Result<Self, String> {
         let manifest: Value = serde_json::from_str(bytes)
             .map_err(|_| "Invalid parameter at 'imageManifest': it is no JSON.".to_owned())?;
@@ -45,9 +46,9 @@ impl Parsed {
         let own = manifest["mediaType"].as_str();
         let media_type = match (own, named) {
             (None, None) => return Err("imageManifestMediaType is required for this manifest.".to_owned()),
-            // Assumption: ECR refuses a request whose media type contradicts the manifest.
+            // Assumption: ECR refuses a request with a different media type than the manifest's.
             (Some(own), Some(named)) if own != named => {
-                return Err(format!("imageManifestMediaType is {named}, and the manifest says {own}."));
+                return Err(format!("imageManifestMediaType is {named}, but the manifest contains {own}."));
             }
             (Some(media_type), _) | (None, Some(media_type)) => media_type.to_owned(),
         };

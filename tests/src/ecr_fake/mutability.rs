@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::fake::input::{Input, Refused, knows};
 
-/// The rule that decides which tags may move to another image.
-/// Filters are wildcards: `*` matches any characters, or none.
+/// The rule that decides whether a tag may move to another image. A filter is a pattern, in which
+/// `*` matches any number of characters.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageTagMutabilityExclusionFilter.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagMutability {
@@ -20,7 +20,7 @@ pub enum TagMutability {
 
 const MODES: [&str; 4] = ["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"];
 
-/// The most filters of a repository.
+/// The maximum number of filters of a repository.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImageTagMutability.html>
 const FILTERS: usize = 5;
 
@@ -44,7 +44,8 @@ impl TagMutability {
             }
             filters.push(text.to_owned());
         }
-        // Assumption: a mode with exclusions needs filters, and the other modes take none.
+        // Assumption: ECR requires filters for a mode with exclusions, and refuses filters for
+        // other modes.
         let excludes = mode.ends_with("_WITH_EXCLUSION");
         if excludes != (1..=FILTERS).contains(&filters.len()) || (!excludes && !filters.is_empty()) {
             return Err(Refused::parameter(format!("{mode} does not go with {} filters.", filters.len())));
@@ -99,7 +100,7 @@ mod tests {
     use super::matches;
 
     #[test]
-    fn star_matches_any_characters_or_none() {
+    fn star_in_filter_matches_any_number_of_characters() {
         for (filter, tag, expected) in [
             ("latest", "latest", true),
             ("latest", "latest-1", false),

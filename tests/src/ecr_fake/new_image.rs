@@ -1,4 +1,4 @@
-//! Images that a test adds to a repository, many at once, without pushing them.
+//! Images that a test adds directly to a repository, without pushing them.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use super::manifest::{OCI_INDEX, OCI_MANIFEST, Parsed};
 use super::put_image::image;
 use super::repository::{Layer, StoredRepository};
 
-/// An image to add. The same description always gives the same digest.
+/// An image that a test adds. Equal descriptions have equal digests.
 #[derive(Debug, Clone)]
 pub struct NewImage {
     what: What,
@@ -32,20 +32,20 @@ enum What {
     Manifest { bytes: String, media_type: String },
 }
 
-/// The default size of an image's own layer.
+/// The size of the layer that an image gets by default.
 const LAYER_BYTES: u64 = 1_000_000;
 
-/// The media type of `{}`, the configuration of a manifest that has no real one.
+/// The media type of `{}`, which is the configuration of a manifest that needs none.
 /// <https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor>
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 impl NewImage {
-    /// Describes an image for one platform. Different names give different digests.
+    /// Describes an image for one platform. Images with different names have different digests.
     pub fn named(name: impl Into<String>) -> Self {
         Self::new(What::StoredImage { name: name.into(), layers: Vec::new(), labels: Vec::new() })
     }
 
-    /// Describes an index and its children, which are added before it.
+    /// Describes an index and its children. The fake adds the children before the index.
     pub fn index_of(children: impl IntoIterator<Item = Self>) -> Self {
         Self::new(What::Index { children: children.into_iter().collect(), there: Vec::new() })
     }
@@ -56,20 +56,20 @@ impl NewImage {
         Self::new(What::Index { children: Vec::new(), there })
     }
 
-    /// Describes a referrer, such as an SBOM or an attestation. Its subject need not exist.
+    /// Describes a referrer, such as an SBOM or an attestation. The subject need not exist.
     pub fn referrer(subject: &str, artifact_type: &str) -> Self {
         Self::new(What::Referrer { subject: subject.to_owned(), artifact: artifact_type.to_owned() })
     }
 
-    /// Describes a signature in cosign's default form: an image that only its tag ties to the
-    /// signed image.
+    /// Describes a signature in cosign's default format: an image with a tag that contains the
+    /// signed image's digest.
     /// <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>
     pub fn cosign_signature(subject: &str) -> Self {
         let tag = format!("{}.sig", subject.replacen(':', "-", 1));
         Self::new(What::Signature { subject: subject.to_owned() }).tag(tag)
     }
 
-    /// Describes any manifest. Its blobs and children must exist.
+    /// Describes an image with this manifest. The blobs and children in the manifest must exist.
     pub fn manifest(bytes: impl Into<String>, media_type: &str) -> Self {
         Self::new(What::Manifest { bytes: bytes.into(), media_type: media_type.to_owned() })
     }
@@ -84,8 +84,8 @@ impl NewImage {
         self
     }
 
-    /// Adds a layer. Layers with the same name are the same layer.
-    /// An image without layers gets a layer of its own, of 1 MB.
+    /// Adds a layer. Layers with equal names are the same layer. An image without layers gets its
+    /// own layer of 1 MB.
     #[must_use]
     pub fn layer(mut self, name: impl Into<String>, bytes: u64) -> Self {
         if let What::StoredImage { layers, .. } = &mut self.what {
@@ -102,7 +102,7 @@ impl NewImage {
         self
     }
 
-    /// Sets the time of push. The default is now.
+    /// Sets the push time. The default is the current time.
     #[must_use]
     pub fn pushed_at(mut self, at: PushedAt) -> Self {
         self.pushed_at = Some(at);
@@ -122,11 +122,11 @@ impl NewImage {
     }
 }
 
-/// The digests of layers by name, so that each is computed once.
+/// The digests of layers by name, so that the fake computes each digest only once.
 pub(super) type LayerNames = HashMap<String, Digest>;
 
 impl StoredRepository {
-    /// Adds the image without checks and without events.
+    /// Adds the image without the checks and the event of `PutImage`.
     pub(super) fn put_new(&mut self, new: NewImage, now: Timestamp, names: &mut LayerNames) -> Digest {
         let (bytes, media_type) = match new.what {
             What::StoredImage { name, layers, labels } => {
@@ -168,7 +168,7 @@ impl StoredRepository {
             assert!(self.images.contains_key(&**child), "the child {child} does not exist");
         }
         let mut image = image(self, digest(bytes.as_bytes()), &bytes, parsed);
-        assert!(!self.images.contains_key(&image.digest), "{} is there already: {bytes}", image.digest);
+        assert!(!self.images.contains_key(&image.digest), "{} exists already: {bytes}", image.digest);
         image.pushed_at = new.pushed_at.unwrap_or(PushedAt::At(now));
         image.pulled_at = new.pulled_at;
         image.status = new.status;
@@ -210,9 +210,8 @@ impl StoredRepository {
         manifest + "]}"
     }
 
-    /// Returns the manifest of an index.
-    /// The first child is for amd64, the second for arm64. Later ones have an unknown platform, as
-    /// attestations do.
+    /// Returns the manifest of an index. The first child is for amd64, and the second child is for
+    /// arm64. All later children have an unknown platform, as attestations do.
     fn index_manifest(&self, children: &[Digest]) -> String {
         let mut manifest = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":["#);
         for (at, child) in children.iter().enumerate() {
@@ -233,7 +232,7 @@ impl StoredRepository {
         manifest + "]}"
     }
 
-    /// Adds a blob with bytes. Returns its descriptor.
+    /// Adds a blob with its bytes. Returns the blob's descriptor.
     fn blob(&mut self, media_type: &str, bytes: &str) -> String {
         let digest = Digest::from(digest(bytes.as_bytes()));
         let shown = descriptor(media_type, &digest, bytes.len() as u64);
@@ -247,7 +246,7 @@ impl StoredRepository {
         shown
     }
 
-    /// Adds a layer with a size but without bytes. Returns its digest.
+    /// Adds a layer that has a size but no bytes. Returns the layer's digest.
     fn made_up(&mut self, name: &str, size: u64, names: &mut LayerNames) -> Digest {
         let known = names.get(name).cloned();
         let digest = known.unwrap_or_else(|| {

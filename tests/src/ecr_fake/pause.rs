@@ -1,21 +1,21 @@
-//! Lets a call wait before it takes effect, until the test lets it continue.
+//! Lets a call wait before it changes anything, until the test lets the call continue.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// The longest wait. A wait that takes longer on two busy cores is broken.
+/// The longest wait. A longer wait, even on two busy cores, is a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct PauseState {
-    /// The members of the waiting call.
+    /// The members of the waiting call, once the fake has received the call.
     came: Option<Value>,
     over: bool,
 }
 
-/// A pause of the next call of an operation. Dropping it lets the call continue.
+/// A pause of the next call of an operation. Dropping the pause lets the call continue.
 pub struct Pause(pub(super) PausedCall);
 
 #[derive(Clone, Default)]
@@ -36,7 +36,8 @@ impl PausedCall {
 }
 
 impl Pause {
-    /// Waits until a call comes. Returns its members. The call has not taken effect yet.
+    /// Waits until the fake receives the call, and returns the call's members. The call has not
+    /// changed anything yet.
     #[track_caller]
     pub fn comes(&self) -> Value {
         let waits = self.0.0.1.wait_timeout_while(self.0.state(), LIMIT, |state| state.came.is_none());
@@ -44,7 +45,7 @@ impl Pause {
         state.came.clone().unwrap_or_else(|| panic!("no such call within {} s", LIMIT.as_secs()))
     }
 
-    /// Lets the call take effect.
+    /// Lets the call continue.
     pub fn goes_on(self) {
         drop(self);
     }

@@ -1,4 +1,4 @@
-//! The times of the last pulls, and the principals whose pulls do not count.
+//! Records the pull times of images, and excludes principals from these records.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
 
 use serde_json::json;
@@ -10,13 +10,14 @@ use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{PageLimits, page};
 
-/// The page sizes of the list of exclusions. Assumption: the default page, which is not documented.
+/// The page sizes of the list of exclusions. The default size is an assumption.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListPullTimeUpdateExclusions.html>
 const PAGE: PageLimits = PageLimits { default: 100, greatest: 100 };
 const EXCLUSIONS: usize = 100;
 
 impl EcrWorld {
-    /// Records a pull. ECR updates the time "at least once every 24 hours", the fake at every pull.
+    /// Records a pull. ECR updates the time "at least once every 24 hours", but the fake at every
+    /// pull.
     pub(super) fn pulled(&mut self, name: &str, digest: &Digest, caller: &EcrCaller) {
         let now = self.clock.now();
         let principal = caller.access_key.as_ref().and_then(|key| self.principals.get(key));
@@ -29,7 +30,7 @@ impl EcrWorld {
         }
     }
 
-    /// Excludes a principal, so that its pulls no longer update pull times.
+    /// Excludes a principal: the principal's pulls no longer update pull times.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_RegisterPullTimeUpdateExclusion.html>
     pub(super) fn register_pull_time_update_exclusion(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["principalArn"])?;

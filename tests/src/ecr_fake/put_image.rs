@@ -1,4 +1,4 @@
-//! PutImage stores a manifest and puts a tag on it.
+//! PutImage stores a manifest and points a tag to it.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
 
 use std::collections::BTreeSet;
@@ -15,20 +15,21 @@ use super::repository::StoredRepository;
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
-/// The greatest size of a manifest in bytes.
+/// The maximum size of a manifest in bytes.
 const MAX_MANIFEST: usize = 4_194_304;
 
-/// The most tags of an image. `IMAGES_PER_REPOSITORY` is the most images of a repository.
+/// The maximum number of tags of one image.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 const TAGS_PER_IMAGE: usize = 1000;
+/// The maximum number of images in one repository.
 const IMAGES_PER_REPOSITORY: usize = 100_000;
 
-/// A manifest that a client puts.
+/// The input of a PutImage call, or of a push in the registry protocol.
 pub(super) struct Put<'a> {
     pub(super) bytes: &'a str,
     pub(super) media_type: Option<&'a str>,
     pub(super) tag: Option<&'a str>,
-    /// The digest that the client has computed.
+    /// The digest that the client expects.
     pub(super) digest: Option<&'a str>,
 }
 
@@ -88,13 +89,13 @@ impl EcrWorld {
         } else if repository.images[&digest].status == StorageStatus::Archived {
             // "The image can be restored as an active image by manually selecting it to be restored
             // or by re-pushing the image to the repository."
-            // Assumption: the image is active at once. It gets a new time of push and no time of
-            // activation.
+            // Assumption: the image is active at once. It gets a new push time and no activation
+            // time.
             // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive-image.html>
             repository.set_status(&digest, StorageStatus::Active);
             repository.images.get_mut(&digest).expect("the image exists").pushed_at = PushedAt::At(at);
         }
-        // A new tag does not change an existing image's time of push.
+        // A new tag does not change the push time of an existing image.
         // <https://github.com/aws/containers-roadmap/issues/2746>
         if let Some(tag) = put.tag {
             repository.tag(tag, &digest);
@@ -104,7 +105,8 @@ impl EcrWorld {
     }
 }
 
-/// Returns the image to store, and the refusal if parts of it are missing in the repository.
+/// Returns the image to store. Also returns a refusal if a layer or a child is missing in the
+/// repository.
 fn read(repository: &StoredRepository, put: &Put<'_>) -> Result<(StoredImage, Option<Refused>), Refused> {
     if put.bytes.len() > MAX_MANIFEST {
         let message = format!("Invalid parameter at 'imageManifest': more than {MAX_MANIFEST} bytes");
@@ -124,7 +126,7 @@ fn read(repository: &StoredRepository, put: &Put<'_>) -> Result<(StoredImage, Op
     Ok((image(repository, computed, put.bytes, parsed), missing))
 }
 
-/// Returns the image to store. Its parts are in the repository or will be.
+/// Builds the image to store from its parsed manifest.
 pub(super) fn image(
     repository: &StoredRepository,
     digest: String,
@@ -141,7 +143,7 @@ pub(super) fn image(
         |digest: &String, known: Option<&Digest>| known.cloned().unwrap_or_else(|| digest.as_str().into());
     let child =
         |digest: &String| known(digest, repository.images.get_key_value(digest.as_str()).map(|(key, _)| key));
-    // A manifest may name a layer twice. It counts once.
+    // A layer counts once, even if the manifest contains the layer twice.
     let blobs: BTreeSet<&String> = parsed.blobs.iter().map(|blob| &blob.digest).collect();
     let blob = |digest: &&String| {
         known(digest, repository.layers.get_key_value(digest.as_str()).map(|(key, _)| key))
@@ -197,8 +199,8 @@ fn already_there(repository: &StoredRepository, digest: &Digest, tag: Option<&st
     let there = repository.images.get(digest).filter(|image| image.status != StorageStatus::Archived);
     let tagged = tag.and_then(|tag| repository.tags.get(tag));
     // "The ImageTagAlreadyExistsException error is returned if you push an image with a tag that is
-    // already in the repository". The fake takes this literally, even if the tag is on this very
-    // image. Assumption: a push that restores an archived image is allowed.
+    // already in the repository". The fake applies this sentence even if the tag already points to
+    // the same image. Assumption: ECR accepts a push that restores an archived image.
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>
     let elsewhere_or_here = tagged.is_some_and(|on| on != digest || there.is_some());
     if let Some(tag) = tag.filter(|tag| elsewhere_or_here && !repository.mutability.lets_move(tag)) {

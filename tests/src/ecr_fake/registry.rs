@@ -1,4 +1,4 @@
-//! The part of the registry protocol that pushes and pulls need.
+//! The part of the registry protocol that clients use for pushes and pulls.
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html>
 
@@ -21,9 +21,9 @@ use super::repository::Layer;
 use super::world::{EcrCall, EcrWorld};
 use crate::server::{Answered, Request};
 
-/// The path of a request.
+/// The parsed path of a request.
 enum Path<'a> {
-    /// The check whether the server speaks the protocol.
+    /// The request that checks whether the server supports the protocol.
     Version,
     Uploads(&'a str),
     Upload(&'a str, &'a str),
@@ -80,9 +80,8 @@ pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
     answered
 }
 
-/// Whether the request is authorized.
-/// The user is AWS and the password is a token, which the fake does not check. Signed addresses
-/// need no user.
+/// Returns whether the request has credentials. The user must be `AWS`. The password is a token,
+/// which the fake does not check. A signed download URL needs no user.
 fn may(world: &EcrWorld, request: &Request, path: &Path<'_>, query: &str) -> bool {
     if let (Path::Blob(name, digest), Some(signature)) = (path, member(query, "X-Amz-Signature")) {
         return world.presigned.get(&signature).is_some_and(|signed| {
@@ -106,7 +105,7 @@ fn perform(world: &mut EcrWorld, request: &Request, path: &Path<'_>, query: &str
     }
     match (&*request.method, path) {
         ("HEAD" | "GET", Path::Blob(name, digest)) => blob(world, request, name, digest),
-        // Mounting a blob is an account setting, which is off by default. The request starts an
+        // ECR mounts blobs only in accounts that enable blob mounting. By default, ECR starts an
         // upload instead.
         // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
         ("POST", Path::Uploads(name)) => {
@@ -130,8 +129,7 @@ fn unknown(world: &mut EcrWorld, request: &Request) -> Answered {
     error(501, "UNSUPPORTED", &message)
 }
 
-/// Answers with a blob. ECR redirects to S3 instead. Layers that only archived images have count as
-/// missing.
+/// Sends a blob, where ECR redirects to S3. A layer is missing if all its images are archived.
 fn blob(world: &mut EcrWorld, request: &Request, name: &str, digest: &str) -> Answered {
     let layer = world.repositories[name].layers.get(digest);
     let Some(layer) = layer.filter(|layer| layer.images == 0 || layer.not_archived > 0) else {
@@ -141,7 +139,7 @@ fn blob(world: &mut EcrWorld, request: &Request, name: &str, digest: &str) -> An
     match &layer.bytes {
         Some(bytes) => Answered::new(200, &headers, bytes.to_vec()),
         None if request.method == "HEAD" => Answered::new(200, &headers, ""),
-        None => unknown(world, request), // the test has described this layer only by its size
+        None => unknown(world, request), // the test has added this layer without bytes
     }
 }
 
@@ -174,8 +172,8 @@ fn upload(world: &mut EcrWorld, request: &Request, name: &str, id: &str, query: 
     answered
 }
 
-/// Puts a manifest. PutImage's refusals become the protocol's codes. Pushing an existing image
-/// succeeds.
+/// Stores a manifest. Translates PutImage's errors to the protocol's codes. A push of an existing
+/// image succeeds.
 fn put(world: &mut EcrWorld, request: &Request, name: &str, reference: &str) -> Answered {
     let Ok(bytes) = str::from_utf8(&request.body) else {
         return error(400, "MANIFEST_INVALID", "the manifest is no text");
@@ -207,7 +205,7 @@ fn put(world: &mut EcrWorld, request: &Request, name: &str, reference: &str) -> 
     }
 }
 
-/// Answers with a manifest. Assumption: a HEAD request is not a pull.
+/// Sends a manifest. Assumption: a HEAD request is not a pull.
 fn manifest(
     world: &mut EcrWorld,
     request: &Request,

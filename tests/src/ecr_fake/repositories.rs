@@ -10,9 +10,10 @@ use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{PageLimits, page};
 
-/// The page sizes of the list of repositories. `NAMES` is the most names in one call.
+/// The page sizes of the list of repositories.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeRepositories.html>
 const PAGE: PageLimits = PageLimits { default: 100, greatest: 1000 };
+/// The maximum number of names in one call.
 const NAMES: usize = 100;
 
 impl EcrWorld {
@@ -37,7 +38,7 @@ impl EcrWorld {
         self.repositories.get_mut(name).expect("the repository was just inserted")
     }
 
-    /// Returns the repository that a request names. The request may also name the registry.
+    /// Returns the repository in the request. The request may also contain the id of the registry.
     pub(super) fn of<'w>(&'w mut self, input: &Input<'_>) -> Result<&'w mut StoredRepository, Refused> {
         let name = input.needed("repositoryName")?;
         let registry = self.registry(input)?.to_owned();
@@ -76,7 +77,7 @@ impl EcrWorld {
         Ok(json!({ "repository": self.create(name, mutability).described(&account) }))
     }
 
-    /// Deletes a repository. A repository with images needs `force`.
+    /// Deletes a repository. The request must set `force` if the repository contains images.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DeleteRepository.html>
     pub(super) fn delete_repository(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "force"])?;
@@ -88,12 +89,12 @@ impl EcrWorld {
             return Err(Refused::new(400, "RepositoryNotEmptyException", message));
         }
         let (name, shown) = (repository.name.clone(), repository.described(&account));
-        // No event is documented for the images of a deleted repository.
+        // AWS documents no event for the images of a deleted repository.
         self.repositories.remove(&name);
         Ok(json!({ "repository": shown }))
     }
 
-    /// Lists repositories by name. The documentation promises no order.
+    /// Lists repositories, sorted by name. ECR's documentation promises no order.
     pub(super) fn describe_repositories(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryNames", "nextToken", "maxResults"])?;
         let account = self.account.clone();
@@ -210,8 +211,8 @@ pub(super) fn repository_not_found(name: &str, registry: &str) -> Refused {
     Refused::new(400, "RepositoryNotFoundException", message)
 }
 
-/// Whether the name matches `(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*` and
-/// has 2 to 256 characters.
+/// Returns whether the name has 2 to 256 characters and matches
+/// `(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*`.
 fn is_repository_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let word = |word: &str| !word.is_empty() && word.bytes().all(plain);

@@ -1,4 +1,4 @@
-//! A repository with its settings and images.
+//! A repository with its settings, images and tags.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
@@ -11,15 +11,15 @@ use super::images::{Digest, StorageStatus, StoredImage};
 use super::mutability::TagMutability;
 use crate::fake::clock::{epoch, mixed};
 
-/// The bytes of a layer or configuration.
+/// A layer or a configuration.
 #[derive(Clone)]
 pub(super) struct Layer {
     pub(super) size: u64,
-    /// The content. A layer that a test has described only by its size has none.
+    /// The content. `None` if a test has added the layer without bytes.
     pub(super) bytes: Option<Arc<[u8]>>,
-    /// The number of images that name this layer.
+    /// The number of images with this layer.
     pub(super) images: u32,
-    /// The number of those images that are not archived.
+    /// The number of images with this layer that are not archived.
     pub(super) not_archived: u32,
 }
 
@@ -35,11 +35,11 @@ pub(super) struct StoredRepository {
     pub(super) images: HashMap<Digest, StoredImage>,
     pub(super) tags: HashMap<Arc<str>, Digest>,
     pub(super) layers: HashMap<Digest, Layer>,
-    /// The indexes that contain a manifest.
+    /// The digests of the indexes that contain a manifest, by the manifest's digest.
     pub(super) parents: HashMap<Digest, BTreeSet<Digest>>,
-    /// The referrers of a subject, even if the subject does not exist.
+    /// The digests of the referrers, by the digest of the subject. The subject need not exist.
     pub(super) referrers: HashMap<String, BTreeSet<Digest>>,
-    /// The order of lists, which follows neither time nor name.
+    /// The positions of all images, in the order of lists. The order follows neither time nor name.
     pub(super) order: BTreeSet<ListPosition>,
     pub(super) seed: u64,
 }
@@ -48,13 +48,14 @@ pub(super) struct StoredRepository {
 pub(super) type ListPosition = (u64, Digest);
 
 impl StoredRepository {
-    /// Returns the position of a digest. It stays valid after the image is deleted.
+    /// Returns the list position of an image. The position remains valid after the image's
+    /// deletion.
     pub(super) fn place(&self, digest: &Digest) -> ListPosition {
         let number = digest.get(7..23).and_then(|digits| u64::from_str_radix(digits, 16).ok());
         (mixed(number.unwrap_or_default() ^ self.seed), Arc::clone(digest))
     }
 
-    /// Returns images from a position on, in the order of lists.
+    /// Returns the images from a list position on, in the order of lists.
     pub(super) fn listed(&self, from: Bound<&ListPosition>) -> impl Iterator<Item = &StoredImage> {
         self.order.range((from, Bound::Unbounded)).filter_map(|(_, digest)| self.images.get(digest))
     }
@@ -64,7 +65,7 @@ impl StoredRepository {
         self.order = self.images.keys().map(|digest| self.place(digest)).collect();
     }
 
-    /// Adds an image. Its layers and children must exist.
+    /// Adds an image with its tags. Its layers and children must exist.
     pub(super) fn add(&mut self, image: StoredImage) {
         let digest = Arc::clone(&image.digest);
         for blob in &image.blobs {
@@ -86,8 +87,8 @@ impl StoredRepository {
         self.images.insert(digest, image);
     }
 
-    /// Removes an image and all its tags. Its referrers stay.
-    /// Assumption: layers that no other image has are removed at once.
+    /// Removes an image and all its tags, but not its referrers. Assumption: ECR immediately
+    /// removes layers that no other image has.
     pub(super) fn remove(&mut self, digest: &Digest) -> Option<StoredImage> {
         let image = self.images.remove(digest)?;
         self.order.remove(&self.place(digest));
@@ -116,7 +117,7 @@ impl StoredRepository {
         Some(image)
     }
 
-    /// Puts a tag on an existing image. The image that loses the tag stays, even without tags.
+    /// Points a tag to an existing image. An image that loses the tag remains, even without tags.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html>
     pub(super) fn tag(&mut self, tag: &str, digest: &Digest) {
         let tag: Arc<str> = Arc::from(tag);
@@ -127,7 +128,7 @@ impl StoredRepository {
         }
     }
 
-    /// Removes a tag. The image stays.
+    /// Removes a tag. The image remains. Returns the image's digest.
     pub(super) fn untag(&mut self, tag: &str) -> Option<Digest> {
         let digest = self.tags.remove(tag)?;
         if let Some(image) = self.images.get_mut(&digest) {
@@ -147,7 +148,7 @@ impl StoredRepository {
         }
     }
 
-    /// Whether an index of this repository names the digest.
+    /// Returns whether an index of this repository contains the digest.
     pub(super) fn is_child(&self, digest: &Digest) -> bool {
         self.parents.contains_key(digest)
     }
@@ -163,7 +164,7 @@ impl StoredRepository {
             "imageScanningConfiguration": { "scanOnPush": false },
             "encryptionConfiguration": { "encryptionType": "AES256" },
         });
-        // Assumption: the member is left out if there are no filters.
+        // Assumption: a response contains this member only if the repository has filters.
         if !self.mutability.filters().is_empty() {
             shown["imageTagMutabilityExclusionFilters"] = self.mutability.described();
         }

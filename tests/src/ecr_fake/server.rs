@@ -12,12 +12,12 @@ use super::wire;
 use super::world::EcrWorld;
 use crate::server::Server;
 
-/// The account of MiniStack, so that ARNs agree.
+/// The account of MiniStack, so that the fake's ARNs match MiniStack's.
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 
-/// The running fake, which stops when it is dropped.
-/// The drop fails the test if the fake has received a request that it does not know.
+/// The running fake. Dropping the value stops the fake, and fails the test if the fake has received
+/// an unknown request.
 pub struct EcrFake {
     ecr: Ecr,
     server: Server,
@@ -33,8 +33,8 @@ impl EcrFake {
         Self::serve(EcrWorld::new(account, region))
     }
 
-    /// Starts a fake with a copy of another fake's repository and nothing else.
-    /// The new fake's clock is not behind the other's clock.
+    /// Starts a fake with a copy of one repository of another fake. The new fake's clock is not
+    /// behind the other fake's clock.
     #[track_caller]
     pub fn with_copy_of(web: &Repository) -> (Self, Repository) {
         let copy = web.with(|repository| repository.clone());
@@ -58,12 +58,13 @@ impl EcrFake {
         self.server.url()
     }
 
-    /// Returns the address, for a proxy in front of the fake and for pushes.
+    /// Returns the fake's address, for a proxy or a push.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Returns a registry client that pushes images as a pipeline does.
+    /// Returns a client of the registry protocol, with which a test pushes images as a pipeline
+    /// does.
     pub fn registry(&self) -> Registry {
         Registry::new(&self.server.address().to_string(), "AWS", "a token")
     }

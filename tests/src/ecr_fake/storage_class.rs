@@ -1,4 +1,4 @@
-//! UpdateImageStorageClass archives images and restores them.
+//! UpdateImageStorageClass archives and restores images.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html>
 
 use jiff::SignedDuration;
@@ -9,7 +9,7 @@ use super::images::{Digest, StorageStatus};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
-/// The time of a restore. ECR restores within 20 minutes; the fake always takes the full time.
+/// The duration of a restore. ECR restores an image within 20 minutes, the fake after exactly 20.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
 const RESTORE: SignedDuration = SignedDuration::from_mins(20);
 
@@ -41,8 +41,8 @@ impl EcrWorld {
         }))
     }
 
-    /// Archives an image. A child of an active index cannot be archived before its index.
-    /// Assumption: when an index is archived, its children stay active.
+    /// Archives an image. ECR refuses to archive a child of an active index. Assumption: the
+    /// children of an archived index stay active.
     pub(super) fn archive(&mut self, name: &str, digest: &Digest) -> Result<StorageStatus, Refused> {
         let now = self.clock.stamp();
         let repository = self.repositories.get_mut(name).expect("the caller has found the repository");
@@ -53,7 +53,7 @@ impl EcrWorld {
         if let Some(parent) = { parents }.find(active) {
             return Err(not_supported(format!("the image is referenced by the manifest list {parent}")));
         }
-        // Assumption: only an active image can be archived.
+        // Assumption: ECR archives only active images.
         if repository.images[digest].status != StorageStatus::Active {
             return Err(not_supported(format!("the image is {}", repository.images[digest].status.name())));
         }

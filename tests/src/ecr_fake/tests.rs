@@ -1,4 +1,4 @@
-//! Checks the fake of ECR against its rules, over HTTP.
+//! Checks over HTTP that the fake of ECR follows its rules.
 
 mod batch_get;
 mod bulk;
@@ -25,14 +25,14 @@ fn client(ecr: &EcrFake) -> Aws {
     Aws::new(&ecr.url(), "us-east-1", "AKIAEXAMPLE", "secret")
 }
 
-/// Starts a fake with a repository `web`, whose tags may move.
+/// Starts a fake with a repository `web` of mutable tags.
 fn fake() -> (EcrFake, Repository) {
     let ecr = EcrFake::start();
     let web = ecr.creates("web", TagMutability::Mutable);
     (ecr, web)
 }
 
-/// Returns the members of a request about `web`.
+/// Adds the repository name `web` to the members of a request.
 fn about(members: Value) -> Value {
     let mut body = members;
     body["repositoryName"] = "web".into();
@@ -44,7 +44,7 @@ fn ask(ecr: &EcrFake, operation: &str, members: Value) -> Value {
     client(ecr).ecr(operation, &about(members)).expect("the fake answers")
 }
 
-/// Returns the refusal of a request: status, type, message.
+/// Sends a request that ECR refuses. Returns the status, the error type and the message.
 #[track_caller]
 fn refused(ecr: &EcrFake, operation: &str, members: Value) -> (u16, String, String) {
     match client(ecr).ecr(operation, &about(members)) {
@@ -53,19 +53,19 @@ fn refused(ecr: &EcrFake, operation: &str, members: Value) -> (u16, String, Stri
     }
 }
 
-/// Returns the type of a refusal.
+/// Sends a request that ECR refuses. Returns the error type.
 #[track_caller]
 fn kind(ecr: &EcrFake, operation: &str, members: Value) -> String {
     refused(ecr, operation, members).1
 }
 
-/// Returns an image as a build produces it.
+/// Returns an image that a build could have produced.
 fn built(version: &str) -> OciImage {
     assemble(&Spec::new(version), b"never run", "amd64").expect("an image")
 }
 
-/// Returns a request that tags an image, with the bytes that the registry returned, as our
-/// functions do.
+/// Returns a request that adds a tag to an image. The request contains the manifest's exact bytes,
+/// as the requests of our functions do.
 fn retag(web: &Repository, digest: &str, tag: &str) -> Value {
     let manifest = web.manifest(digest).expect("the image exists");
     json!({ "imageManifest": manifest, "imageDigest": digest, "imageTag": tag })
@@ -76,7 +76,7 @@ fn texts(list: &Value, member: &str) -> Vec<String> {
     all.iter().map(|one| one[member].as_str().unwrap_or("-").to_owned()).collect()
 }
 
-/// Reads all pages. Returns the items and the number of pages.
+/// Requests all pages of a list. Returns the items and the number of pages.
 #[track_caller]
 fn pages(ecr: &EcrFake, operation: &str, members: &Value, list: &str) -> (Vec<Value>, usize) {
     let (mut all, mut count) = (Vec::new(), 0);

@@ -1,12 +1,12 @@
-//! The errors and throttling that the test has requested.
+//! The errors and the throttling that a test has set up.
 
 use super::world::EcrWorld;
 use crate::fake::buckets::{Row, throttled};
 use crate::fake::input::Refused;
 
-/// The buckets of ECR: operations, burst, calls a second.
-/// The documentation has no rate for Describe…, List…, BatchDeleteImage and
-/// UpdateImageStorageClass, so the fake does not throttle them.
+/// ECR's token buckets: operations, capacity, tokens per second. AWS documents no rates for
+/// Describe…, List…, BatchDeleteImage and UpdateImageStorageClass, so the fake does not throttle
+/// these operations.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 pub(super) const TABLE: &[Row] = &[
     (&["PutImage"], 10.0, 10.0),

@@ -1,4 +1,4 @@
-//! Serves ECR's two protocols on one port: JSON 1.1, and the registry protocol below `/v2`.
+//! Serves ECR's two protocols on one port: JSON 1.1, and the registry protocol under `/v2`.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html>
 
 use serde_json::Value;

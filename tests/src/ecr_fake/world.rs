@@ -1,4 +1,4 @@
-//! The state of the fake.
+//! The state of the fake of ECR.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,36 +12,38 @@ use crate::fake::buckets::Buckets;
 use crate::fake::clock::Clock;
 use crate::fake::input::Refused;
 
-/// A recorded call.
+/// A call that the fake has received.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EcrCall {
-    /// The operation, such as `PutImage`, or `PUT manifests` in the registry protocol.
+    /// The operation, such as `PutImage`. In the registry protocol, the method and the resource,
+    /// such as `PUT manifests`.
     pub operation: String,
-    /// The body in JSON, or null in the registry protocol.
+    /// The request's body as JSON, or null for a request of the registry protocol.
     pub body: Value,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     pub status: u16,
-    /// The number of bytes of the request's body. `sent` counts those of the answer's body.
+    /// The size of the request's body in bytes.
     pub received: usize,
+    /// The size of the response's body in bytes.
     pub sent: usize,
 }
 
-/// A fault of one or all later calls of an operation.
+/// An error for one call of an operation, or for that call and all later calls.
 pub(super) struct EcrFault {
     pub(super) operation: String,
-    /// The number of calls that still succeed first.
+    /// The number of calls that succeed before the fault.
     pub(super) after: usize,
     pub(super) forever: bool,
     pub(super) refused: Refused,
 }
 
-/// Throttles every call with a multiple of `number`.
+/// The setting that throttles each `number`-th call.
 pub(super) struct Every {
     pub(super) number: usize,
     pub(super) count: usize,
 }
 
-/// The blob that a signed address gives access to.
+/// The blob that a signed URL gives access to.
 pub(super) struct Presigned {
     pub(super) repository: String,
     pub(super) digest: String,
@@ -53,21 +55,21 @@ pub(super) struct EcrWorld {
     pub(super) region: String,
     pub(super) clock: Clock,
     pub(super) repositories: BTreeMap<String, StoredRepository>,
-    /// The seed of the order of lists.
+    /// The seed for the order of lists.
     pub(super) seed: u64,
-    /// The greatest page, even if a request wants more.
+    /// The maximum page size that the test has set. It overrides larger sizes in requests.
     pub(super) greatest_page: Option<usize>,
     pub(super) events: Vec<Value>,
-    /// The ARNs of principals by access key.
+    /// The ARNs of principals by their access keys.
     pub(super) principals: HashMap<String, String>,
     pub(super) exclusions: BTreeMap<String, Timestamp>,
-    /// The policy of the registry.
+    /// The policy of the whole registry.
     pub(super) policy: Option<String>,
-    /// The images that are being restored: repository and digest.
+    /// The repositories and digests of the images that ECR is restoring.
     pub(super) restoring: Vec<(String, Digest)>,
-    /// The signed addresses by signature.
+    /// The signed URLs by their signatures.
     pub(super) presigned: HashMap<String, Presigned>,
-    /// The bytes of unfinished uploads by upload id.
+    /// The received bytes of unfinished uploads, by upload id.
     pub(super) uploads: HashMap<String, Vec<u8>>,
     pub(super) calls: Vec<EcrCall>,
     pub(super) faults: Vec<EcrFault>,

@@ -1,4 +1,4 @@
-//! The interface through which a test controls and inspects the fake, without HTTP.
+//! The interface through which a test changes and inspects the fake, without HTTP.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,26 +15,26 @@ use crate::fake::buckets::Buckets;
 use crate::fake::clock::epoch;
 use crate::fake::input::Refused;
 
-/// A handle through which a test controls and inspects the fake.
+/// A handle through which a test changes and inspects the fake.
 #[derive(Clone)]
 pub struct Ecs {
     world: Arc<Mutex<EcsWorld>>,
     meddling: Arc<Mutex<Vec<Meddling>>>,
 }
 
-/// An action that runs just before or after a call.
+/// An action of the test that runs just before or just after a call.
 struct Meddling {
     number: usize,
     after: bool,
     act: Box<dyn FnOnce(&Ecs) + Send>,
 }
 
-/// The `imageDigest` that a container reports.
+/// The value of `imageDigest` that a container reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reported {
-    /// A digest, such as that of the platform's image in an index, or of an unrelated image.
+    /// A digest, such as the digest of one platform's image in an index, or of an unrelated image.
     Digest(String),
-    /// The member is left out, as by some agents, and by ECS before a pull.
+    /// No digest. ECS omits the member before it pulls the image, and some agents never report it.
     Nothing,
 }
 
@@ -65,16 +65,16 @@ impl Ecs {
         self.world().clusters.insert(name.to_owned());
     }
 
-    /// Returns a service by `cluster/service`: an existing one, or one to create with
-    /// [`Service::runs`].
+    /// Returns a handle of the service with the name `cluster/service`. The service need not exist
+    /// yet: [`Service::runs`] describes a new one.
     #[track_caller]
     pub fn service(&self, name: &str) -> Service<'_> {
         let (cluster, name) = name.split_once('/').expect("a service is named cluster/service");
         Service { ecs: self, cluster: cluster.to_owned(), name: name.to_owned() }
     }
 
-    /// Registers a revision, as another user does. Returns its ARN.
-    /// Tags that begin with `aws:` are allowed, as CloudFormation sets them.
+    /// Registers a revision of a task definition, as another user of ECS does. Returns the
+    /// revision's ARN. Accepts tags that begin with `aws:`, which CloudFormation sets.
     #[track_caller]
     pub fn registers(&self, request: &Value) -> String {
         let members: Map<_, _> = request.as_object().cloned().expect("a request is an object");
@@ -82,30 +82,31 @@ impl Ecs {
         registered.unwrap_or_else(|refused| panic!("{}: {}", refused.kind, refused.message))
     }
 
-    /// Deregisters a revision by its ARN or `family:revision`, as another user does.
+    /// Deregisters a revision by its ARN or by `family:revision`, as another user of ECS does.
     #[track_caller]
     pub fn deregisters(&self, task_definition: &str) {
         let done = self.world().home.deregister(task_definition).map(drop);
         done.unwrap_or_else(|refused| panic!("{}: {}", refused.kind, refused.message));
     }
 
-    /// Sets the digest that running containers of an image report, instead of the one in its name.
+    /// Sets the digest that all containers of an image report. By default, containers report the
+    /// digest in the image's reference.
     pub fn reports(&self, image: &str, reported: &Reported) {
         self.world().home.reported.push((image.to_owned(), reported.digest()));
     }
 
-    /// Behaves like a newer ECS from now on.
-    /// Answers show additional members of registered task definitions, and sets in another order.
+    /// Simulates a newer version of ECS. Descriptions of new task definitions contain additional
+    /// members, and their sets are in another order.
     pub fn becomes_newer(&self) {
         self.world().home.is_newer = true;
     }
 
-    /// Lets only [`advance`](Self::advance) move deployments, from now on.
+    /// Lets deployments advance only by [`advance`](Self::advance), and no longer by descriptions.
     pub fn by_hand(&self) {
         self.world().by_hand = true;
     }
 
-    /// Moves the deployments of every service by one step.
+    /// Advances the deployments of every service by one step.
     pub fn advance(&self) {
         let mut world = self.world();
         let EcsWorld { services, home, .. } = &mut *world;
@@ -120,77 +121,78 @@ impl Ecs {
         self.world().home.clock.time_passes(time);
     }
 
-    /// Throttles calls from now on, as ECS does. The buckets follow the fake's clock.
+    /// Starts to throttle calls at ECS's documented rates, by the fake's clock.
     pub fn throttles(&self) {
         let mut world = self.world();
         world.buckets = Some(Buckets::full(TABLE, world.home.clock.now()));
     }
 
-    /// Answers the next call of an operation with an error. The call does nothing.
-    /// Several refusals apply in the order in which they were added.
+    /// Lets the next call of an operation fail with an error. The call does nothing else. Several
+    /// refusals of an operation apply to successive calls, in the order of their addition.
     pub fn refuses_next(&self, operation: &str, status: u16, kind: &str) {
         let refused = Refused::new(status, kind, "told by the test");
         self.world().refusals.push((operation.to_owned(), refused));
     }
 
-    /// Refuses every call of an operation whose body contains `part`, from now on.
+    /// Lets every later call of an operation fail if the call's body contains `part`.
     pub fn keeps_refusing(&self, operation: &str, part: &str, refusal: (u16, &str, &str)) {
         let (status, kind, message) = refusal;
         let refused = Refused::new(status, kind, message);
         self.world().standing_refusals.push((operation.to_owned(), part.to_owned(), refused));
     }
 
-    /// Removes the refusals of [`keeps_refusing`](Self::keeps_refusing).
+    /// Removes the refusals that [`keeps_refusing`](Self::keeps_refusing) has added.
     pub fn takes_all_again(&self) {
         self.world().standing_refusals.clear();
     }
 
-    /// Returns the ARN and the registered members of a family's newest `ACTIVE` revision.
-    /// Tasks that are started by the family's name get this revision.
+    /// Returns the ARN and the registered members of a family's newest `ACTIVE` revision. ECS uses
+    /// this revision to start tasks by the family's name.
     pub fn newest_of(&self, family: &str) -> Option<(String, Value)> {
         let world = self.world();
         world.home.definitions.named(family).map(|newest| (newest.arn.clone(), newest.as_registered()))
     }
 
-    /// Lets a service name the previous service deployment as current while the newest is
-    /// `PENDING`.
+    /// Delays `currentServiceDeployment`: while the newest service deployment is `PENDING`, the
+    /// member contains the previous one.
     pub fn names_service_deployments_late(&self) {
         self.world().names_late = true;
     }
 
-    /// Lets answers show services as they were before their last update, while `late` is true.
+    /// Delays updates: while `late` is true, descriptions show each service as it was before its
+    /// last update.
     pub fn shows_updates_late(&self, late: bool) {
         self.world().shows_late = late;
     }
 
-    /// Returns every call so far, in order, including refused ones.
+    /// Returns every call so far, in order. Refused calls are included.
     pub fn calls(&self) -> Vec<EcsCall> {
         self.world().calls.clone()
     }
 
-    /// Returns the number of calls of an operation.
+    /// Returns the number of calls of an operation so far.
     pub fn count(&self, operation: &str) -> usize {
         self.world().calls.iter().filter(|call| call.operation == operation).count()
     }
 
-    /// Returns the events that ECS would have sent to EventBridge, in order, since the last call of
-    /// this method.
+    /// Returns the events for EventBridge since the last call of this method, in order.
     pub fn events(&self) -> Vec<Value> {
         std::mem::take(&mut self.world().home.events)
     }
 
-    /// Runs an action just before one of the calls that change something.
-    /// `number` counts these calls, from 1.
+    /// Runs an action just before a call that changes something. `number` is the number of that
+    /// call among all such calls, from 1.
     pub fn before_change(&self, number: usize, act: impl FnOnce(&Self) + Send + 'static) {
         self.meddling().push(Meddling { number, after: false, act: Box::new(act) });
     }
 
-    /// Runs an action just after such a call has taken effect and before it is answered.
+    /// Runs an action just after a call that changes something, and before the fake responds.
+    /// `number` is the number of that call among all such calls, from 1.
     pub fn after_change(&self, number: usize, act: impl FnOnce(&Self) + Send + 'static) {
         self.meddling().push(Meddling { number, after: true, act: Box::new(act) });
     }
 
-    /// Returns the requests that the fake did not know, since the last call of this method.
+    /// Returns the unknown requests since the last call of this method.
     pub fn surprises(&self) -> Vec<String> {
         std::mem::take(&mut self.world().surprises)
     }
@@ -221,29 +223,29 @@ impl Service<'_> {
         act(&mut services[at], home)
     }
 
-    /// Decides how the next deployment ends. Several outcomes apply in order; later deployments
-    /// succeed.
+    /// Sets the outcome of the next deployment. Several outcomes apply to successive deployments.
+    /// All later deployments succeed.
     #[track_caller]
     pub fn will(&self, outcome: DeploymentOutcome) -> &Self {
         self.with(|service, _| service.outcomes.push_back(outcome));
         self
     }
 
-    /// Decides how ECS's own rollback ends.
+    /// Sets the outcome of ECS's own rollbacks of this service.
     #[track_caller]
     pub fn way_back(&self, way: WayBack) -> &Self {
         self.with(|service, _| service.way_back = way);
         self
     }
 
-    /// Moves the service's deployments by one step.
+    /// Advances the service's deployments by one step.
     #[track_caller]
     pub fn advance(&self) -> &Self {
         self.with(|service, home| service.advance(home));
         self
     }
 
-    /// Continues a deployment that waits at a pause hook, as another user does.
+    /// Continues a deployment that waits at a pause hook, as another user of ECS does.
     #[track_caller]
     pub fn continues(&self) -> &Self {
         self.with(|service, home| {
@@ -254,8 +256,8 @@ impl Service<'_> {
         self
     }
 
-    /// Deploys another image in the first container, as another user does. Returns the deployment's
-    /// id.
+    /// Deploys another image in the first container, as another user of ECS does. Returns the id of
+    /// the deployment.
     #[track_caller]
     pub fn deploys_meanwhile(&self, image: &str) -> String {
         self.with(|service, home| {
@@ -272,7 +274,7 @@ impl Service<'_> {
         })
     }
 
-    /// Deploys this revision, as another user does.
+    /// Deploys this revision, as another user of ECS does.
     #[track_caller]
     pub fn deploys_revision_meanwhile(&self, task_definition: &str) -> &Self {
         self.with(|service, home| {
@@ -282,7 +284,7 @@ impl Service<'_> {
         self
     }
 
-    /// Changes the desired count, as another user or auto scaling does.
+    /// Changes the desired count, as auto scaling or another user of ECS does.
     #[track_caller]
     pub fn scales_to(&self, desired: u32) -> &Self {
         self.with(|service, home| {
@@ -292,7 +294,7 @@ impl Service<'_> {
         self
     }
 
-    /// Ends one of the running tasks. A new task replaces it.
+    /// Stops one of the running tasks with an exit code. ECS starts a new task instead.
     #[track_caller]
     pub fn a_task_crashes(&self, exit_code: i64) -> &Self {
         self.with(|service, home| service.crash_one(home, exit_code));
@@ -300,7 +302,7 @@ impl Service<'_> {
     }
 
     /// Ends a nonessential container of each running task. The reason may be empty, since ECS often
-    /// gives none.
+    /// reports none.
     #[track_caller]
     pub fn a_container_ends(&self, name: &str, exit_code: i64, reason: &str) -> &Self {
         self.with(|service, home| {
@@ -312,7 +314,8 @@ impl Service<'_> {
         self
     }
 
-    /// Makes all running tasks fail their health check, if they have one.
+    /// Lets the health checks of all running tasks fail. Containers without a health check do not
+    /// change.
     #[track_caller]
     pub fn becomes_unhealthy(&self) -> &Self {
         self.with(|service, home| {
@@ -335,15 +338,15 @@ impl Service<'_> {
         self
     }
 
-    /// Marks the service as `DRAINING`, as if another user had deleted it, while its tasks still
-    /// run.
+    /// Sets the service's status to `DRAINING`, as if another user of ECS had just deleted the
+    /// service. Its tasks still run.
     #[track_caller]
     pub fn is_draining(&self) -> &Self {
         self.with(|service, _| (service.status, service.desired) = ("DRAINING", 0));
         self
     }
 
-    /// Marks the service as deleted and stops its tasks, as another user does.
+    /// Deletes the service and stops its tasks, as another user of ECS does.
     #[track_caller]
     pub fn is_deleted(&self) -> &Self {
         self.with(|service, home| {
@@ -358,7 +361,7 @@ impl Service<'_> {
         self
     }
 
-    /// Makes the service impossible to describe: `failures[]` says `ACCESS`.
+    /// Makes descriptions of the service fail: `failures[]` contains the reason `ACCESS`.
     #[track_caller]
     pub fn is_unreachable(&self) -> &Self {
         self.with(|service, _| service.out_of_reach = true);
@@ -370,21 +373,20 @@ impl Service<'_> {
         self.with(|service, _| service.arn.clone())
     }
 
-    /// Returns the service as `DescribeServices` would show it now. This is not a call and moves
-    /// nothing.
+    /// Returns the service in the form of `DescribeServices`. This is not a call, and no deployment
+    /// advances.
     #[track_caller]
     pub fn described(&self) -> Value {
         self.with(|service, _| service.described(false))
     }
 
-    /// Returns all tasks as `DescribeTasks` would show them, including stopped ones.
+    /// Returns all tasks in the form of `DescribeTasks`. Stopped tasks are included.
     #[track_caller]
     pub fn tasks(&self) -> Vec<Value> {
         self.with(|service, home| service.tasks.iter().map(|task| task.described(home, epoch)).collect())
     }
 
-    /// Returns the service deployments as `DescribeServiceDeployments` would show them, newest
-    /// first.
+    /// Returns the service deployments in the form of `DescribeServiceDeployments`, newest first.
     #[track_caller]
     pub fn service_deployments(&self) -> Vec<Value> {
         self.with(|service, _| {
@@ -392,7 +394,7 @@ impl Service<'_> {
         })
     }
 
-    /// Returns the service's task definition as it was registered, with its tags.
+    /// Returns the request that would register the service's task definition again, with its tags.
     #[track_caller]
     pub fn definition(&self) -> Value {
         self.with(|service, home| {
@@ -401,7 +403,7 @@ impl Service<'_> {
         })
     }
 
-    /// Returns the images of the task definition's containers, in order.
+    /// Returns the images of the containers in the service's task definition, in order.
     #[track_caller]
     pub fn images(&self) -> Vec<String> {
         self.with(|service, home| {

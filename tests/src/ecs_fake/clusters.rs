@@ -1,4 +1,4 @@
-//! Lists and finds clusters.
+//! Lists clusters, and resolves the cluster in a request.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ impl EcsWorld {
         page(input, "clusterArns", arns, &PageLimits { default: 100, greatest: 100 })
     }
 
-    /// Lists no daemons, since the fake's clusters have none.
+    /// Returns an empty list, since the fake's clusters have no daemons.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListDaemons.html>
     pub(super) fn list_daemons(&self, input: &Input<'_>) -> Answer {
         input.knows(&["clusterArn", "maxResults", "nextToken"])?;
@@ -24,8 +24,8 @@ impl EcsWorld {
         page(input, "daemonSummariesList", Vec::new(), &PageLimits { default: 100, greatest: 100 })
     }
 
-    /// Returns the name of the cluster that the request names by name or ARN, or the default
-    /// cluster's.
+    /// Returns the name of the request's cluster. The request contains a name, an ARN, or nothing,
+    /// which means the cluster `default`.
     pub(super) fn cluster(&self, input: &Input<'_>) -> Result<String, Refused> {
         self.cluster_named(input.text("cluster")?)
     }

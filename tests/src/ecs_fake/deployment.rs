@@ -1,9 +1,9 @@
-//! A deployment of a service, and how it ends.
+//! A deployment of a service, with its outcome.
 //!
-//! A service shows a deployment in two places. An entry of `deployments[]` has an id (`ecs-svc/…`),
+//! ECS describes one deployment in two places. An entry of `deployments[]` has an id (`ecs-svc/…`),
 //! a status (`PRIMARY` or `ACTIVE`) and a rollout state. A *service deployment* has an ARN and a
-//! status, and stays in the history. A rollback adds an entry to `deployments[]`, but only changes
-//! the status of the service deployment.
+//! status, and remains in the history. A rollback adds an entry to `deployments[]`, but changes
+//! only the status of the existing service deployment.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
 use jiff::Timestamp;
@@ -11,28 +11,30 @@ use serde_json::Value;
 
 use super::stage::Stage;
 
-/// How a deployment ends.
+/// The outcome of a deployment, which the test chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeploymentOutcome {
     Succeeds,
-    /// Tasks end as soon as they run. Without a circuit breaker this goes on forever.
+    /// Each task exits as soon as it runs. Without a circuit breaker, ECS starts new tasks forever.
     CrashesUntilTheBreaker,
-    /// Tasks run and fail their health checks. Without a circuit breaker this goes on forever.
+    /// Each task runs, but its health checks fail. Without a circuit breaker, ECS starts new tasks
+    /// forever.
     NeverHealthy,
-    /// ECS cannot place a task: nothing fails and nothing runs.
+    /// ECS cannot place a task, so no task runs and none fails.
     Stalls,
-    /// The deployment pauses as if the stage had a pause hook. Then it succeeds.
+    /// The deployment pauses as if the stage had a pause hook. After the pause, it succeeds.
     PausesAt(Stage),
-    /// An alarm of the service fires once the tasks run. Without alarms the deployment succeeds.
+    /// An alarm of the service fires after the tasks have started. Without alarms, the deployment
+    /// succeeds.
     AlarmFires,
 }
 
-/// How ECS's own rollback ends.
+/// The outcome of ECS's own rollback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WayBack {
     Succeeds,
     Fails,
-    /// The rollback stays in progress forever.
+    /// The rollback remains in progress forever.
     Stalls,
 }
 
@@ -47,12 +49,12 @@ pub(super) struct StoredDeployment {
     pub(super) failed: u32,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
-    /// The steps until a replaced deployment has drained. `None` until it is replaced.
+    /// The steps until the tasks of a replaced deployment have drained. `None` before the
+    /// replacement.
     pub(super) drains: Option<u32>,
 }
 
-/// A service revision. It never changes, except that its first running task fixes the image
-/// digests.
+/// A service revision. ECS changes it only once: the first running task resolves the image digests.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html>
 pub(super) struct Revision {
     pub(super) arn: String,
@@ -110,8 +112,8 @@ pub(super) enum Because {
 }
 
 impl Because {
-    /// Returns the reason as ECS words it.
-    /// Users report ECS's words for the circuit breaker. The other texts imitate them.
+    /// Returns the reason in the words of ECS. Users have reported the words for the circuit
+    /// breaker. The other texts imitate them.
     pub(super) fn reason(self) -> String {
         let why = match self {
             Self::Breaker => "the circuit breaker threshold was exceeded.".to_owned(),
@@ -128,7 +130,7 @@ impl StoredServiceDeployment {
         self.started_at.and(self.path.get(self.at).copied())
     }
 
-    /// Whether the status is final.
+    /// Returns whether the status is final.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.status, "SUCCESSFUL" | "STOPPED" | "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED")
@@ -145,7 +147,7 @@ impl StoredServiceDeployment {
         }
     }
 
-    /// Returns the id of the pause hook at which the deployment waits.
+    /// Returns the id of the pause hook at which the deployment waits, if it waits.
     pub(super) fn waiting_hook(&self) -> Option<&str> {
         self.hooks.iter().find(|hook| hook.status == "AWAITING_ACTION").map(|hook| hook.id.as_str())
     }

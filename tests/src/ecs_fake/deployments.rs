@@ -1,4 +1,4 @@
-//! Moves deployments step by step to the end that the test has chosen.
+//! Advances deployments step by step to the outcome that the test has chosen.
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -11,9 +11,9 @@ use super::service::StoredService;
 use super::stage::{Stage, hooks, path};
 use super::task::Stop;
 
-/// Returns the failure threshold of a circuit breaker.
+/// Returns the number of failures at which a circuit breaker triggers.
 ///
-/// The default is half of the desired count, at least 3 and at most 200.
+/// The default is half of the desired count, but at least 3 and at most 200.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
 fn threshold(configuration: &Value, desired: u32) -> u32 {
     let set = &configuration["deploymentCircuitBreaker"]["thresholdConfiguration"];
@@ -29,8 +29,9 @@ fn threshold(configuration: &Value, desired: u32) -> u32 {
 impl StoredService {
     /// Starts a deployment of the service's current task definition.
     ///
-    /// "When a new deployment starts while another is in progress, that one is stopped": its status
-    /// becomes `STOP_REQUESTED`. Its tasks stay until the new deployment has completed.
+    /// "When a new deployment starts while another is in progress, that one is stopped": the status
+    /// of the older deployment becomes `STOP_REQUESTED`. Its tasks run until the new deployment
+    /// completes.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     pub(super) fn deploy(&mut self, home: &mut EcsHome) {
         let definition =
@@ -92,14 +93,14 @@ impl StoredService {
         }
         self.rollouts.push(rollout);
         self.begin(home, &definition, &revision, None);
-        // Without tasks to start, the deployment cannot fail. It completes at once.
+        // A deployment that starts no tasks cannot fail. ECS completes it at once.
         if self.desired == 0 {
             self.rollout().started_at = Some(at);
             self.succeed(home);
         }
     }
 
-    /// Adds a new first entry to `deployments[]`.
+    /// Inserts a new first entry into `deployments[]`.
     pub(super) fn begin(
         &mut self,
         home: &mut EcsHome,
@@ -133,7 +134,7 @@ impl StoredService {
         self.deployments.first_mut().expect("the service has a deployment")
     }
 
-    /// Moves everything that is in progress by one step.
+    /// Advances everything that is in progress by one step.
     pub(super) fn advance(&mut self, home: &mut EcsHome) {
         self.drain(home);
         let at = home.clock.stamp();
@@ -155,10 +156,10 @@ impl StoredService {
         }
     }
 
-    /// Removes replaced deployments whose tasks have drained.
+    /// Removes replaced deployments after their tasks have drained.
     fn drain(&mut self, home: &mut EcsHome) {
         if self.deployments.first().is_some_and(|primary| primary.state == "COMPLETED") {
-            self.run(home, usize::MAX); // early success did not wait for these tasks
+            self.run(home, usize::MAX); // with early success, some tasks have not started yet
         }
         self.let_go(home);
     }
@@ -178,12 +179,12 @@ impl StoredService {
         }
     }
 
-    /// Begins a stage.
+    /// Starts the deployment's current stage.
     fn enter(&mut self, home: &mut EcsHome) {
         let (now, outcome) = (home.clock.stamp(), self.rollout().outcome);
         let Some(stage) = self.rollout().stage() else { return self.succeed(home) };
         let configuration = self.rollout().configuration.clone();
-        // The timeout in minutes and the action of each hook:
+        // Each hook has a timeout in minutes, and an action after the timeout.
         // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
         let timeout = |hook: &Value| {
             let set = &hook["timeoutConfiguration"];
@@ -259,7 +260,7 @@ impl StoredService {
         self.succeed(home);
     }
 
-    /// Ends a pause: the stage continues, or the deployment rolls back.
+    /// Ends a pause: either the deployment continues, or ECS rolls it back.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
     pub(super) fn settle_hook(
         &mut self,
@@ -304,8 +305,9 @@ impl StoredService {
         primary.updated_at = now;
         let reason = primary.reason.clone();
         self.completed = Some(id.clone());
-        // With early success, the deployment is `SUCCESSFUL` before all new tasks have started.
-        // With the deferred cleanup, it is `SUCCESSFUL` before the old tasks have stopped.
+        // With early success, a deployment becomes `SUCCESSFUL` before all new tasks have started.
+        // With deferred cleanup, a deployment becomes `SUCCESSFUL` before the old tasks have
+        // stopped.
         // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentEarlySuccessCriteria.html>
         let early = &self.rollout().configuration["earlySuccessCriteria"];
         let deferred = early["enable"] == true && early["sourceServiceRevisionCleanup"] == "DEFERRED";

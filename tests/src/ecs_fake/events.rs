@@ -27,8 +27,8 @@ impl EcsHome {
         self.events.push(event);
     }
 
-    /// Records a deployment event. A rollback is an `IN_PROGRESS` event whose reason says so.
-    /// Real events have `clusterArn`, although the documented examples do not.
+    /// Records a deployment event. A rollback has the state `IN_PROGRESS` and a reason that names
+    /// the rollback. Real events contain `clusterArn`, although AWS's examples omit the member.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
     pub(super) fn tell_of_deployment(
         &mut self,
@@ -54,7 +54,7 @@ impl EcsHome {
     pub(super) fn tell_of_task(&mut self, task: &StoredTask) {
         let mut detail = task.described(self, iso);
         detail["updatedAt"] = iso(self.clock.now());
-        // Events use another attachment type than answers do.
+        // The attachment type in events differs from the type in responses.
         for attachment in detail["attachments"].as_array_mut().into_iter().flatten() {
             attachment["type"] = json!("eni");
         }
@@ -74,8 +74,8 @@ impl EcsHome {
         (hook, state, stage): (&str, &str, &str),
         expires_at: Timestamp,
     ) {
-        // The documentation shows only `HOOK_AWAITING_ACTION`. Assumption: `HOOK_FAILED` and
-        // `HOOK_TIMED_OUT` are errors.
+        // AWS documents only the event `HOOK_AWAITING_ACTION`. Assumption: `HOOK_FAILED` and
+        // `HOOK_TIMED_OUT` have the type `ERROR`.
         let kind = if matches!(state, "FAILED" | "TIMED_OUT") { "ERROR" } else { "INFO" };
         let detail = json!({
             "eventType": kind,

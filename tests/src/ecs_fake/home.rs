@@ -1,4 +1,4 @@
-//! The account and region of the fake: ARNs, ids, and the clock.
+//! The account and the region of the fake, with its ids, events and clock.
 
 use serde_json::Value;
 
@@ -11,9 +11,10 @@ pub(super) struct EcsHome {
     pub(super) definitions: Definitions,
     /// The events for EventBridge.
     pub(super) events: Vec<Value>,
-    /// The digests that `DescribeTasks` reports for images instead of those in their references.
+    /// The digests that the test has set by image. `DescribeTasks` reports them instead of the
+    /// image's own digest.
     pub(super) reported: Vec<(String, Option<String>)>,
-    /// Whether answers show more members of task definitions than were registered.
+    /// True if descriptions of new task definitions contain additional members, as in a newer ECS.
     pub(super) is_newer: bool,
     pub(super) clock: Clock,
 }
@@ -35,12 +36,12 @@ impl EcsHome {
         format!("arn:aws:ecs:{}:{}:{resource}", self.region, self.account)
     }
 
-    /// Returns 19 digits, as in ECS's ids of deployments and service revisions.
+    /// Returns a number of 19 digits, like the ids of deployments and service revisions in ECS.
     pub(super) fn digits(&mut self) -> String {
         (1_000_000_000_000_000_000 + self.clock.random() % 8_000_000_000_000_000_000).to_string()
     }
 
-    /// Returns 21 letters and digits, as in ECS's ids of service deployments.
+    /// Returns 21 characters, like the ids of service deployments in ECS.
     pub(super) fn letters(&mut self) -> String {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let (mut left, mut right) = (self.clock.random(), self.clock.random());
@@ -53,7 +54,7 @@ impl EcsHome {
         letters + "Z"
     }
 
-    /// Returns the digest that a container of the image reports. `None` if ECS shows no digest.
+    /// Returns the digest that a container of the image reports. `None` if ECS reports no digest.
     pub(super) fn digest(&self, image: &str) -> Option<String> {
         if let Some((_, digest)) = self.reported.iter().rev().find(|(reported, _)| reported == image) {
             return digest.clone();
@@ -63,7 +64,7 @@ impl EcsHome {
     }
 }
 
-/// Returns an invented digest for a tag, always the same one.
+/// Returns an invented digest for an image, always the same one.
 fn made_up(image: &str) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in image.bytes() {

@@ -1,4 +1,4 @@
-//! Describes a service that a test creates.
+//! Describes a service before the test creates it.
 
 use serde_json::{Map, Value, json};
 
@@ -14,14 +14,14 @@ use crate::fake::input::{Input, Refused};
 pub enum Strategy {
     Rolling,
     BlueGreen,
-    /// Half of the traffic shifts first, then the other half.
+    /// Half of the traffic shifts first, and the other half later.
     Linear,
     Canary,
 }
 
-/// A service to create. By default it has one essential container and one task on Fargate, and no
-/// circuit breaker.
-#[must_use = "nothing is there before create()"]
+/// The description of a new service. By default, the service has one essential container, one task
+/// on Fargate, and no circuit breaker.
+#[must_use = "only create() creates the service"]
 pub struct NewService<'a> {
     ecs: &'a Ecs,
     cluster: String,
@@ -41,7 +41,7 @@ pub struct NewService<'a> {
 }
 
 impl<'a> Service<'a> {
-    /// Describes a service to create that runs this image.
+    /// Describes a new service with one container of this image.
     pub fn runs(&self, image: &str) -> NewService<'a> {
         NewService::new(self.ecs, &self.cluster, &self.name, image)
     }
@@ -74,13 +74,13 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Adds a container. The first container has the service's name.
+    /// Adds a container. The first container has the name of the service.
     pub fn container(mut self, name: &str, image: &str) -> Self {
         self.containers.push(json!({ "name": name, "image": image, "essential": true, "memory": 64 }));
         self
     }
 
-    /// Adds these members to the container that was added last.
+    /// Adds these members to the newest container.
     pub fn container_with(mut self, members: &Value) -> Self {
         let container =
             self.containers.last_mut().and_then(Value::as_object_mut).expect("the service has a container");
@@ -93,7 +93,7 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Runs one task on each of the given number of instances.
+    /// Makes the service a daemon, with one task on each of these instances.
     pub fn daemon(mut self, instances: u32) -> Self {
         (self.daemon, self.desired, self.bridge) = (true, instances, true);
         self
@@ -104,7 +104,7 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Turns the circuit breaker on, with or without a rollback.
+    /// Enables the circuit breaker, with or without automatic rollback.
     pub fn circuit_breaker(self, rollback: bool) -> Self {
         self.configured("deploymentCircuitBreaker", json!({ "enable": true, "rollback": rollback }))
     }
@@ -134,8 +134,8 @@ impl<'a> NewService<'a> {
         }
     }
 
-    /// Adds a pause hook.
-    /// After the timeout in minutes, ECS continues or rolls back by itself.
+    /// Adds a pause hook with a timeout in minutes. After the timeout, ECS continues the deployment
+    /// or rolls it back.
     pub fn pauses_at(mut self, stage: Stage, minutes: u32, then_continues: bool) -> Self {
         let action = if then_continues { "CONTINUE" } else { "ROLLBACK" };
         let hook = json!({
@@ -150,8 +150,8 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Makes a deployment `SUCCESSFUL` once this percentage of tasks is healthy.
-    /// The other new tasks start later, and the old tasks stop later.
+    /// Enables early success: a deployment becomes `SUCCESSFUL` when this percentage of the tasks
+    /// is healthy. ECS starts the other new tasks and stops the old tasks later.
     pub fn early_success(self, healthy_percent: u32) -> Self {
         let criteria = json!({
             "enable": true, "healthyPercent": healthy_percent, "sourceServiceRevisionCleanup": "DEFERRED",
@@ -166,7 +166,7 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Adds a health check to the containers so far.
+    /// Adds a health check to every existing container.
     pub fn health_check(mut self) -> Self {
         for container in &mut self.containers {
             container["healthCheck"] = json!({ "command": ["CMD-SHELL", "true"], "interval": 5 });
@@ -174,37 +174,37 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Runs the tasks on instances, where they have no network interface of their own.
+    /// Runs the tasks on EC2 instances, where a task has no network interface of its own.
     pub fn bridge(mut self) -> Self {
         self.bridge = true;
         self
     }
 
-    /// Adds a tag to the task definition. `aws:` tags are allowed, as CloudFormation sets them.
+    /// Adds a tag to the task definition. Accepts `aws:` tags, which CloudFormation sets.
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.push(json!({ "key": key, "value": value }));
         self
     }
 
-    /// Adds any member to the task definition, even an unknown one.
+    /// Adds a member to the task definition. The fake also accepts unknown members.
     pub fn with(mut self, member: &str, value: Value) -> Self {
         self.definition_members.insert(member.to_owned(), value);
         self
     }
 
-    /// Uses an existing revision instead of registering one.
+    /// Uses an existing revision instead of registering a new one.
     pub fn of_revision(mut self, task_definition: &str) -> Self {
         self.definition = Some(task_definition.to_owned());
         self
     }
 
-    /// Lets replaced tasks run for this number of steps more.
+    /// Lets replaced tasks run for this number of additional steps.
     pub fn drains_for(mut self, steps: u32) -> Self {
         self.drains = steps;
         self
     }
 
-    /// Leaves the first deployment in progress, so that no deployment has completed.
+    /// Leaves the first deployment in progress, so that the service has no completed deployment.
     pub fn not_settled(mut self) -> Self {
         self.settled = false;
         self
@@ -251,12 +251,12 @@ impl<'a> NewService<'a> {
         let Some(service) = services.last_mut() else { return Ok(()) };
         service.desired = self.desired;
         if self.controller == ControllerKind::External {
-            // With an external controller, the task sets have the task definitions.
+            // With an external deployment controller, each task set has its own task definition.
             service.definition = None;
         }
         if self.settled {
-            // `drains` is set only afterwards, so that the first deployment settles without
-            // draining.
+            // The assignment of `drains` follows this loop, so that the first deployment completes
+            // without draining.
             while service.rollouts.last().is_some_and(|last| !last.has_ended()) {
                 let paused = service.rollouts.last().and_then(|last| {
                     last.hooks

@@ -1,4 +1,4 @@
-//! Places a new task of a service.
+//! Creates the tasks of a service.
 
 use super::home::EcsHome;
 use super::service::StoredService;

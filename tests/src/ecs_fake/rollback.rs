@@ -1,4 +1,4 @@
-//! Fails deployments and rolls them back.
+//! Lets deployments fail, and rolls them back.
 
 use super::deployment::{Back, Because, DeploymentOutcome, WayBack};
 use super::home::EcsHome;
@@ -18,12 +18,11 @@ impl StoredService {
         }
     }
 
-    /// Fails the tasks of the primary deployment once more.
-    /// The first time counts as one failure. The second time reaches the circuit breaker's
-    /// threshold.
+    /// Lets the tasks of the primary deployment fail. The first call counts one failure. The second
+    /// call reaches the threshold of the circuit breaker.
     pub(super) fn fail(&mut self, home: &mut EcsHome, why: &Stop) {
         let id = self.primary().id.clone();
-        // A task must run before it can exit.
+        // A task can exit only after it has run.
         self.run(home, usize::MAX);
         self.stop_all(home, &id, why);
         let watched = self.rollout().breaker != "DISABLED";
@@ -42,13 +41,13 @@ impl StoredService {
         self.scale(home);
     }
 
-    /// Marks the deployment as failed, as ECS does when it detects the failure.
+    /// Marks the deployment as failed, as ECS does when it detects a failure.
     ///
     /// "A deployment in FAILED state doesn't launch any new tasks."
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
     pub(super) fn break_off(&mut self, home: &mut EcsHome, because: Because, back: bool) {
         let now = home.clock.stamp();
-        // The text for an alarm imitates the one for the circuit breaker.
+        // The text for an alarm imitates the text for the circuit breaker.
         let reason = match because {
             Because::Alarm => "ECS deployment alarm: an alarm was triggered.",
             _ => "ECS deployment circuit breaker: tasks failed to start.",
@@ -59,7 +58,7 @@ impl StoredService {
         primary.reason = reason.to_owned();
         primary.updated_at = now;
         let told = match because {
-            // The event says "task", the service says "tasks".
+            // ECS writes "task" in the event, but "tasks" in the service.
             Because::Breaker => "ECS deployment circuit breaker: task failed to start.",
             _ => reason,
         };
@@ -76,8 +75,8 @@ impl StoredService {
         rollout.reason = Some(why);
     }
 
-    /// Begins a rollback to the most recent completed deployment.
-    /// Until that deployment has completed again, there is nothing else to roll back to.
+    /// Starts a rollback to the last completed deployment. ECS has no other candidate until this
+    /// rollback completes.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
     pub(super) fn go_back(&mut self, home: &mut EcsHome, because: Because) {
         let now = home.clock.stamp();
@@ -85,8 +84,8 @@ impl StoredService {
         let candidate = candidate.and_then(|id| self.deployments.iter().find(|one| one.id == id));
         let Some(candidate) = candidate else {
             // The guide says "no new tasks are launched, and the deployment is stalled". Users
-            // report that it ends with the message below instead. `WayBack::Stalls` follows the
-            // guide. The other values follow the users.
+            // report instead that the deployment ends with the message below. `WayBack::Stalls`
+            // follows the guide, and the other values follow the users.
             if self.way_back != WayBack::Stalls || because != Because::Breaker {
                 let rollout = self.rollout();
                 rollout.becomes("ROLLBACK_FAILED", now);

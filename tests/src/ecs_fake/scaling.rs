@@ -6,7 +6,7 @@ use super::stage::Stage;
 use super::task::{Last, Stop, StoredTask};
 
 impl StoredService {
-    /// Starts or stops tasks until the primary deployment has the desired count.
+    /// Starts or stops tasks until the primary deployment has the desired number of tasks.
     pub(super) fn scale(&mut self, home: &mut EcsHome) {
         let Some(primary) = self.deployments.first() else { return };
         let (id, definition, completed) =
@@ -15,7 +15,7 @@ impl StoredService {
             let ids: Vec<_> = self.deployments.iter().map(|one| one.id.clone()).collect();
             return ids.iter().for_each(|id| self.stop_all(home, id, &Stop::Scaled));
         }
-        // A deployment that has not reached `SCALE_UP` yet starts its tasks there.
+        // A deployment starts its tasks at the stage `SCALE_UP`, and not before.
         let started = self.tasks.iter().any(|task| task.is_of(&id));
         let scales_up = self.rollouts.last().is_some_and(|last| last.stage() == Some(Stage::ScaleUp));
         let comes_back = self.rollouts.last().is_some_and(|last| last.status == "ROLLBACK_IN_PROGRESS");
@@ -45,7 +45,8 @@ impl StoredService {
         }
     }
 
-    /// Lets the pending tasks of the primary deployment run, or enough of them for early success.
+    /// Lets the pending tasks of the primary deployment run. With early success, only some of them
+    /// run.
     pub(super) fn scaled_up(&mut self, home: &mut EcsHome) {
         let early = &self.rollout().configuration["earlySuccessCriteria"];
         let percent =
@@ -80,7 +81,7 @@ impl StoredService {
         }
     }
 
-    /// Ends one running task of the primary deployment. A new task replaces it.
+    /// Stops one running task of the primary deployment. ECS starts a new task instead.
     pub(super) fn crash_one(&mut self, home: &mut EcsHome, exit_code: i64) {
         let now = home.clock.stamp();
         let id = self.primary().id.clone();

@@ -9,12 +9,12 @@ use super::wire;
 use super::world::EcsWorld;
 use crate::server::Server;
 
-/// The account of MiniStack, so that ARNs agree.
+/// The account of MiniStack, so that the fake's ARNs match MiniStack's.
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 
-/// The running fake, which stops when it is dropped.
-/// The drop fails the test if the fake has received a request that it does not know.
+/// The running fake. Dropping the value stops the fake, and fails the test if the fake has received
+/// an unknown request.
 pub struct EcsFake {
     ecs: Ecs,
     server: Server,
@@ -37,7 +37,7 @@ impl EcsFake {
         self.server.url()
     }
 
-    /// Returns the address, for a proxy in front of the fake.
+    /// Returns the fake's address, for a proxy.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }

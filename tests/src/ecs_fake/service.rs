@@ -11,7 +11,7 @@ use super::home::EcsHome;
 use super::task::{Last, StoredTask};
 use crate::fake::clock::epoch;
 
-/// The most events that a service shows: "The last 100 events."
+/// The maximum number of events in a description: "The last 100 events."
 const EVENTS: usize = 100;
 
 /// The kind of deployment controller.
@@ -44,34 +44,34 @@ pub(super) struct StoredService {
     pub(super) daemon: bool,
     pub(super) launch_type: String,
     pub(super) desired: u32,
-    /// The ARN of the revision that the service should run.
+    /// The ARN of the task definition that the service should run.
     pub(super) definition: Option<String>,
-    /// `deploymentConfiguration`, with defaults.
+    /// The value of `deploymentConfiguration`, with defaults.
     pub(super) configuration: Value,
-    /// The members of `DEPLOYING` and `QUIET` of `services.rs`, as requests set them.
+    /// The values of the members in `DEPLOYING` and `QUIET` of `services.rs`, as requests set them.
     pub(super) members: Map<String, Value>,
     pub(super) created_at: Timestamp,
     pub(super) events: Vec<Value>,
-    /// `deployments[]`. The first is `PRIMARY`.
+    /// The entries of `deployments[]`. The first entry is `PRIMARY`.
     pub(super) deployments: Vec<StoredDeployment>,
     pub(super) revisions: Vec<Revision>,
     /// Service deployments, oldest first.
     pub(super) rollouts: Vec<StoredServiceDeployment>,
-    /// The completed deployment to which ECS may roll back.
+    /// The id of the completed deployment to which ECS may roll back.
     pub(super) completed: Option<String>,
     pub(super) tasks: Vec<StoredTask>,
-    /// The outcomes of the next deployments.
+    /// The outcomes of the next deployments, in order.
     pub(super) outcomes: VecDeque<DeploymentOutcome>,
     pub(super) way_back: WayBack,
-    /// The number of steps in which replaced tasks drain.
+    /// The number of steps that replaced tasks need to drain.
     pub(super) drains: u32,
     pub(super) out_of_reach: bool,
-    /// The service as it was described before its last update.
+    /// The description of the service before its last update.
     pub(super) before_update: Option<Value>,
 }
 
 impl StoredService {
-    /// Adds an event to the service's own list of events, which is newest first.
+    /// Adds an event to the service's own list of events, newest first.
     pub(super) fn says(&mut self, home: &mut EcsHome, what: &str) {
         let event = json!({
             "id": home.clock.uuid(),
@@ -118,7 +118,7 @@ impl StoredService {
             shown["taskDefinition"] = json!(definition);
         }
         if self.controller == ControllerKind::Ecs {
-            // ECS leaves the controller out if it is ECS and no request has named it.
+            // ECS omits `deploymentController` if its type is ECS and no request has set it.
             let summary = |one: &StoredDeployment| {
                 let mut counts = self.summary(&one.revision);
                 counts["arn"] = json!(one.revision);
@@ -136,9 +136,8 @@ impl StoredService {
         shown
     }
 
-    /// Returns the ARN of the current service deployment.
-    /// The documentation does not say which one is current just after an update. A test may choose
-    /// the previous one.
+    /// Returns the ARN of the current service deployment. AWS does not document which one is
+    /// current just after an update. A test may choose the previous one.
     fn current_rollout(&self, names_late: bool) -> Option<&str> {
         let mut newest = self.rollouts.iter().rev();
         let first = newest.next()?;
@@ -147,7 +146,7 @@ impl StoredService {
         Some(&current.arn)
     }
 
-    /// Returns the task counts of a revision.
+    /// Returns the numbers of tasks of a service revision.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevisionSummary.html>
     pub(super) fn summary(&self, revision: &str) -> Value {
         let deployments = self.deployments.iter().filter(|one| one.revision == revision);
@@ -195,7 +194,7 @@ impl StoredService {
         })
     }
 
-    /// Returns a task set, which another deployment controller manages.
+    /// Returns the task set of a service with another deployment controller.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html>
     fn task_set(&self) -> Value {
         json!({

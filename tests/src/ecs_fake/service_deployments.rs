@@ -1,4 +1,4 @@
-//! Lists, describes, stops and continues service deployments. Describes service revisions.
+//! Lists, describes, stops and continues service deployments, and describes service revisions.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{PageLimits, page};
 
-/// The most ARNs in one call: "You can specify a maximum of 20 ARNs."
+/// The maximum number of ARNs in one call: "You can specify a maximum of 20 ARNs."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceDeployments.html>,
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceRevisions.html>
 const PER_DESCRIBE: usize = 20;
@@ -28,7 +28,7 @@ const STATUSES: [&str; 9] = [
     "ROLLBACK_FAILED",
 ];
 
-/// Adds each time that has a value.
+/// Adds those of the times that have a value.
 fn put_times(shown: &mut Value, times: &[(&str, Option<Timestamp>)]) {
     for (member, at) in times {
         if let Some(at) = at {
@@ -38,7 +38,7 @@ fn put_times(shown: &mut Value, times: &[(&str, Option<Timestamp>)]) {
 }
 
 impl StoredService {
-    /// Returns a service deployment as `DescribeServiceDeployments` shows it.
+    /// Returns a service deployment in the form of `DescribeServiceDeployments`.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
     pub(super) fn described_rollout(&self, rollout: &StoredServiceDeployment) -> Value {
         let mut shown = json!({
@@ -99,7 +99,7 @@ impl StoredService {
         shown
     }
 
-    /// Returns a service deployment as `ListServiceDeployments` shows it.
+    /// Returns a service deployment in the form of `ListServiceDeployments`.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeploymentBrief.html>
     fn brief(&self, rollout: &StoredServiceDeployment) -> Value {
         let mut shown = json!({
@@ -117,7 +117,7 @@ impl StoredService {
         shown
     }
 
-    /// Returns a service revision as `DescribeServiceRevisions` shows it.
+    /// Returns a service revision in the form of `DescribeServiceRevisions`.
     pub(super) fn described_revision(&self, home: &EcsHome, revision: &Revision) -> Value {
         let definition = home.definitions.by_arn(&revision.definition);
         let containers = definition.map_or(&[][..], |definition| definition.containers());
@@ -149,7 +149,7 @@ impl StoredService {
 }
 
 impl EcsWorld {
-    /// Lists service deployments, newest first. The documentation promises no order.
+    /// Lists service deployments, newest first. ECS's documentation promises no order.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServiceDeployments.html>
     pub(super) fn list_service_deployments(&self, input: &Input<'_>) -> Answer {
         input.knows(&["service", "cluster", "status", "createdAt", "maxResults", "nextToken"])?;
@@ -225,7 +225,7 @@ impl EcsWorld {
         places.ok_or_else(lacks)
     }
 
-    /// Stops a service deployment, which then rolls back.
+    /// Stops a service deployment, which ECS then rolls back.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stop-service-deployment.html>
     pub(super) fn stop_service_deployment(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["serviceDeploymentArn", "stopType"])?;
@@ -238,8 +238,8 @@ impl EcsWorld {
         let rollout = &mut self.services[service].rollouts[at];
         match rollout.status {
             "PENDING" | "IN_PROGRESS" => rollout.becomes("ROLLBACK_REQUESTED", now),
-            // A stop in progress "continues to stop", and a rollback in progress "continues the
-            // rollback operation".
+            // If the deployment already stops, it "continues to stop". If it already rolls back, it
+            // "continues the rollback operation".
             "STOP_REQUESTED" | "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" => {}
             ended => {
                 let message = format!("Service deployment is {ended} and cannot be stopped.");
@@ -249,7 +249,7 @@ impl EcsWorld {
         Ok(json!({ "serviceDeploymentArn": arn }))
     }
 
-    /// Continues or rolls back a service deployment that waits at a pause hook.
+    /// Continues a service deployment that waits at a pause hook, or rolls it back.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContinueServiceDeployment.html>
     pub(super) fn continue_service_deployment(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["serviceDeploymentArn", "hookId", "action"])?;
@@ -260,7 +260,7 @@ impl EcsWorld {
         let rollout = &service.rollouts[at];
         let waits = rollout.hooks.iter().any(|hook| hook.id == id && hook.status == "AWAITING_ACTION");
         if !waits || rollout.status != "IN_PROGRESS" {
-            // The documentation does not say which error this is.
+            // AWS does not document the error of this case.
             return Err(Refused::parameter(format!("The hook {id} does not await an action.")));
         }
         let status = if continues { "SUCCEEDED" } else { "FAILED" };

@@ -11,22 +11,23 @@ use super::world::EcsWorld;
 use crate::fake::input::{Answer, Input, Refused, knows};
 use crate::fake::pages::{PageLimits, page};
 
-/// The most services in one call: "You may specify up to 10 services to describe in a single
-/// operation."
+/// The maximum number of services in one call: "You may specify up to 10 services to describe in a
+/// single operation."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
 const PER_DESCRIBE: usize = 10;
 
-/// The members whose change starts a deployment.
+/// The members that start a deployment when an update changes them.
 /// "This parameter triggers a new service deployment."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
 const DEPLOYING: [&str; 4] =
     ["networkConfiguration", "platformVersion", "loadBalancers", "serviceRegistries"];
-/// The members whose change starts no deployment.
+/// The members that start no deployment when an update changes them.
 const QUIET: [&str; 4] =
     ["healthCheckGracePeriodSeconds", "propagateTags", "enableExecuteCommand", "enableECSManagedTags"];
 
 impl EcsWorld {
-    /// Describes services. Then moves their deployments by one step, unless the test moves them.
+    /// Describes services. Then advances their deployments by one step, unless the test advances
+    /// them.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
     pub(super) fn describe_services(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["cluster", "services"])?;
@@ -70,7 +71,7 @@ impl EcsWorld {
         let cluster = self.cluster(input)?;
         let launch_type = input.text("launchType")?;
         let daemon = input.one_of("schedulingStrategy", &["REPLICA", "DAEMON"])?.map(|one| one == "DAEMON");
-        // Deleted services are described for a while, but never listed.
+        // ECS still describes deleted services for a while, but never lists them.
         let found = self.services.iter().filter(|one| {
             one.cluster == cluster
                 && one.status != "INACTIVE"
@@ -139,7 +140,7 @@ impl EcsWorld {
             controller,
             daemon,
             launch_type: launch_type.to_owned(),
-            // A daemon has one task on each instance, and the fake has one instance.
+            // A daemon has one task on each instance. The fake has one instance.
             desired: desired.unwrap_or(1),
             definition,
             configuration: configuration(input, daemon)?,
@@ -165,7 +166,7 @@ impl EcsWorld {
         Ok(answer)
     }
 
-    /// Updates a service. Some changes start a deployment.
+    /// Updates a service. Starts a deployment if the update affects the tasks.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
     pub(super) fn update_service(&mut self, input: &Input<'_>) -> Answer {
         const KNOWN: [&str; 6] = [
@@ -198,7 +199,7 @@ impl EcsWorld {
             None => None,
             Some(_) => Some(configuration(input, service.daemon)?),
         };
-        // All checks come before the first change.
+        // The fake changes nothing before all checks have succeeded.
         service.before_update = Some(service.described(self.names_late));
         let mut deploys = input.flag("forceNewDeployment")?;
         // "If a revision is not specified, the latest ACTIVE revision is used."
@@ -224,7 +225,7 @@ impl EcsWorld {
     }
 }
 
-/// Refuses updates that the deployment controller does not allow.
+/// Refuses an update that the service's deployment controller does not allow.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
 fn takes(controller: ControllerKind, input: &Input<'_>) -> Result<(), Refused> {
     let has = |member: &&str| input.get(member).is_some();
@@ -245,7 +246,7 @@ fn takes(controller: ControllerKind, input: &Input<'_>) -> Result<(), Refused> {
             }
         }
     };
-    // Users report the text for CODE_DEPLOY. The text for EXTERNAL imitates it.
+    // Users have reported the text for CODE_DEPLOY. The text for EXTERNAL imitates it.
     let advice = match controller {
         ControllerKind::External => "Create a new task set instead.",
         _ => "Use AWS CodeDeploy to trigger a new deployment.",
@@ -286,6 +287,7 @@ fn configuration(input: &Input<'_>, daemon: bool) -> Result<Value, Refused> {
     if !shown["strategy"].as_str().is_some_and(|strategy| strategies.contains(&strategy)) {
         return Err(Refused::parameter(format!("{} is no strategy.", shown["strategy"])));
     }
+    // A pause hook cannot be at a stage that shifts traffic.
     // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
     let hooks = shown["lifecycleHooks"].as_array().map_or(&[][..], Vec::as_slice);
     if hooks.len() > 10 {

@@ -1,4 +1,4 @@
-//! The lifecycle stages of a service deployment, and its pause hooks.
+//! The lifecycle stages of a service deployment, and the pause hooks at these stages.
 
 use serde_json::Value;
 
@@ -40,8 +40,8 @@ impl Stage {
 /// Returns the stages of a deployment, in order.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html>
 ///
-/// The other stages of a rolling deployment are not documented. The fake lets it scale up, and adds
-/// only stages with a pause hook.
+/// AWS does not document all stages of a rolling deployment. In the fake, a rolling deployment has
+/// the stage `SCALE_UP`, and other stages only if they have a pause hook.
 pub(super) fn path(configuration: &Value, several: bool, pauses_at: Option<Stage>) -> Vec<Stage> {
     use Stage::*;
     let shift = [PreProductionTrafficShift, ProductionTrafficShift];
@@ -71,7 +71,7 @@ pub(super) fn path(configuration: &Value, several: bool, pauses_at: Option<Stage
     path
 }
 
-/// Returns the configured pause hooks of a stage.
+/// Returns the pause hooks of a stage in the deployment configuration.
 pub(super) fn hooks(configuration: &Value, stage: Stage) -> impl Iterator<Item = &Value> {
     let all = configuration["lifecycleHooks"].as_array().map_or(&[][..], Vec::as_slice);
     all.iter().filter(move |hook| {

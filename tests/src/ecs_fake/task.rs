@@ -1,4 +1,4 @@
-//! A task with its containers, its health, and why it stopped.
+//! A task with its containers, its health, and the cause of its stop.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html>
 
 use jiff::{SignedDuration, Timestamp};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::home::EcsHome;
 
-/// The time for which a stopped task is still shown.
+/// The time for which ECS still returns a stopped task.
 /// "Stopped tasks only appear in the returned results for at least one hour."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
@@ -15,7 +15,7 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 pub(super) enum TaskHealth {
     Healthy,
     Unhealthy,
-    /// No container has a health check, or no check has run yet.
+    /// No container has a health check, or no health check has run yet.
     Unknown,
 }
 
@@ -51,13 +51,13 @@ pub(super) struct TaskContainer {
     pub(super) arn: String,
     pub(super) name: String,
     pub(super) image: String,
-    /// The digest that the test has set for this container. `None`: the digest follows from the
-    /// image.
+    /// The digest that the test has set for this container. `None`: the container reports the
+    /// image's digest.
     pub(super) reports: Option<Option<String>>,
     pub(super) essential: bool,
     pub(super) checked: bool,
     pub(super) health: TaskHealth,
-    /// Whether the container has ended although the task still runs.
+    /// True if the container has ended while the task still runs.
     pub(super) ended: bool,
     pub(super) exit_code: Option<i64>,
     pub(super) reason: Option<String>,
@@ -73,7 +73,7 @@ pub(super) struct StoredTask {
     pub(super) cluster_arn: String,
     pub(super) launch_type: String,
     pub(super) last: Last,
-    /// Whether the task's desired status is running. Otherwise it is stopped.
+    /// True if the desired status of the task is `RUNNING`, false if it is `STOPPED`.
     pub(super) wanted: bool,
     pub(super) containers: Vec<TaskContainer>,
     pub(super) interface: Option<(String, String)>,
@@ -100,12 +100,13 @@ impl StoredTask {
         self.deployment == deployment
     }
 
-    /// Whether the task has not stopped, so that a deployment counts it.
+    /// Returns whether the task has not stopped yet.
     pub(super) fn lives(&self) -> bool {
         self.last != Last::Stopped
     }
 
-    /// Sets the health of the containers that have a health check. The health of others is unknown.
+    /// Sets the health of the containers that have a health check. The health of other containers
+    /// is unknown.
     pub(super) fn becomes(&mut self, health: TaskHealth) {
         for container in self.containers.iter_mut().filter(|container| container.checked) {
             container.health = health;
@@ -119,7 +120,7 @@ impl StoredTask {
         self.becomes(TaskHealth::Healthy);
     }
 
-    /// Ends one of the containers. The task continues.
+    /// Ends one of the containers, while the task continues to run.
     pub(super) fn container_ends(&mut self, name: &str, exit_code: i64, reason: &str) {
         let container = self.containers.iter_mut().find(|container| container.name == name);
         let container = container.expect("the task has a container of that name");
@@ -129,7 +130,7 @@ impl StoredTask {
         self.version += 1;
     }
 
-    /// Records ECS's decision to stop the task, which drains from now on.
+    /// Records that ECS no longer wants the task. The task then drains.
     pub(super) fn is_unwanted(&mut self, at: Timestamp) {
         self.wanted = false;
         self.stopping_at.get_or_insert(at);
@@ -162,13 +163,13 @@ impl StoredTask {
         }
     }
 
-    /// Returns the task as `DescribeTasks` shows it. `time` formats the times.
+    /// Returns the task in the form of `DescribeTasks`. The function `time` formats the times.
     pub(super) fn described(&self, home: &EcsHome, time: fn(Timestamp) -> Value) -> Value {
         let containers: Vec<_> =
             self.containers.iter().map(|container| self.described_container(home, container)).collect();
-        // The essential containers decide "with the following priority order": UNHEALTHY if one is
-        // unhealthy, else UNKNOWN if one is unknown, else HEALTHY. A container without a health
-        // check is UNKNOWN.
+        // The essential containers decide "with the following priority order". The task is
+        // UNHEALTHY if one of them is unhealthy, else UNKNOWN if one is unknown, else HEALTHY. A
+        // container without a health check is UNKNOWN.
         // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
         let essential = self.containers.iter().filter(|one| one.essential).map(|one| one.health);
         let worst = |one: &TaskHealth| match one {
@@ -218,7 +219,7 @@ impl StoredTask {
             "healthStatus": container.health.as_str(),
             "networkBindings": [],
         });
-        // An image has no digest before it is pulled.
+        // ECS reports no digest before it has pulled the image.
         let digest = match (&container.reports, self.started_at) {
             (_, None) => None,
             (Some(told), Some(_)) => told.clone(),
@@ -240,7 +241,7 @@ impl StoredTask {
         shown
     }
 
-    /// Returns the network interface of the task, if it has one.
+    /// Returns the network interface of the task, or an empty list if the task has none.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attachment.html>
     fn attachments(&self) -> Value {
         let Some((id, address)) = &self.interface else { return json!([]) };

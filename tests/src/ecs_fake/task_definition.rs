@@ -1,4 +1,4 @@
-//! Task definitions and their revisions, which keep the registered JSON.
+//! Revisions of task definitions, with their registered JSON.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ pub(super) struct StoredTaskDefinition {
     pub(super) family: String,
     pub(super) revision: u32,
     pub(super) active: bool,
-    /// The registered members, including unknown ones.
+    /// The members of the registration, unknown members included.
     pub(super) members: Map<String, Value>,
     pub(super) tags: Vec<Value>,
     pub(super) registered_at: Timestamp,
@@ -31,14 +31,14 @@ impl StoredTaskDefinition {
         self.members.get("networkMode").and_then(Value::as_str) == Some("awsvpc")
     }
 
-    /// Returns the body of a request that would register this revision.
+    /// Returns the body of a request that registers this revision again.
     pub(super) fn as_registered(&self) -> Value {
         let mut members = self.members.clone();
         members.insert("tags".into(), json!(self.tags));
         Value::Object(members)
     }
 
-    /// Returns the revision as `DescribeTaskDefinition` shows it.
+    /// Returns the revision in the form of `DescribeTaskDefinition`.
     pub(super) fn described(&self) -> Value {
         let mut shown = self.members.clone();
         shown.insert("taskDefinitionArn".into(), json!(self.arn));
@@ -63,7 +63,8 @@ impl Definitions {
         self.0.iter().find(|one| one.arn == arn)
     }
 
-    /// Returns a revision by ARN or `family:revision`, or the newest active revision of a `family`.
+    /// Returns a revision by its ARN or by `family:revision`. A `family` returns its newest active
+    /// revision.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTaskDefinition.html>
     pub(super) fn named(&self, name: &str) -> Option<&StoredTaskDefinition> {
         if name.starts_with("arn:") {
@@ -78,15 +79,15 @@ impl Definitions {
         }
     }
 
-    /// Returns a revision that a service may be created with or updated to.
+    /// Returns a revision that a service may use.
     ///
     /// "You can't use an INACTIVE task definition to run new tasks or create new services, and you
-    /// can't update an existing service to reference an INACTIVE task definition." On AWS this may
-    /// take ten minutes; the fake refuses at once.
+    /// can't update an existing service to reference an INACTIVE task definition." AWS may apply
+    /// this only after ten minutes, but the fake at once.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
     pub(super) fn usable(&self, name: &str) -> Result<&StoredTaskDefinition, Refused> {
         let found = self.named(name).ok_or_else(|| client("TaskDefinition not found."))?;
-        // Users of UpdateService report this text.
+        // Users have reported this text for UpdateService.
         if found.active { Ok(found) } else { Err(client("TaskDefinition is inactive")) }
     }
 }

@@ -9,10 +9,9 @@ use super::task_definition::{StoredTaskDefinition, client};
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{PageLimits, page};
 
-/// The members that ECS returns but does not accept.
-/// These are the members of
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html> without
-/// those of
+/// The members that ECS returns but does not accept: the members of
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html> without the
+/// members of
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>.
 const OUTPUT_ONLY: [&str; 9] = [
     "taskDefinitionArn",
@@ -26,11 +25,12 @@ const OUTPUT_ONLY: [&str; 9] = [
     "deleteRequestedAt",
 ];
 
-/// The most containers of a task definition. `BYTES` is its greatest size.
+/// The maximum number of containers in a task definition.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
 const CONTAINERS: usize = 10;
+/// The maximum size of a task definition in bytes.
 const BYTES: usize = 64 * 1024;
-/// The most tags.
+/// The maximum number of tags on a task definition.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 const TAGS: usize = 50;
 
@@ -47,7 +47,7 @@ impl EcsHome {
         Ok(answer)
     }
 
-    /// Registers a revision as AWS itself may: with tags that begin with `aws:`.
+    /// Registers a revision as AWS itself can: with tags that begin with `aws:`.
     pub(super) fn registered_by_aws(&mut self, members: &Map<String, Value>) -> Result<String, Refused> {
         let input = Input { operation: "RegisterTaskDefinition", members };
         let tags = tags(&input, true)?;
@@ -66,21 +66,21 @@ impl EcsHome {
         }
         let mut members = input.members.clone();
         members.remove("tags");
-        // The API limits a task definition to 64 KiB.
+        // The maximum size of a task definition is 64 KiB.
         if Value::Object(members.clone()).to_string().len() > BYTES {
             return Err(client("Actual length exceeds the max allowed length: 65536"));
         }
         let containers = check_containers(input)?;
         check_fargate(input)?;
         members.insert("containerDefinitions".into(), json!(containers));
-        // ECS shows omitted lists as empty lists.
+        // ECS returns omitted lists as empty lists.
         for list in ["volumes", "placementConstraints"] {
             members.entry(list).or_insert_with(|| json!([]));
         }
         if self.is_newer {
             as_a_newer_ecs_says_it(&mut members);
         }
-        // Deregistering does not free revision numbers:
+        // ECS does not reuse the number of a deregistered revision:
         // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
         let revision = 1 + self.definitions.0.iter().filter(|one| one.family == family).count();
         let revision = u32::try_from(revision).unwrap_or(u32::MAX);
@@ -115,7 +115,7 @@ impl EcsHome {
         Ok(answer)
     }
 
-    /// Deregisters a revision: "You must specify a revision."
+    /// Deregisters a revision. The request must contain a revision, not only a family.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
     pub(super) fn deregister_task_definition(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["taskDefinition"])?;
@@ -140,13 +140,14 @@ impl EcsHome {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitionFamilies.html>
     pub(super) fn list_task_definition_families(&self, input: &Input<'_>) -> Answer {
         input.knows(&["familyPrefix", "status", "maxResults", "nextToken"])?;
-        // In this call, the member is a prefix: "task definition families that start with the
-        // familyPrefix string".
+        // In this call, `familyPrefix` is really a prefix: "task definition families that start
+        // with the familyPrefix string".
         let prefix = input.text("familyPrefix")?.unwrap_or_default();
         let status = input.one_of("status", &["ACTIVE", "INACTIVE", "ALL"])?.unwrap_or("ALL");
         let is_active =
             |family: &str| self.definitions.0.iter().any(|one| one.family == family && one.active);
-        // "ACTIVE" selects families with an active revision, "INACTIVE" those without one.
+        // "ACTIVE" selects families that have an active revision. "INACTIVE" selects all other
+        // families.
         let families: BTreeSet<&str> = self.definitions.0.iter().map(|one| one.family.as_str()).collect();
         let found = families.into_iter().filter(|family| {
             family.starts_with(prefix) && (status == "ALL" || is_active(family) == (status == "ACTIVE"))
@@ -159,14 +160,14 @@ impl EcsHome {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html>
     pub(super) fn list_task_definitions(&self, input: &Input<'_>) -> Answer {
         input.knows(&["familyPrefix", "status", "sort", "maxResults", "nextToken"])?;
-        // In this call, the member is "the full family name", despite its name.
+        // In this call, `familyPrefix` is "the full family name".
         let family = input.text("familyPrefix")?;
         let active = input.one_of("status", &["ACTIVE", "INACTIVE"])?.unwrap_or("ACTIVE") == "ACTIVE";
         let sort = input.one_of("sort", &["ASC", "DESC"])?.unwrap_or("ASC");
         let of_family = |one: &&StoredTaskDefinition| family.is_none_or(|family| one.family == family);
         let mut found: Vec<_> =
             self.definitions.0.iter().filter(of_family).filter(|one| one.active == active).collect();
-        // Sorted "by family name and revision".
+        // AWS documents the order as "by family name and revision".
         found.sort_by_key(|one| (&one.family, one.revision));
         if sort == "DESC" {
             found.reverse();
@@ -176,7 +177,7 @@ impl EcsHome {
     }
 }
 
-/// Rewrites the members as a newer ECS might: more defaults, and sets in another order.
+/// Adds default members and reverses lists that are sets, as a newer version of ECS might do.
 fn as_a_newer_ecs_says_it(members: &mut Map<String, Value>) {
     members.insert("enableFaultInjection".into(), json!(false));
     let turn = |value: &mut Value| value.as_array_mut().into_iter().for_each(|list| list.reverse());
@@ -197,7 +198,7 @@ fn as_a_newer_ecs_says_it(members: &mut Map<String, Value>) {
     }
 }
 
-/// Whether the name has 1 to 255 letters, numbers, underscores and hyphens.
+/// Returns whether the name consists of 1 to 255 letters, digits, underscores and hyphens.
 fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=255).contains(&name.len()) && name.bytes().all(allowed)
@@ -223,7 +224,7 @@ fn tags(input: &Input<'_>, of_aws: bool) -> Result<Vec<Value>, Refused> {
     Ok(tags)
 }
 
-/// Checks the container definitions and adds defaults.
+/// Checks the container definitions and adds their defaults.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
 fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
     let definitions = input.list("containerDefinitions")?;
@@ -239,12 +240,12 @@ fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
         let container = Input { operation: input.operation, members };
         let name = container.needed("name")?;
         if !is_name(name) || names.contains(&name) {
-            return Err(client(format!("Container.name {name:?} is not valid, or there twice.")));
+            return Err(client(format!("Container.name {name:?} is not valid, or occurs twice.")));
         }
         names.push(name);
         check_image(container.text("image")?.unwrap_or_default())?;
         let mut members = members.clone();
-        // ECS shows these members with defaults if they were omitted.
+        // ECS returns these members with default values if the request omits them.
         for (member, value) in [
             ("cpu", json!(0)),
             ("essential", json!(true)),
@@ -264,7 +265,7 @@ fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
     Ok(containers)
 }
 
-/// Checks that an image has at most 255 characters, and a digest has 64 hexadecimal digits.
+/// Checks that the image's name has at most 255 characters, and its digest 64 hexadecimal digits.
 fn check_image(image: &str) -> Result<(), Refused> {
     let (name, digest) = match image.split_once('@') {
         None => (image, None),
@@ -283,7 +284,7 @@ fn check_image(image: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Checks the rules for Fargate.
+/// Checks the requirements of Fargate.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html>
 fn check_fargate(input: &Input<'_>) -> Result<(), Refused> {
     if !input.texts("requiresCompatibilities")?.contains(&"FARGATE") {

@@ -7,7 +7,7 @@ use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{PageLimits, page};
 
-/// The most tasks in one call.
+/// The maximum number of tasks in one call.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 const PER_DESCRIBE: usize = 100;
 

@@ -1,4 +1,4 @@
-//! Checks the fake of ECS against its rules, over HTTP.
+//! Checks over HTTP that the fake of ECS follows its rules.
 
 mod deployments;
 mod events;
@@ -15,7 +15,7 @@ use super::{Ecs, EcsFake, Service};
 
 const IMAGE: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web";
 
-/// Returns an image of the repository. Its digest consists of one repeated digit.
+/// Returns an image of the repository, with a digest of one repeated digit.
 fn image(digit: u8) -> String {
     format!("{IMAGE}@{}", digest(digit))
 }
@@ -33,7 +33,7 @@ fn ask(ecs: &EcsFake, operation: &str, body: &Value) -> Value {
     client(ecs).ecs(operation, body).expect("the fake answers")
 }
 
-/// Returns the refusal of a request: status, type, message.
+/// Sends a request that ECS refuses. Returns the status, the error type and the message.
 #[track_caller]
 fn refused(ecs: &EcsFake, operation: &str, body: &Value) -> (u16, String, String) {
     match client(ecs).ecs(operation, body) {
@@ -42,7 +42,7 @@ fn refused(ecs: &EcsFake, operation: &str, body: &Value) -> (u16, String, String
     }
 }
 
-/// Describes the service once, as a caller that polls does.
+/// Describes the service once, as a polling caller does.
 #[track_caller]
 fn poll(ecs: &EcsFake, service: &str) -> Value {
     let (cluster, name) = service.split_once('/').expect("cluster/service");
@@ -51,7 +51,7 @@ fn poll(ecs: &EcsFake, service: &str) -> Value {
     answer["services"][0].clone()
 }
 
-/// Registers a revision of `web` with another digest. Returns its ARN.
+/// Registers a revision of `web` with a digest of this digit. Returns the revision's ARN.
 fn revision(ecs: &Ecs, digit: u8) -> String {
     ecs.registers(&json!({
         "family": "web",
@@ -60,7 +60,7 @@ fn revision(ecs: &Ecs, digit: u8) -> String {
     }))
 }
 
-/// Updates `prod/web` to the digest. Returns the service in the answer.
+/// Updates `prod/web` to a digest of this digit. Returns the service in the response.
 #[track_caller]
 fn update(ecs: &EcsFake, digit: u8) -> Value {
     let request = json!({ "cluster": "prod", "service": "web", "taskDefinition": revision(ecs, digit) });
@@ -72,7 +72,8 @@ fn status(service: &Service<'_>) -> String {
     service.service_deployments()[0]["status"].as_str().expect("a status").to_owned()
 }
 
-/// Advances until the newest service deployment no longer changes. Returns its status.
+/// Advances the service until its newest deployment no longer changes. Returns the deployment's
+/// status.
 fn settle(service: &Service<'_>) -> String {
     for _ in 0..30 {
         service.advance();
@@ -80,7 +81,7 @@ fn settle(service: &Service<'_>) -> String {
     status(service)
 }
 
-/// Returns each deployment's status, rollout state, and the digit of its image.
+/// Returns the status, the rollout state and the image's digit of each deployment.
 fn deployments(ecs: &EcsFake, service: &Service<'_>) -> Vec<String> {
     let described = service.described();
     let all = described["deployments"].as_array().cloned().unwrap_or_default();

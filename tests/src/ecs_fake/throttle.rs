@@ -3,9 +3,9 @@
 
 use crate::fake::buckets::Row;
 
-/// The buckets: operations, burst, calls a second.
-/// AWS's table does not list StopServiceDeployment, ContinueServiceDeployment and ListDaemons, so
-/// the fake does not throttle them.
+/// ECS's token buckets: operations, capacity, tokens per second. AWS's table does not contain
+/// StopServiceDeployment, ContinueServiceDeployment and ListDaemons, so the fake does not throttle
+/// these operations.
 pub(super) const TABLE: &[Row] = &[
     (&["RegisterTaskDefinition", "DeregisterTaskDefinition"], 20.0, 1.0),
     (&["DescribeTaskDefinition", "ListTaskDefinitions", "ListTaskDefinitionFamilies"], 50.0, 20.0),

@@ -12,7 +12,7 @@ use crate::server::{Answered, Request};
 const SERVICE: ServiceNames =
     ServiceNames { name: "ECS", signed: "ecs", target: "AmazonEC2ContainerServiceV20141113." };
 
-/// The operations that change something. Tests can act just before or after them.
+/// The operations that change something. A test can act just before or just after them.
 const CHANGES: [&str; 6] = [
     "RegisterTaskDefinition",
     "DeregisterTaskDefinition",

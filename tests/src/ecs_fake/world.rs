@@ -1,4 +1,4 @@
-//! The state of the fake.
+//! The state of the fake of ECS.
 
 use std::collections::BTreeSet;
 
@@ -9,13 +9,13 @@ use super::service::StoredService;
 use crate::fake::buckets::Buckets;
 use crate::fake::input::Refused;
 
-/// A recorded call.
+/// A call that the fake has received.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EcsCall {
     /// The operation, such as `UpdateService`.
     pub operation: String,
     pub body: Value,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     pub status: u16,
 }
 
@@ -27,9 +27,10 @@ pub(super) struct EcsWorld {
     pub(super) calls: Vec<EcsCall>,
     /// The number of calls so far that change something.
     pub(super) changes: usize,
-    /// Errors for the next call of an operation.
+    /// The errors that the fake returns for the next call of an operation.
     pub(super) refusals: Vec<(String, Refused)>,
-    /// Errors for every call of an operation whose body contains the second text.
+    /// The errors that the fake returns for every call of an operation with the second text in its
+    /// body.
     pub(super) standing_refusals: Vec<(String, String, Refused)>,
     pub(super) buckets: Option<Buckets>,
     pub(super) by_hand: bool,
@@ -60,7 +61,7 @@ impl EcsWorld {
     pub(super) fn place(&self, cluster: &str, service: &str) -> Option<usize> {
         let is_it =
             |one: &StoredService| one.cluster == cluster && (one.name == service || one.arn == service);
-        // A deleted service may precede a new one of the same name.
+        // The list may also contain an older, deleted service of the same name.
         self.services.iter().rposition(is_it)
     }
 

@@ -1,20 +1,21 @@
-//! Token buckets, with which AWS throttles an account in a region.
+//! Token buckets, by which AWS throttles calls of an account in a region.
 
 use jiff::Timestamp;
 
 use super::input::Refused;
 
-/// A bucket: the operations that share it, its capacity in tokens, and the tokens added a second.
+/// The settings of a bucket: the operations that share it, its capacity, and its new tokens per
+/// second.
 pub(crate) type Row = (&'static [&'static str], f64, f64);
 
-/// The state of each row's bucket: the tokens left at a time.
+/// The state of each bucket: the number of tokens at the time of the last call.
 pub(crate) struct Buckets {
     table: &'static [Row],
     left: Vec<(f64, Timestamp)>,
 }
 
 impl Buckets {
-    /// Returns buckets that are full.
+    /// Returns full buckets.
     pub(crate) fn full(table: &'static [Row], now: Timestamp) -> Self {
         Self { table, left: table.iter().map(|(_, burst, _)| (*burst, now)).collect() }
     }

@@ -1,9 +1,9 @@
-//! A fake's time, and its invented ids.
+//! The clock of a fake, which also generates ids.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-/// A clock that starts at the true time and stands still until a test lets time pass.
+/// A clock that starts at the true time and moves only when a test lets time pass.
 pub(crate) struct Clock {
     now: Timestamp,
     serial: u64,
@@ -24,8 +24,8 @@ impl Clock {
         self.now += time;
     }
 
-    /// Returns the current time, always later than the last returned one, so that events have an
-    /// order.
+    /// Advances the clock by a microsecond and returns the time, so that no two events have the
+    /// same time.
     pub(crate) fn stamp(&mut self) -> Timestamp {
         self.now += SignedDuration::from_micros(1);
         self.now
@@ -36,7 +36,7 @@ impl Clock {
         mixed(self.serial.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// Returns 32 hexadecimal digits.
+    /// Returns 32 hexadecimal digits, different in each call.
     pub(crate) fn hex(&mut self) -> String {
         format!("{:016x}{:016x}", self.random(), self.random())
     }
@@ -48,16 +48,16 @@ impl Clock {
     }
 }
 
-/// Returns a pseudorandom number by SplitMix64, the same in each run.
+/// Mixes the bits of a number by SplitMix64. The result is the same in each run.
 pub(crate) fn mixed(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-/// Returns a time as JSON 1.1 writes it: seconds with a fraction.
+/// Returns a time in the format of JSON 1.1: seconds with a fraction.
 pub(crate) fn epoch(at: Timestamp) -> Value {
-    #[expect(clippy::cast_precision_loss, reason = "micros of this century fit")]
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of this century fit")]
     let seconds = at.as_microsecond() as f64 / 1_000_000.0;
     json!(seconds)
 }

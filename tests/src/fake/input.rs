@@ -1,8 +1,8 @@
-//! Reads the members of a request by type.
+//! Reads the typed members of a request.
 
 use serde_json::{Map, Value};
 
-/// An error answer.
+/// An error response of a fake.
 #[derive(Debug, Clone)]
 pub(crate) struct Refused {
     pub(crate) status: u16,
@@ -19,7 +19,7 @@ impl Refused {
         Self::new(400, "InvalidParameterException", message)
     }
 
-    /// Returns the error for a request that the fake does not know, which also fails the test.
+    /// Returns the error for a request that the fake does not know. The error also fails the test.
     pub(crate) fn unknown(message: impl Into<String>) -> Self {
         Self::new(501, UNKNOWN, message)
     }
@@ -29,7 +29,8 @@ impl Refused {
     }
 }
 
-/// An error type that AWS does not have, so that no program takes it for an answer of AWS.
+/// The error type of unknown requests. AWS has no such type, so no program can mistake it for
+/// AWS's.
 const UNKNOWN: &str = "NotInTheFake";
 
 pub(crate) type Answer = Result<Value, Refused>;
@@ -40,13 +41,13 @@ pub(crate) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Refuses members that the fake would ignore.
+    /// Refuses a request with members that the fake does not know.
     pub(crate) fn knows(&self, known: &[&str]) -> Result<(), Refused> {
         knows(self.operation, self.members, known)
     }
 
     fn wrong(&self, member: &str, expected: &str) -> Refused {
-        // AWS answers with this error if a member has the wrong type.
+        // AWS returns this error if a member has the wrong type.
         let message = format!("{}: {member} is not {expected}", self.operation);
         Refused::new(400, "SerializationException", message)
     }
@@ -91,7 +92,7 @@ impl<'a> Input<'a> {
         value.map(|value| value.as_object().ok_or_else(|| self.wrong(member, "an object"))).transpose()
     }
 
-    /// Returns the value, which must be one of an enumeration.
+    /// Returns the text, which must be one of the enumeration's values.
     pub(crate) fn one_of(&self, member: &str, values: &[&str]) -> Result<Option<&'a str>, Refused> {
         let text = self.text(member)?;
         match text.filter(|text| !values.contains(text)) {

@@ -1,4 +1,4 @@
-//! The protocol JSON 1.1: a header names the operation, and the body has its members.
+//! The protocol AWS JSON 1.1: a header names the operation, and the body contains its members.
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
 
 use serde_json::{Map, Value, json};
@@ -6,18 +6,18 @@ use serde_json::{Map, Value, json};
 use super::input::{Answer, Refused};
 use crate::server::{Answered, Request};
 
-/// The names of a service in requests.
+/// The names of an AWS service in requests and messages.
 pub(crate) struct ServiceNames {
-    /// The name for messages, such as `ECS`.
+    /// The name in messages, such as `ECS`.
     pub(crate) name: &'static str,
     /// The name in signatures, such as `ecs`.
     pub(crate) signed: &'static str,
-    /// The prefix of the target header, up to the dot.
+    /// The prefix of the header `x-amz-target`, with the dot at its end.
     pub(crate) target: &'static str,
 }
 
 impl ServiceNames {
-    /// Returns the operation and its members.
+    /// Reads the operation and its members from a signed request.
     pub(crate) fn read(
         &self,
         region: &str,

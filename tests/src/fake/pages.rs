@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use super::input::{Answer, Input, Refused};
 
-/// The default and the greatest page size of a list.
+/// The default page size and the maximum page size of a list.
 pub(crate) struct PageLimits {
     pub(crate) default: u32,
     pub(crate) greatest: u32,
 }
 
-/// Returns the requested page as `member` of the answer. A token is valid only for its own list.
+/// Returns the requested page as the member `member` of a response. A token is valid only for its
+/// list.
 pub(crate) fn page(input: &Input<'_>, member: &str, all: Vec<Value>, size: &PageLimits) -> Answer {
     let wanted = input.count("maxResults")?.unwrap_or(size.default);
     if wanted < 1 || wanted > size.greatest {

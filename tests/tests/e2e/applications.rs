@@ -1,11 +1,11 @@
-//! Registration of applications: a file is accepted whole, or refused with the place of each
-//! mistake.
+//! Registration of applications. The API stores a valid file as a whole. The API refuses an invalid
+//! file and names the place of each mistake.
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::{invoke_with, registration};
 use stablepin_tests::{App, Plan};
 
-/// Asserts that a refused file left no file, no claim and no audit record.
+/// Asserts that the table has no file, no claim and no audit record of the application.
 #[track_caller]
 fn nothing_is_stored(app: &App) {
     assert_eq!(app.registered(), None);
@@ -14,7 +14,7 @@ fn nothing_is_stored(app: &App) {
     assert_eq!(app.audit(), [] as [Value; 0]);
 }
 
-/// Asserts that the file is refused, and that one of its errors has this line, this key and this
+/// Asserts that the API refuses the file, and that one error names this line, this key and this
 /// word.
 #[track_caller]
 fn refused(app: &App, file: &str, line: usize, key: &str, word: &str) {
@@ -38,13 +38,13 @@ fn has_error(problem: &Value, line: usize, key: &str, word: &str) {
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(&said)), "{problem:#}");
 }
 
-/// Returns the number, from 1, of the file's first line that contains this text.
+/// Returns the number of the file's first line that contains the text. Lines count from 1.
 fn line_of(file: &str, text: &str) -> usize {
     file.lines().position(|line| line.contains(text)).map_or(0, |at| at + 1)
 }
 
 #[test]
-fn invalid_file_is_refused_with_its_line_and_not_stored() {
+fn api_refuses_an_invalid_file_and_names_the_lines() {
     let app = Plan::new("wrong").services(["web"]).with_repository();
     let good = app.plan.toml();
     let cluster = &app.plan.cluster;
@@ -93,10 +93,10 @@ fn unsigned_registration_is_forbidden() {
 }
 
 #[test]
-fn claimed_resource_is_refused_with_its_owner_and_the_line() {
+fn api_refuses_a_resource_of_another_application() {
     let first = Plan::new("claims").services(["web"]).create();
 
-    // The other application claims the repository, and with it the stable tag there.
+    // `app` claims the repository of `first`, and so the stable tag in that repository.
     let app = Plan::new("claims-b").with_repository();
     let file = app.plan.toml().replace(
         &format!("repository = \"{}\"", app.plan.repository),
@@ -105,12 +105,12 @@ fn claimed_resource_is_refused_with_its_owner_and_the_line() {
     claimed(&app, &file, &first, "repository = ", "repository");
     assert_eq!(first.claimed(&first.plan.repository).as_ref(), Some(&first.plan.name));
 
-    // The other application claims the service.
+    // `app` claims the service of `first`.
     let mut plan = app.plan.clone();
     plan.services.clone_from(&first.plan.services);
     claimed(&app, &plan.toml(), &first, "services", "environment[0].services[0]");
 
-    // A service that its application gives up is free.
+    // `first` gives up the service, so `app` may claim the service.
     let mut without = first.plan.clone();
     without.services.clear();
     assert_eq!(first.put(&without.toml()).status, 200);
@@ -132,9 +132,10 @@ fn claimed(app: &App, file: &str, by: &App, at: &str, key: &str) {
     nothing_is_stored(app);
 }
 
-/// The local stack allows every repository, so the program runs with another stack's parameters.
+/// The local stack allows every repository and cluster, so the test runs the API's program with
+/// narrower parameters.
 #[test]
-fn resource_outside_the_stack_is_refused_with_the_parameter() {
+fn api_refuses_a_resource_outside_the_stack_parameters() {
     let app = Plan::new("outside").services(["web"]).with_repository();
     let file = app.plan.toml();
     let narrow = [
@@ -165,7 +166,7 @@ fn resource_outside_the_stack_is_refused_with_the_parameter() {
 }
 
 #[test]
-fn changed_file_is_shown_versioned_and_audited() {
+fn api_previews_stores_and_audits_a_changed_file() {
     let app = Plan::new("change").create();
     let again = app.put(&app.plan.toml());
     assert_eq!(again.status, 200);
@@ -191,9 +192,9 @@ fn changed_file_is_shown_versioned_and_audited() {
     assert_eq!(audit["audit"].as_array().map(Vec::len), Some(2), "newest first: {audit}");
 }
 
-/// Two people register different applications on one repository at the same moment.
+/// Two people register two applications with the same repository at the same time.
 #[test]
-fn one_of_two_simultaneous_claims_wins() {
+fn one_of_two_simultaneous_registrations_succeeds() {
     let plan = Plan::new("both");
     let apps = [plan.clone(), plan].map(|mut plan| {
         let suffix = stablepin_tests::unique();
@@ -211,7 +212,7 @@ fn one_of_two_simultaneous_claims_wins() {
 }
 
 #[test]
-fn principals_that_match_the_same_signer_are_refused() {
+fn two_approvers_must_not_share_a_signer() {
     let app = App::unborn(Plan::new("signers"));
     let lead = "arn:aws:iam::111122223333:role/AWSReservedSSO_Lead_0123456789abcdef";
     let second = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/anna";

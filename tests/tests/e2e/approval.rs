@@ -1,4 +1,4 @@
-//! Approvals by link and by signature: who may decide, and what decides nothing.
+//! Votes by link and by signed request: which votes count, and which votes Stablepin refuses.
 
 use std::collections::BTreeSet;
 use std::sync::Barrier;
@@ -16,10 +16,10 @@ fn signed(app: &App, approver: &str, link: &Link, decision: &str, reason: &str) 
     app.api_as(&app.signs_as(approver), "POST", &path, Some(&body))
 }
 
-/// A robot that follows links and presses buttons has no code. An attacker who guesses has five
-/// tries.
+/// A mail scanner that opens links and presses buttons does not know the code. An attacker who
+/// guesses the code has five tries.
 #[test]
-fn wrong_code_decides_nothing_and_five_burn_the_link() {
+fn five_wrong_codes_disable_the_approval_link() {
     let app = Plan::new("codes").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -39,7 +39,7 @@ fn wrong_code_decides_nothing_and_five_burn_the_link() {
     let last = app.audit().pop().expect("an audit record");
     assert!(last["reason"].as_str().is_some_and(|reason| reason.contains("5 wrong codes")), "{last}");
 
-    // The attacker has the old link. The approver gets another one.
+    // The attacker has the old link. The approver gets a new link.
     app.tick();
     let fresh = until("another mail", || app.mails("lead").get(1).map(Link::of));
     assert_ne!(fresh.token, link.token);
@@ -48,7 +48,7 @@ fn wrong_code_decides_nothing_and_five_burn_the_link() {
 }
 
 #[test]
-fn code_may_have_spaces_and_lower_case() {
+fn approval_code_accepts_spaces_and_lower_case() {
     let app = Plan::new("typing").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -57,7 +57,7 @@ fn code_may_have_spaces_and_lower_case() {
 }
 
 #[test]
-fn only_the_typed_environment_name_decides() {
+fn approval_needs_the_typed_environment_name() {
     let app = Plan::new("typed").approved_with("step = \"type\"").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -69,9 +69,9 @@ fn only_the_typed_environment_name_decides() {
     assert_eq!(link.typing("production").approve().status, 200);
 }
 
-/// An approver's vote counts only for the facts that the page showed.
+/// A vote counts only if the facts that the page showed are still current.
 #[test]
-fn outdated_page_decides_nothing() {
+fn vote_from_an_outdated_page_is_refused() {
     let app = Plan::new("stale").create();
     let first = app.push("main", &Spec::new("1"));
     app.link(&first);
@@ -98,7 +98,7 @@ fn outdated_page_decides_nothing() {
 }
 
 #[test]
-fn simultaneous_approvals_make_one_pin() {
+fn simultaneous_approvals_create_one_pin() {
     for (required, pinned) in [(1, 1), (2, 1)] {
         let app = Plan::new("at-once").approvers(["lead", "deputy"], required).create();
         let digest = app.push("main", &Spec::new("1"));
@@ -123,7 +123,7 @@ fn simultaneous_approvals_make_one_pin() {
 }
 
 #[test]
-fn person_has_one_vote_by_link_or_signature() {
+fn approver_cannot_vote_twice_by_link_and_signature() {
     let app = Plan::new("ways").approvers(["lead", "deputy"], 2).who_sign().create();
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
@@ -149,7 +149,7 @@ fn person_has_one_vote_by_link_or_signature() {
 }
 
 #[test]
-fn signature_of_a_non_approver_decides_nothing() {
+fn signed_vote_of_a_non_approver_is_refused() {
     let app = Plan::new("outsider").create();
     let link = app.link(&app.push("main", &Spec::new("1")));
     let path = format!("/promotions/{}/decision", link.promotion());
@@ -169,9 +169,9 @@ fn signature_of_a_non_approver_decides_nothing() {
     assert_eq!(app.promotion(link.promotion())["state"], "Pending");
 }
 
-/// Neither a link nor a signature lets a requester decide their own request.
+/// The API refuses a requester's vote on their own request, by link and by signature.
 #[test]
-fn requester_cannot_decide_own_request() {
+fn requester_cannot_approve_own_request() {
     let plan = Plan::new("eyes").approvers(["lead", "deputy"], 1).who_sign();
     let app = plan.approved_with("four_eyes = \"strict\"").create();
     let digest = app.push("main", &Spec::new("1"));
@@ -201,7 +201,7 @@ fn requester_cannot_decide_own_request() {
 }
 
 #[test]
-fn signed_request_asks_again_without_a_push() {
+fn signed_request_opens_a_new_promotion_without_a_push() {
     let app = Plan::new("ask").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -223,8 +223,8 @@ fn signed_request_asks_again_without_a_push() {
     assert_eq!(app.api("POST", path, Some(&json!({ "digest": "latest" }))).0, 400);
 }
 
-/// Retries and other people may ask within the same second, which is the precision of the order of
-/// builds.
+/// Builds are ordered by the second. Retries and several people may request the same build within
+/// one second.
 #[test]
 fn simultaneous_requests_open_one_promotion() {
     let app = Plan::new("asks").create();
@@ -243,8 +243,8 @@ fn simultaneous_requests_open_one_promotion() {
     assert_eq!(app.promotions().len(), 2, "the rejected promotion and the new one");
 }
 
-/// If the environment needs no approval, the build is the pin at once, and its stable tag moves
-/// too.
+/// The request itself pins the build and moves the stable tag, because the environment needs no
+/// approval.
 #[test]
 fn request_pins_the_build_when_no_approval_is_needed() {
     let mut plan = Plan::new("ask-none");
@@ -267,7 +267,7 @@ fn request_pins_the_build_when_no_approval_is_needed() {
 }
 
 #[test]
-fn withdrawn_promotion_cannot_be_decided() {
+fn withdrawn_promotion_cannot_be_approved() {
     let app = Plan::new("withdraw").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -281,9 +281,9 @@ fn withdrawn_promotion_cannot_be_decided() {
     assert_eq!(app.pins(), []);
 }
 
-/// DynamoDB may remove expired items days later. Until then they must not decide.
+/// DynamoDB may delete expired items days later. Until then, an expired link must not work.
 #[test]
-fn expired_link_decides_nothing() {
+fn vote_by_an_expired_link_is_refused() {
     let app = Plan::new("old-link").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -304,9 +304,9 @@ fn expired_link_decides_nothing() {
     assert_eq!(app.pins(), []);
 }
 
-/// Each such link has its own page, which tells the approver why. None of them changes anything.
+/// Each kind of unusable link has its own page with the reason. No unusable link changes anything.
 #[test]
-fn link_that_cannot_decide_says_why() {
+fn page_of_an_unusable_link_shows_the_reason() {
     let app = Plan::new("why").approvers(["lead", "deputy"], 1).create();
     let first = app.push("main", &Spec::new("1"));
     let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &first));
@@ -319,7 +319,8 @@ fn link_that_cannot_decide_says_why() {
     let others = lead.with_token(&overtaken.token);
     let withdrawn = app.link(&app.push_after(&third, &Spec::new("4")));
     app.api("POST", &format!("/promotions/{}/withdraw", withdrawn.promotion()), None);
-    // This part needs another application: the first one has reached its limit of open requests.
+    // The first application has reached its limit of open requests, so this part needs another
+    // application.
     let other = Plan::new("why-not").approvers(["lead", "deputy"], 1).create();
     let last = other.push("main", &Spec::new("5"));
     let [expired, removed] = ["lead", "deputy"].map(|name| other.link_of(name, &last));
@@ -350,13 +351,12 @@ fn link_that_cannot_decide_says_why() {
 }
 
 #[test]
-fn hundred_simultaneous_clicks_are_one_vote() {
+fn hundred_simultaneous_clicks_count_as_one_vote() {
     let clicks = if runs_deep() { 1000 } else { 100 };
     let app = Plan::new("hundred").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
-    // The emulator takes no more than 100 connections at a time, so the clicks come in rounds of
-    // 100.
+    // The emulator accepts at most 100 connections at a time, so the test clicks in rounds of 100.
     let start = Barrier::new(100);
     let click = || {
         (0..clicks / 100)
@@ -372,7 +372,7 @@ fn hundred_simultaneous_clicks_are_one_vote() {
     });
     let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!((statuses.len(), count(200)), (clicks, 1), "{statuses:?}");
-    // A request that was throttled, or that gave up after many conflicts, is no vote either.
+    // A request that was throttled, or that failed after many conflicts, does not count as a vote.
     assert!(
         statuses.iter().all(|status| matches!(status, 200 | 409 | 429 | 500 | 502 | 503)),
         "{statuses:?}"
@@ -383,11 +383,11 @@ fn hundred_simultaneous_clicks_are_one_vote() {
     assert_eq!(votes, Some(1));
 }
 
-/// DynamoDB throttles every call until the function gives up. A vote that was not stored does not
-/// count, and the page says that it may not count. API Gateway's own limits never reach the
-/// function.
+/// DynamoDB throttles calls until the function gives up. A vote that was not stored does not count,
+/// and the page says that the vote may not count. API Gateway's own limits are not tested, because
+/// a request over them never reaches the function.
 #[test]
-fn throttled_decision_is_no_vote_and_the_page_says_so() {
+fn page_warns_that_a_throttled_vote_may_not_count() {
     let mut untaken = 0;
     for at in 1.. {
         let app = Plan::new("throttled").create();
@@ -415,7 +415,7 @@ fn throttled_decision_is_no_vote_and_the_page_says_so() {
     assert_eq!(untaken, 2, "throttling prevents the vote at the read and at the transaction");
 }
 
-/// The environment stays frozen for longer than the approved promotion lives.
+/// The freeze lasts until after the approved promotion expires.
 #[test]
 fn approval_expires_if_the_freeze_lasts_too_long() {
     let app = Plan::new("frozen").create();
@@ -434,12 +434,13 @@ fn approval_expires_if_the_freeze_lasts_too_long() {
     assert!(link.get().text().contains("but the environment is frozen (sale)"));
     app.api("DELETE", "/environments/production/freeze", None);
     app.tick();
-    assert_eq!(app.pins(), [], "the end of the freeze does not revive it");
+    assert_eq!(app.pins(), [], "the end of the freeze does not revive the promotion");
 }
 
-/// The status for the page's script comes from the same read and has no more than the page shows.
+/// The page's script reads a status document. One read of the table serves the document and the
+/// page, so the document contains no more than the page.
 #[test]
-fn status_shows_the_progress_of_a_promotion() {
+fn status_document_shows_the_progress_of_a_promotion() {
     let app = Plan::new("status").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -456,9 +457,9 @@ fn status_shows_the_progress_of_a_promotion() {
     assert_eq!(unknown.status, 404);
 }
 
-/// An approval during a freeze is recorded at once and applied when the freeze ends.
+/// Stablepin records an approval during a freeze at once, and applies it when the freeze ends.
 #[test]
-fn approval_waits_for_the_end_of_a_freeze() {
+fn approval_takes_effect_when_the_freeze_ends() {
     let app = Plan::new("thaw").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);

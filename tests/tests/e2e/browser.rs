@@ -1,5 +1,4 @@
-//! The approval page in a real browser, on a desktop and on a phone: what an approver reads and
-//! does.
+//! The approval page in a real browser, at the width of a desktop and of a phone.
 
 mod live;
 mod states;
@@ -10,7 +9,8 @@ use xtask::image::Spec;
 
 const WIDTHS: [Width; 2] = [Width::Desk, Width::Phone];
 
-/// Asserts that the page shows this text on a desktop and on a phone, and that it is accessible.
+/// Asserts that the link's page shows the text on a desktop and on a phone, and that the page is
+/// accessible.
 #[track_caller]
 fn is_seen(link: &Link, story: &str, state: &str, text: &str) {
     for width in WIDTHS {
@@ -20,7 +20,7 @@ fn is_seen(link: &Link, story: &str, state: &str, text: &str) {
     }
 }
 
-/// Lets minutes pass until every page shows this text without a reload.
+/// Runs ticks until every page shows the text without a reload.
 #[track_caller]
 fn come_to_say(app: &App, pages: &[&Page], text: &str) {
     until(&format!("{text:?} on every page"), || {
@@ -29,7 +29,8 @@ fn come_to_say(app: &App, pages: &[&Page], text: &str) {
     });
 }
 
-/// Creates an application with one build, and returns the link that the build's mail gave the lead.
+/// Creates an application and pushes one build. Returns the application, the digest and the lead's
+/// link.
 fn pushed(story: &str) -> (App, String, Link) {
     let app = Plan::new(story).create();
     let digest = app.push("main", &Spec::new("1"));
@@ -38,12 +39,12 @@ fn pushed(story: &str) -> (App, String, Link) {
 }
 
 #[test]
-fn approver_reads_the_facts_and_approves_on_a_desktop() {
+fn approver_reads_the_facts_and_approves_on_desktop() {
     approves(Width::Desk);
 }
 
 #[test]
-fn approver_reads_the_facts_and_approves_on_a_phone() {
+fn approver_reads_the_facts_and_approves_on_phone() {
     approves(Width::Phone);
 }
 
@@ -77,12 +78,12 @@ fn approves(width: Width) {
 }
 
 #[test]
-fn approver_rejects_with_a_reason_on_a_desktop() {
+fn approver_rejects_with_a_reason_on_desktop() {
     rejects(Width::Desk);
 }
 
 #[test]
-fn approver_rejects_with_a_reason_on_a_phone() {
+fn approver_rejects_with_a_reason_on_phone() {
     rejects(Width::Phone);
 }
 
@@ -122,7 +123,7 @@ fn approval_page_needs_no_mouse() {
 }
 
 #[test]
-fn unknown_link_says_so() {
+fn unknown_link_opens_a_not_found_page() {
     let (_app, _, link) = pushed("page-unknown");
     let unknown = link.with_token("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     for width in WIDTHS {
@@ -134,7 +135,7 @@ fn unknown_link_says_so() {
 }
 
 #[test]
-fn link_to_a_superseded_build_says_so() {
+fn page_of_a_superseded_build_names_the_later_pin() {
     let (app, first, link) = pushed("page-later");
     let later = app.push_after(&first, &Spec::new("2"));
     app.approve(&later);

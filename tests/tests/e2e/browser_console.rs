@@ -1,5 +1,4 @@
-//! The console in a real browser, on a desktop and on a phone: what the person on call reads and
-//! copies.
+//! The console in a real browser, at the width of a desktop and of a phone.
 
 use stablepin_tests::browser::{Page, Width};
 use stablepin_tests::{App, Console, Plan, stack, until};
@@ -8,8 +7,8 @@ use xtask::image::Spec;
 use crate::console::{beginning_with, run};
 use serde_json::json;
 
-/// An application with two pins, a service that runs the second, a rejected build, and a build that
-/// waits.
+/// Creates an application with two pins, a rejected build and a build that waits for approval.
+/// Returns the application and the digest of the second pin.
 fn busy(story: &str) -> (App, String) {
     let app = Plan::new(story).services(["web"]).create();
     let first = app.push_runnable("main", &Spec::new("1"));
@@ -24,16 +23,16 @@ fn busy(story: &str) -> (App, String) {
 }
 
 #[test]
-fn console_shows_drift_and_its_command_rolls_back_on_desktop() {
-    rolls_back(Width::Desk);
+fn console_rollback_command_repairs_drift_on_desktop() {
+    command_repairs_drift(Width::Desk);
 }
 
 #[test]
-fn console_shows_drift_and_its_command_rolls_back_on_phone() {
-    rolls_back(Width::Phone);
+fn console_rollback_command_repairs_drift_on_phone() {
+    command_repairs_drift(Width::Phone);
 }
 
-fn rolls_back(width: Width) {
+fn command_repairs_drift(width: Width) {
     let (app, second) = busy("console");
     let service = app.service("web", &second);
     let console = Console::mint();
@@ -77,7 +76,7 @@ fn rolls_back(width: Width) {
 }
 
 #[test]
-fn invalid_console_link_says_how_to_get_one() {
+fn invalid_console_link_shows_how_to_mint_a_new_link() {
     for width in [Width::Desk, Width::Phone] {
         let unknown = Console::of("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
         let page = Page::at(&unknown.url(), "console-refused", width);

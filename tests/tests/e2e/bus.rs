@@ -1,4 +1,4 @@
-//! The audit trail as events on the stack's bus.
+//! Audit records as events on the stack's EventBridge bus.
 
 use serde_json::{Value, json};
 use stablepin_tests::event::Listener;
@@ -6,7 +6,7 @@ use stablepin_tests::{Plan, stack, until};
 use xtask::image::Spec;
 
 #[test]
-fn bus_has_an_event_for_each_audit_record() {
+fn bus_receives_an_event_for_each_audit_record() {
     let app = Plan::new("bus").with_repository();
     let pattern = json!({ "source": ["stablepin"], "detail": { "application": [app.plan.name] } });
     let events = Listener::new(&app.aws, &format!("bus-{}", app.plan.name), stack().bus(), &pattern);

@@ -1,5 +1,5 @@
-//! CloudTrail attribution: who pushed an image or moved a tag. It arrives minutes after ECR's own
-//! event.
+//! CloudTrail attribution: who pushed an image or moved a tag. CloudTrail's record arrives minutes
+//! after ECR's event.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use stablepin_tests::event::put_service_event;
 use stablepin_tests::{App, Link, Plan, until};
 use xtask::image::Spec;
 
-/// The detail of CloudTrail's record of a `PutImage` call.
+/// Returns the `detail` of a CloudTrail event for a `PutImage` call.
 fn call(app: &App, tag: &str, digest: &str, arn: &str) -> Value {
     json!({
         "eventVersion": "1.08", "eventSource": "ecr.amazonaws.com", "eventName": "PutImage",
@@ -21,7 +21,7 @@ fn call(app: &App, tag: &str, digest: &str, arn: &str) -> Value {
     })
 }
 
-/// Puts CloudTrail's record on the default bus, as AWS does.
+/// Puts a CloudTrail event for a `PutImage` call on the default bus, as AWS does.
 #[track_caller]
 fn trail_tells(app: &App, tag: &str, digest: &str, arn: &str) {
     let detail = call(app, tag, digest, arn);
@@ -31,7 +31,7 @@ fn trail_tells(app: &App, tag: &str, digest: &str, arn: &str) {
 const PIPELINE: &str = "arn:aws:sts::000000000000:assumed-role/pipeline/build-42";
 
 #[test]
-fn pusher_known_from_cloudtrail_cannot_approve() {
+fn pusher_named_by_cloudtrail_cannot_approve() {
     let plan = Plan::new("caller").approvers(["lead", "deputy"], 1).who_sign();
     let app = plan.approved_with("four_eyes = \"strict\"").create();
     let digest = app.push("main", &Spec::new("1"));
@@ -51,9 +51,9 @@ fn pusher_known_from_cloudtrail_cannot_approve() {
     assert_eq!(app.pins(), [(1, digest)]);
 }
 
-/// The two events may come in either order.
+/// ECR's event and CloudTrail's record may arrive in either order.
 #[test]
-fn cloudtrail_record_that_precedes_its_push_is_kept() {
+fn cloudtrail_record_before_the_push_event_is_kept() {
     let app = Plan::new("early").create();
     let digest = app.push("quiet", &Spec::new("1"));
     trail_tells(&app, "main", &digest, PIPELINE);
@@ -66,7 +66,7 @@ fn cloudtrail_record_that_precedes_its_push_is_kept() {
 }
 
 #[test]
-fn stable_tag_moved_by_hand_is_attributed_to_its_caller() {
+fn manual_tag_move_is_attributed_to_its_caller() {
     let app = Plan::new("mover").create();
     let pinned = app.pin("main", &Spec::new("1"));
     let other = app.push("quiet", &Spec::new("2"));
@@ -85,7 +85,7 @@ fn stable_tag_moved_by_hand_is_attributed_to_its_caller() {
 }
 
 #[test]
-fn calls_of_the_stack_itself_are_no_pushes() {
+fn ecr_calls_of_the_stack_do_not_count_as_pushes() {
     let app = Plan::new("own").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -94,7 +94,7 @@ fn calls_of_the_stack_itself_are_no_pushes() {
     let role = configuration["Role"].as_str().expect("a role");
     let name = role.rsplit('/').next().unwrap_or_default();
     let session = format!("arn:aws:sts::000000000000:assumed-role/{name}/tagger");
-    // Another tag on an already pushed image is no push either.
+    // A call that adds another tag to a pushed image is not a push.
     let collector = "arn:aws:iam::000000000000:user/collector";
     for (tag, arn) in [("main", session.as_str()), ("kept-for-later", collector), ("main", PIPELINE)] {
         app.deliver(&json!({
@@ -108,7 +108,7 @@ fn calls_of_the_stack_itself_are_no_pushes() {
 
 /// A role of the same name in another account, or in another partition, is not the stack's role.
 #[test]
-fn roles_of_the_same_name_elsewhere_are_pushers() {
+fn role_of_the_same_name_in_another_account_is_a_pusher() {
     let app = Plan::new("alike").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -126,7 +126,7 @@ fn roles_of_the_same_name_elsewhere_are_pushers() {
     until("both pushers", || (pushers(&app, &link) == arns).then_some(()));
 }
 
-/// The function refuses such events even if an EventBridge rule passes them on.
+/// The function ignores foreign events even if an EventBridge rule delivers them.
 #[test]
 fn events_of_other_accounts_and_regions_are_ignored() {
     let app = Plan::new("foreign").create_with_fakes();
@@ -154,9 +154,9 @@ fn events_of_other_accounts_and_regions_are_ignored() {
     );
 }
 
-/// The pusher cannot let another person ask again and then approve that request.
+/// The pusher cannot approve the build even if another person requests the approval again.
 #[test]
-fn request_remembers_who_pushed_the_build() {
+fn new_promotion_keeps_the_pusher_of_its_build() {
     let plan = Plan::new("again").approvers(["lead", "deputy"], 1).who_sign();
     let app = plan.approved_with("four_eyes = \"strict\"").create();
     let digest = app.push("main", &Spec::new("1"));

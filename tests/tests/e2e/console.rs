@@ -9,12 +9,13 @@ use stablepin_tests::{App, Console, Link, Plan, stack};
 use xtask::aws::Response;
 use xtask::image::Spec;
 
-/// The query of the first page that contains the application: the list starts after any name.
+/// Returns a query for the overview page that begins with the application. `after` accepts any
+/// text, so the application's name without its last letter serves as the start.
 pub(crate) fn beginning_with(app: &App) -> String {
     format!("?after={}", &app.plan.name[..app.plan.name.len() - 1])
 }
 
-/// The stored record of a console link.
+/// Returns the stored record of a console link.
 fn record(app: &App, console: &Console) -> Value {
     app.item(&key(console), "CONSOLE").expect("the table has the link")["record"].clone()
 }
@@ -23,7 +24,8 @@ fn key(console: &Console) -> String {
     format!("CONSOLE#{}", xtask::secrets::hash(&console.token))
 }
 
-/// The parts of an answer that must not differ: status, text, and the headers that Stablepin sets.
+/// Returns the parts of a response that an attacker could compare: the status, the text, and the
+/// headers that Stablepin sets.
 fn comparable(answer: &Response) -> (u16, String, Vec<(String, String)>) {
     let ours = |name: &str| {
         [
@@ -66,7 +68,7 @@ fn only_a_signed_request_mints_a_console_link() {
 }
 
 #[test]
-fn console_link_sets_a_cookie_that_opens_every_page() {
+fn cookie_of_a_console_link_opens_every_page() {
     let app = Plan::new("console-open").create();
     let console = Console::mint();
     let opened = console.open();
@@ -105,8 +107,7 @@ fn console_link_sets_a_cookie_that_opens_every_page() {
     assert_eq!(console.get("/Not%20a%20name").status, 404);
 }
 
-/// A mail scanner may open the link as often as it likes. The person who minted it can still use
-/// it.
+/// A mail scanner may open a console link any number of times. The link still works afterwards.
 #[test]
 fn hundred_console_views_change_nothing() {
     let app = Plan::new("console-looks").create();
@@ -128,9 +129,9 @@ fn hundred_console_views_change_nothing() {
     }
 }
 
-/// Invalid links all get the same answer, whatever makes them invalid.
+/// Every invalid link gets the same response, whatever makes the link invalid.
 #[test]
-fn invalid_console_links_all_look_the_same() {
+fn invalid_console_links_get_identical_responses() {
     let app = Plan::new("console-not").create();
     let expired = Console::mint();
     let ask = json!({
@@ -169,7 +170,7 @@ fn invalid_console_links_all_look_the_same() {
 }
 
 #[test]
-fn application_page_shows_its_history_page_by_page() {
+fn console_lists_history_newest_first_in_pages() {
     let app = Plan::new("console-story").create();
     let console = Console::mint();
     let path = format!("/{}", app.plan.name);
@@ -205,7 +206,7 @@ fn application_page_shows_its_history_page_by_page() {
         assert!(overview.contains(says), "{says}: {overview}");
     }
 
-    // A promotion's id can also start a page of rollbacks.
+    // A page of the history may begin before the id of a promotion or of a rollback.
     let older = console.get(&format!("{path}?before={}", promotions[1])).text();
     assert_eq!(older.matches("<li id").count(), 1, "{older}");
     assert!(older.contains(&promotions[0]) && !older.contains("Stable tag"), "{older}");
@@ -220,7 +221,7 @@ fn application_page_shows_its_history_page_by_page() {
     assert_eq!(older.matches("<li id").count(), 3, "{older}");
 }
 
-/// The copied command needs no editing.
+/// The console's command rolls back as copied, without an edit.
 #[test]
 fn copied_console_command_rolls_back() {
     let app = Plan::new("console-back").create();
@@ -237,7 +238,7 @@ fn copied_console_command_rolls_back() {
     assert_eq!(pins[2], (3, first));
 }
 
-/// Runs the command in a shell that has credentials, and returns the answer's HTTP status.
+/// Runs the command in a shell that has credentials. Returns the HTTP status of the response.
 #[track_caller]
 pub(crate) fn run(command: &str) -> u16 {
     let shell = Command::new("sh")
@@ -252,7 +253,7 @@ pub(crate) fn run(command: &str) -> u16 {
 }
 
 #[test]
-fn console_shows_what_runs_and_what_it_cannot_read() {
+fn console_shows_running_pins_and_unreadable_services() {
     let app = Plan::new("console-live").services(["web"]).create();
     let first = app.push_runnable("main", &Spec::new("1"));
     app.approve(&first);
@@ -264,7 +265,7 @@ fn console_shows_what_runs_and_what_it_cannot_read() {
     let page = console.get(&path).text();
     assert!(page.contains("/web</code>: pin 1 on 1 task"), "{page}");
     assert!(page.contains(">Stable<") && !page.contains(">Drift<"), "{page}");
-    // A new ECS fake has no cluster, so the console cannot read what runs.
+    // A new ECS fake has no cluster, so the console cannot read the running images.
     let run =
         invoke_with_fakes(&EcsFake::start(), "api", &[], &crash::console(&console, &app.plan.name), None);
     let answer = run.answer.expect("the program answers");

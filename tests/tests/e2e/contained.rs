@@ -1,4 +1,5 @@
-//! A release in several pushes: an image for each architecture, and an image index of them.
+//! Releases that are pushed as several images: one image for each architecture, and an image index
+//! of them.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -8,12 +9,12 @@ use stablepin_tests::{App, Plan};
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// Puts images into the fake registry without events. Each test delivers its own events.
+/// Puts images into the ECR fake without events. Each test delivers its own events.
 fn quiet<const N: usize>(app: &App, images: [NewImage; N]) -> [String; N] {
     images.map(|image| app.web().put(image))
 }
 
-/// Each promotion's digest and state, in the order in which the promotions were opened.
+/// Returns the digest and the state of each promotion, oldest first.
 fn ends(app: &App) -> Vec<(String, Value)> {
     let promotions = app.promotions().into_iter();
     promotions
@@ -38,7 +39,7 @@ fn after(seconds: i64) -> Timestamp {
 }
 
 #[test]
-fn index_cancels_promotions_of_its_images() {
+fn pushed_index_cancels_promotions_of_its_images() {
     let app = Plan::new("per-architecture").create_with_fakes();
     let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
     let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
@@ -58,13 +59,13 @@ fn index_cancels_promotions_of_its_images() {
 }
 
 #[test]
-fn images_of_a_known_index_open_no_promotion() {
+fn image_of_a_pushed_index_opens_no_promotion() {
     let app = Plan::new("index-first").create_with_fakes();
     let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
     let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
     app.deliver(&app.push_event("main", &index, after(1)));
-    // The first image was pushed before the index, but its event comes late. The other was pushed
-    // after it.
+    // `amd` was pushed before the index, but its event arrives after the event of the index. `arm`
+    // was pushed after the index.
     app.deliver(&app.push_event("main-amd64", &amd, after(0)));
     app.deliver(&app.push_event("main-arm64", &arm, after(2)));
     assert_eq!(app.promotions().len(), 1);
@@ -72,7 +73,7 @@ fn images_of_a_known_index_open_no_promotion() {
     asks_for_the_index_only(&app, &index, &[]);
 }
 
-/// `docker buildx imagetools create` of indexes gives an index of indexes.
+/// `docker buildx imagetools create` of several indexes creates an index of indexes.
 #[test]
 fn nested_index_cancels_promotions_of_its_images() {
     let app = Plan::new("nested").create_with_fakes();
@@ -87,10 +88,10 @@ fn nested_index_cancels_promotions_of_its_images() {
     asks_for_the_index_only(&app, &index, &[&amd, &linux]);
 }
 
-/// An index of two indexes of which one is unreadable. The images of the other one are still
-/// recognized.
+/// The pushed index contains two indexes, and the first one is unreadable. Stablepin still
+/// recognizes the images of the second one.
 #[test]
-fn unreadable_index_stops_no_push() {
+fn push_with_an_unreadable_nested_index_succeeds() {
     let app = Plan::new("unread-index").create_with_fakes();
     let child = app.web().put(NewImage::named("child"));
     let entry = format!(r#"{{"mediaType":"{IMAGE}","digest":"{child}","size":1}}"#);
@@ -106,7 +107,7 @@ fn unreadable_index_stops_no_push() {
         let other = app.web().put(NewImage::index([&image]));
         let index = app.web().put(NewImage::index([unread, &other]));
         if let Some(code) = refusal {
-            // The first read is of the index itself.
+            // The first read is that of the pushed index, so the second read fails.
             app.ecr().fails("BatchGetImage", 2, 400, code);
         }
         app.deliver(&app.push_event("main", &index, after(0)));
@@ -116,9 +117,9 @@ fn unreadable_index_stops_no_push() {
     }
 }
 
-/// If a read may work a moment later, Lambda retries the whole push.
+/// After an error of ECR that may pass, the tagger fails, so that Lambda retries the whole push.
 #[test]
-fn failed_read_of_an_index_is_retried() {
+fn lambda_retries_a_push_after_a_failed_index_read() {
     let app = Plan::new("unread-now").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [nested] = quiet(&app, [NewImage::index([&image])]);
@@ -133,9 +134,10 @@ fn failed_read_of_an_index_is_retried() {
     asks_for_the_index_only(&app, &index, &[]);
 }
 
-/// Retention is deleting the index, so its push is refused. The push may be accepted later.
+/// Stablepin refuses the push of the index while retention deletes the index. Lambda retries the
+/// push.
 #[test]
-fn image_opens_a_promotion_while_its_index_is_refused() {
+fn image_opens_a_promotion_while_retention_deletes_its_index() {
     let app = Plan::new("refused-index").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
@@ -163,7 +165,7 @@ fn image_opens_a_promotion_if_its_index_is_excluded() {
     assert_eq!(ends(&app), [(image, json!("Pending"))]);
 }
 
-/// A person rejected the whole release.
+/// An approver rejected the index, and with it the whole release.
 #[test]
 fn image_of_a_rejected_index_opens_no_promotion() {
     let app = Plan::new("rejected-index").create_with_fakes();
@@ -175,9 +177,9 @@ fn image_of_a_rejected_index_opens_no_promotion() {
     assert_eq!(ends(&app), [(index, json!("Cancelled"))]);
 }
 
-/// An index that names another build's digest must not undo an approver's vote.
+/// A pushed index that names another build's digest must not undo an approver's vote on that build.
 #[test]
-fn index_does_not_undo_a_vote_about_its_image() {
+fn pushed_index_does_not_undo_a_vote_on_its_image() {
     let app = Plan::new("hostile-index").approvers(["lead", "second"], 2).create_with_fakes();
     let [victim] = quiet(&app, [NewImage::named("victim")]);
     let [index] = quiet(&app, [NewImage::index([&victim])]);

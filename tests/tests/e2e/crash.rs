@@ -1,9 +1,9 @@
-//! Rules 2 and 6: a tick finishes work that was killed at any request, and a single fault of AWS
-//! does no harm.
+//! Rules 2 and 6: a tick finishes work whose invocation was killed at any request, and a single
+//! fault of AWS causes no damage.
 //!
 //! The functions' real programs run against the ECR fake, for an application that deploys nothing.
-//! [`super::faults`] tests services. One test runs the deployed functions, where a tick waits until
-//! the lease of the killed invocation has ended.
+//! [`super::faults`] tests services. One test runs the deployed functions. In that test, a tick
+//! waits until the lease of the killed invocation has ended.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ fn status(run: &ProgramRun) -> Option<u64> {
     run.answer.as_ref().and_then(|answer| answer["statusCode"].as_u64())
 }
 
-/// Asserts that the build was pinned once, tagged, and audited once for each change.
+/// Asserts that the build was pinned once, that the stable tag names the build, and that each
+/// change has one audit record.
 #[track_caller]
 fn is_pinned_once(app: &App, digest: &str, what: &str) {
     assert_eq!(app.pins(), [(1, digest.to_owned())], "{what}");
@@ -33,7 +34,7 @@ fn is_completed(app: &App) -> bool {
     app.promotions().iter().all(|promotion| promotion["state"] == "Completed")
 }
 
-/// The approver clicks, and one request goes wrong. Returns whether the fault happened.
+/// Approves a build while one request fails. Returns whether the fault happened.
 fn approved(number: usize, fault: Fault) -> bool {
     let release = Release::pin_1();
     let run = release.approve(Some((number, fault)));
@@ -42,7 +43,7 @@ fn approved(number: usize, fault: Fault) -> bool {
     if run.answer.is_some() {
         assert!(matches!(status(&run), Some(200 | 409)), "{what}: {run:?}");
     } else {
-        // An approver who got no answer opens the page again and approves again.
+        // An approver who got no response opens the page again and approves again.
         let decided = !app.pins().is_empty();
         if !decided {
             assert_eq!(app.promotions()[0]["votes"], json!({}), "{what}");
@@ -56,22 +57,22 @@ fn approved(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn tick_finishes_a_decision_killed_at_any_request() {
+fn tick_finishes_an_approval_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), approved);
 }
 
 #[test]
-fn decision_survives_any_single_aws_fault() {
+fn approval_survives_any_single_aws_fault() {
     everywhere(|_| ANSWERS.to_vec(), approved);
 }
 
-/// The saved state of an application to which nothing was pushed yet.
+/// Returns the saved state of an application that has no pushed build.
 fn unpushed() -> &'static Seed {
     static BEGUN: OnceLock<Seed> = OnceLock::new();
     BEGUN.get_or_init(|| Seed::of(&Plan::new("crash-push").create_with_fakes()))
 }
 
-/// Pushes, and one request goes wrong. Returns whether the fault happened.
+/// Pushes a build while one request fails. Returns whether the fault happened.
 fn pushed(number: usize, fault: Fault) -> bool {
     let app = unpushed().copy(&[]);
     let digest = app.push_unheard("main", &Spec::new("1"));
@@ -86,7 +87,7 @@ fn pushed(number: usize, fault: Fault) -> bool {
     assert_eq!(app.audited("Promotion State Change"), ["- → Pending"], "{what}");
     let name = app.build_tag(&digest);
     assert_eq!(app.tag(&name).as_ref(), Some(&digest), "{what}");
-    // A mail that was sent but not recorded is sent again. Only its newer link counts.
+    // A mail that was sent but not recorded is sent again. Only the link in the newer mail works.
     assert!((1..=2).contains(&app.mails("lead").len()), "{what}");
     app.approve(&digest);
     assert_eq!(app.pins(), [(1, digest.clone())], "{what}");
@@ -95,11 +96,11 @@ fn pushed(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn push_killed_at_any_request_still_asks_its_approver() {
+fn approver_gets_mail_about_a_push_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), pushed);
 }
 
-/// Asks for a rollback, and one request goes wrong. Returns whether the fault happened.
+/// Requests a rollback while one request fails. Returns whether the fault happened.
 fn asked_back(number: usize, fault: Fault) -> bool {
     let release = Release::back(&[]);
     let run = release.ask_back("1", Some((number, fault)));
@@ -123,11 +124,12 @@ fn tick_finishes_a_rollback_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), asked_back);
 }
 
-/// A lease outlives its invocation by some seconds, so the ticks need that time.
+/// The longest wait until a tick finishes the killed work. The lease outlives its invocation by
+/// some seconds.
 const UNTIL_A_TICK_MAY: Duration = Duration::from_secs(40);
 
 #[test]
-fn deployed_tick_moves_the_tag_after_a_killed_decision() {
+fn deployed_tick_moves_the_tag_after_a_killed_approval() {
     let approve_with = |fault| {
         let app = Plan::new("crash").create();
         let digest = app.push("main", &Spec::new("1"));

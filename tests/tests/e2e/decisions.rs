@@ -1,4 +1,4 @@
-//! Decisions about a promotion: quorum, rejection, expiry and simultaneous clicks.
+//! Votes on a promotion: quorum, rejection, expiry and simultaneous clicks.
 
 use std::thread;
 
@@ -8,7 +8,7 @@ use xtask::aws::Response;
 use xtask::image::Spec;
 
 #[test]
-fn rejection_ends_the_promotion_and_keeps_its_reason() {
+fn rejection_cancels_a_promotion_and_stores_the_reason() {
     let app = Plan::new("reject").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -52,8 +52,8 @@ fn quorum_of_two_needs_two_approvers() {
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
 }
 
-/// Today's file decides open promotions. The promoter checks them at once, so nobody must click
-/// again.
+/// A changed file also applies to open promotions. The promoter checks open promotions at once, so
+/// that no approver must vote again.
 #[test]
 fn changed_file_applies_to_open_promotions() {
     let app = Plan::new("fewer").approvers(["lead", "deputy", "third"], 3).create();
@@ -79,7 +79,7 @@ fn changed_file_applies_to_open_promotions() {
 }
 
 #[test]
-fn one_rejection_stops_a_promotion() {
+fn one_rejection_cancels_a_promotion() {
     let app = Plan::new("veto").approvers(["lead", "deputy"], 2).create();
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
@@ -89,9 +89,9 @@ fn one_rejection_stops_a_promotion() {
     assert_eq!(app.pins(), []);
 }
 
-/// Today's configuration decides, not the configuration at the time of the mail.
+/// The current configuration decides who may vote, not the configuration at the time of the mail.
 #[test]
-fn removed_approver_cannot_decide() {
+fn removed_approver_cannot_vote() {
     let plan = Plan::new("removed").approvers(["lead", "deputy"], 1);
     let app = plan.clone().create();
     let digest = app.push("main", &Spec::new("1"));
@@ -112,7 +112,7 @@ fn undecided_promotion_expires() {
     let app = Plan::new("expires").create();
     let link = app.link(&app.push("main", &Spec::new("1")));
     let sk = format!("PROMOTION#{}", link.promotion());
-    // The mail goes out before the tagger has recorded it.
+    // The tagger records a mail only after it has sent the mail, so the test waits for the tagger.
     until("the tagger has ended", || {
         app.items(&sk).iter().any(|item| item["record"]["operation"]["lease"].is_null()).then_some(())
     });
@@ -130,7 +130,7 @@ fn undecided_promotion_expires() {
 
 /// A wrong link reveals nothing, not even whether the promotion exists.
 #[test]
-fn wrong_links_all_get_the_same_answer() {
+fn wrong_links_get_identical_responses() {
     let app = Plan::new("oracle").create();
     let other = Plan::new("oracle-b").create();
     let build = app.push("main", &Spec::new("1"));
@@ -163,16 +163,17 @@ fn wrong_links_all_get_the_same_answer() {
     assert_eq!(link.approve().status, 200, "the correct link still works");
 }
 
-/// The whole answer without the headers that differ between answers to the same request.
+/// Returns the body and the headers of a response, without the headers that differ in every
+/// response.
 fn answered(answer: &Response) -> (Vec<u8>, Vec<(String, String)>) {
     let own = ["date", "apigw-requestid", "x-amzn-requestid", "x-amz-request-id", "x-amz-id-2"];
     let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
     (answer.body.clone(), headers.cloned().collect())
 }
 
-/// Eight clicks at once stand for a forged click and two open browsers.
+/// Eight simultaneous clicks represent a forged click and several open browsers.
 #[test]
-fn simultaneous_clicks_on_a_link_decide_once() {
+fn simultaneous_clicks_on_a_link_count_once() {
     let app = Plan::new("clicks").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -186,9 +187,9 @@ fn simultaneous_clicks_on_a_link_decide_once() {
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
 }
 
-/// Rule 3: several approvers approve several builds at the same moment.
+/// Rule 3: simultaneous approvals of several builds leave no gap in the pin numbers.
 #[test]
-fn simultaneous_approvals_get_pin_numbers_without_a_gap() {
+fn simultaneous_approvals_leave_no_gap_in_pin_numbers() {
     let app = Plan::new("race").create();
     let builds: Vec<_> =
         (0..4).map(|at| app.push(&format!("main-{at}"), &Spec::new(&at.to_string()))).collect();

@@ -1,12 +1,12 @@
-//! Deployments: an approved build reaches every service and is proven. If it fails, the services
-//! run the previous image again.
+//! Deployments in real containers. Stablepin deploys an approved build to every service and proves
+//! the deployment. If the proof fails, Stablepin rolls every service back to the previous image.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::{App, ContainerService, Plan, until};
 use xtask::image::{Mode, Spec};
 
-/// Approves the build, ticks until its promotion has ended, and returns the promotion's record.
+/// Approves the build and runs ticks until the promotion ends. Returns the promotion's record.
 #[track_caller]
 pub(crate) fn promoted(app: &App, digest: &str) -> Value {
     let link = app.link(digest);
@@ -20,7 +20,7 @@ pub(crate) fn promoted(app: &App, digest: &str) -> Value {
     })
 }
 
-/// Pushes the image that ran before Stablepin, under a tag that names no build.
+/// Pushes the image that ran before Stablepin. Its tag matches no `builds` pattern.
 #[track_caller]
 fn before(app: &App) -> String {
     app.push_runnable("by-hand", &Spec::new("before"))
@@ -34,9 +34,9 @@ fn notices(app: &App) -> Vec<String> {
         .collect()
 }
 
-/// The first build is deployed, then the second. Each service keeps its own settings.
+/// Stablepin deploys the first build, then the second. Each service keeps its own settings.
 #[test]
-fn approved_build_reaches_every_service_and_becomes_the_pin() {
+fn approved_build_is_deployed_to_every_service_and_pinned() {
     let app = Plan::new("deploy").services(["web", "worker"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let services = [app.service("web", &old), app.service("worker", &old)];
@@ -64,7 +64,7 @@ fn approved_build_reaches_every_service_and_becomes_the_pin() {
     assert_eq!(promoted(&app, &second)["state"], "Completed");
     assert_eq!(app.pins(), [(1, first.clone()), (2, second.clone())]);
 
-    // The rollback uses the revision with which the pin was proven.
+    // The rollback uses the task definition revision that was proven for the pin.
     let (_, pins) = app.api("GET", "/environments/production/pins", None);
     let proven = pins["pins"].as_array().expect("pins").iter().find(|pin| pin["number"] == 1).expect("pin 1")
         ["revisions"]
@@ -96,13 +96,13 @@ fn release_with_a_crashing_container_is_rolled_back() {
     service.runs(&good);
     assert_eq!((app.pins().len(), app.tag("prod-stable")), (1, Some(good.clone())));
     let environment = app.environment();
-    assert_eq!(environment["hold"]["by"], record["id"], "automation must leave it alone: {environment}");
+    assert_eq!(environment["hold"]["by"], record["id"], "the failed release is the hold: {environment}");
     until("both notices", || (app.notices().len() == 2).then_some(()));
     let said = notices(&app);
     assert!(said[0].ends_with("release failed, rolling back"), "{said:?}");
     assert!(said[1].ends_with("release failed, rolled back"), "{said:?}");
 
-    // The approver of the fix sees on the page that the environment is held.
+    // The approval page of the fix says that the environment is held.
     let fix = app.push_runnable("main", &Spec::new("3"));
     assert!(app.link(&fix).get().text().contains("held"));
     assert_eq!(promoted(&app, &fix)["state"], "Completed");
@@ -110,7 +110,7 @@ fn release_with_a_crashing_container_is_rolled_back() {
 }
 
 #[test]
-fn circuit_breaker_rollback_is_left_to_ecs() {
+fn stablepin_accepts_a_circuit_breaker_rollback_by_ecs() {
     let app = Plan::new("breaker").services(["web"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let breaker = json!({ "deploymentCircuitBreaker": { "enable": true, "rollback": true } });
@@ -130,7 +130,7 @@ fn release_with_a_failing_health_check_is_rolled_back() {
     let verify = format!("bake = \"0s\", endpoints = [\"http://127.0.0.1:{port}/health\"]");
     let app = Plan::new("health").services(["web"]).deployed(&verify).create();
     let old = before(&app);
-    // One task uses the host's one port, so the old task stops before the new one starts.
+    // Both tasks need the same port of the host, so the old task stops before the new task starts.
     let one_port = json!({ "minimumHealthyPercent": 0, "maximumPercent": 100 });
     let service = app.service_on("web", &old, port, &one_port);
     let good = app.push_runnable("main", &Spec::new("1"));
@@ -145,7 +145,7 @@ fn release_with_a_failing_health_check_is_rolled_back() {
 }
 
 #[test]
-fn failed_first_release_returns_to_the_previous_image() {
+fn failed_first_release_restores_the_previous_image() {
     let app = Plan::new("first").services(["web"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let service = app.service("web", &old);
@@ -158,7 +158,7 @@ fn failed_first_release_returns_to_the_previous_image() {
 }
 
 #[test]
-fn missing_service_is_refused_before_any_change() {
+fn release_to_a_missing_service_changes_nothing() {
     let app = Plan::new("missing").services(["web", "gone"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let service = app.service("web", &old);
@@ -175,7 +175,7 @@ fn missing_service_is_refused_before_any_change() {
 }
 
 #[test]
-fn freeze_delays_a_release_until_its_end() {
+fn release_waits_until_the_freeze_ends() {
     let app = Plan::new("freeze").create();
     let path = "/environments/production/freeze";
     let (status, problem) = app.api("PUT", path, Some(&json!({})));
@@ -204,9 +204,10 @@ fn freeze_delays_a_release_until_its_end() {
     assert_eq!(app.audited("Environment State Change"), ["open → frozen", "frozen → open"]);
 }
 
-/// A table of an older version can have a watermark so far ahead that no push passes it.
+/// The table of an older version can contain a watermark so far in the future that no push is
+/// newer.
 #[test]
-fn signed_request_resets_a_future_watermark() {
+fn signed_request_resets_a_watermark_in_the_future() {
     let app = Plan::new("watermark").create();
     let bad = app.pin("main", &Spec::new("1"));
     for path in ["record.watermark.at", "record.latest.occurrence.at"] {
@@ -228,7 +229,7 @@ fn signed_request_resets_a_future_watermark() {
     let audited = app.audited("Environment State Change");
     assert_eq!(audited, [format!("watermark 2099-01-01T00:00:00Z → watermark {at}")]);
 
-    // Within one second the order of the digests decides, so this waits for the next second.
+    // Builds of one second are ordered by digest, so the test waits for the next second.
     let after = at.parse::<Timestamp>().expect("a time") + SignedDuration::from_secs(1);
     until("the next second", || (Timestamp::now() >= after).then_some(()));
     let next = app.pin("main", &Spec::new("2"));

@@ -16,7 +16,7 @@ fn denied(who: &str, answer: Result<Value, AwsError>) {
 }
 
 #[test]
-fn role_cannot_do_more_than_its_function() {
+fn each_role_denies_calls_that_its_function_does_not_need() {
     let app = Plan::new("iam").services(["web"]).create();
     let digest = app.push("quiet", &Spec::new("1"));
     let table = stack().table();
@@ -35,7 +35,8 @@ fn role_cannot_do_more_than_its_function() {
         denied(aws.dynamodb("Scan", &json!({ "TableName": table })));
         denied(aws.sqs("PurgeQueue", &json!({ "QueueUrl": stack().inbox() })));
         denied(aws.ecs("DeleteService", &json!({ "cluster": app.plan.cluster, "service": "web" })));
-        // A condition limits which keys a function may delete. The emulator ignores that condition.
+        // A policy condition limits the keys that these functions may delete. The emulator ignores
+        // that condition.
         if !matches!(function, "api" | "retention") {
             denied(aws.dynamodb("DeleteItem", &json!({ "TableName": table, "Key": key })));
         }
@@ -80,9 +81,10 @@ fn policies_name_each_action_without_wildcards() {
     }
 }
 
-/// The emulator ignores which items a request names, so this test reads the deployed policies.
+/// The emulator ignores conditions on the items of a request, so the test reads the deployed
+/// policies.
 #[test]
-fn audit_is_append_only_and_only_api_writes_configuration() {
+fn policies_protect_audit_records_and_configuration() {
     for function in FUNCTIONS {
         let denies = |keys: &str, action: &str| {
             statements(function, "Deny").iter().any(|statement| {
@@ -101,10 +103,10 @@ fn audit_is_append_only_and_only_api_writes_configuration() {
     }
 }
 
-/// No function can delete a record of a build, request, pin or decision. This test reads policies,
-/// too.
+/// No function may delete the record of a build, request, pin or vote. The emulator does not
+/// enforce that, so the test reads the deployed policies.
 #[test]
-fn only_marks_leases_and_claims_can_be_deleted() {
+fn policies_allow_deleting_only_image_and_claim_items() {
     for function in FUNCTIONS {
         let delete = |one: &Value| actions(one).iter().any(|action| action == "dynamodb:DeleteItem");
         let may: Vec<_> = statements(function, "Allow").into_iter().filter(delete).collect();
@@ -120,7 +122,7 @@ fn only_marks_leases_and_claims_can_be_deleted() {
     }
 }
 
-/// The statements with this effect in the policies of the function's role.
+/// Returns the statements with this effect in the policies of the function's role.
 fn statements(function: &str, effect: &str) -> Vec<Value> {
     let policies = policies(function).into_iter();
     let all = policies.flat_map(|policy| policy["Statement"].as_array().cloned().unwrap_or_default());
@@ -134,7 +136,7 @@ fn actions(statement: &Value) -> Vec<Value> {
     }
 }
 
-/// The policy documents that are attached to the function's role.
+/// Returns the policy documents that are attached to the function's role.
 fn policies(function: &str) -> Vec<Value> {
     let aws = stack().aws();
     let role = configuration(function)["Role"].as_str().expect("a role").to_owned();
@@ -162,7 +164,7 @@ fn policies(function: &str) -> Vec<Value> {
 }
 
 #[test]
-fn function_has_an_expiring_log_and_an_alarm() {
+fn every_function_has_an_expiring_log_and_an_alarm() {
     let aws = stack().aws();
     let alarms = aws
         .query("monitoring", &[("Action", "DescribeAlarms"), ("Version", "2010-08-01")])
@@ -182,7 +184,8 @@ fn function_has_an_expiring_log_and_an_alarm() {
     }
 }
 
-/// A failed event is kept: by its rule if delivery fails, by Lambda if the function fails.
+/// EventBridge keeps an event in a queue if its delivery fails. Lambda keeps an event if the
+/// function fails.
 #[test]
 fn failed_event_goes_to_a_dead_letter_queue() {
     let aws = stack().aws();
@@ -195,7 +198,7 @@ fn failed_event_goes_to_a_dead_letter_queue() {
         let queue = &targets["Targets"][0]["DeadLetterConfig"]["Arn"];
         let queue = queue.as_str().unwrap_or_default();
         assert!(queue.ends_with("-dead-letters"), "{rule}: {targets}");
-        // The queue's policy accepts messages from that rule.
+        // The queue's policy must accept messages from the EventBridge rule.
         let name = queue.rsplit(':').next().unwrap_or_default();
         let url = aws.sqs("GetQueueUrl", &json!({ "QueueName": name })).expect("the queue exists");
         let ask = json!({ "QueueUrl": url["QueueUrl"], "AttributeNames": ["Policy"] });
@@ -204,7 +207,7 @@ fn failed_event_goes_to_a_dead_letter_queue() {
         let of = format!("{}\"", rule_arn(bus, &format!("{prefix}{rule}")));
         assert!(policy.contains(&of), "{of} in {policy}");
     }
-    // The emulator drops Lambda's settings for failed events, so this reads the template.
+    // The emulator drops Lambda's settings for failed events, so the test reads the template.
     let template = Template::for_aws();
     for function in ["TaggerFunction", "PromoterFunction"] {
         let properties = template.properties(function);
@@ -225,20 +228,21 @@ fn rule_arn(bus: &str, rule: &str) -> String {
     format!(":rule/{bus}{rule}")
 }
 
-/// The emulator's log service fails while a new stream is written, so this repeats the call.
+/// Repeats a call of CloudWatch Logs until the call succeeds. The emulator's calls fail while a new
+/// log stream is being written.
 #[track_caller]
 fn ask_logs(action: &str, body: &Value) -> Value {
     let aws = stack().aws();
     until("an answer of the logs", || aws.json("logs", &format!("Logs_20140328.{action}"), body).ok())
 }
 
-/// The text of all of the stack's log groups.
+/// Returns the text of all log groups of the stack.
 fn logs() -> String {
     let groups = xtask::secrets::logs(&stack().aws()).expect("the log service answers");
     groups.into_iter().map(|(_, text)| text).collect()
 }
 
-/// A reader of the logs must not be able to decide as an approver.
+/// A person who can read the logs must not be able to vote as an approver.
 #[test]
 fn logs_contain_no_link() {
     let app = Plan::new("logs").create();

@@ -1,4 +1,4 @@
-//! Drift of Stablepin's tags, and pushes whose event never came.
+//! Drift of Stablepin's tags, and pushes without an event.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use stablepin_tests::{App, Plan, Release, until};
 use xtask::image::Spec;
 
 #[test]
-fn stable_tag_moved_by_hand_is_reported_and_restored() {
+fn stablepin_reports_and_restores_a_manually_moved_tag() {
     let app = Plan::new("moved").create();
     let pinned = app.pin("main", &Spec::new("1"));
     let other = app.push("quiet", &Spec::new("2"));
@@ -24,7 +24,8 @@ fn stable_tag_moved_by_hand_is_reported_and_restored() {
     );
 }
 
-/// Stablepin itself put the tag on that digest before. The move still counts as drift.
+/// The tag moves to the digest of an earlier pin. The move is drift although Stablepin once put the
+/// tag there.
 #[test]
 fn sweep_restores_a_stable_tag_moved_to_an_earlier_pin() {
     let app = Plan::new("back").create_with_fakes();
@@ -48,10 +49,10 @@ fn sweep_without_drift_changes_nothing() {
     assert_eq!((app.everything(), app.ecr().count("PutImage")), (before, tags));
 }
 
-/// The event of a recent push may still come. The sweep takes such a push only once its event is
+/// The event of a recent push may still arrive. The sweep handles a push only when its event is
 /// late.
 #[test]
-fn sweep_leaves_a_recent_push_to_its_event() {
+fn sweep_ignores_a_push_until_its_event_is_late() {
     let app = Plan::new("young").create_with_fakes();
     app.pin("main", &Spec::new("1"));
     app.push_unheard("main", &Spec::new("2"));
@@ -61,7 +62,7 @@ fn sweep_leaves_a_recent_push_to_its_event() {
     assert_eq!(app.everything(), before);
 }
 
-/// Invokes the promoter with the message of the sweep's queue for this application.
+/// Invokes the promoter with a message of the sweep queue for the application.
 #[track_caller]
 fn sweep(app: &App) -> Value {
     app.sweep_with_fakes(None).answer.expect("the function was not killed")
@@ -70,8 +71,8 @@ fn sweep(app: &App) -> Value {
 /// A digest that belongs to no build.
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
-/// Creates the application with a registry clock ten minutes in the past, so that each missed event
-/// counts as late.
+/// Creates the application with a registry clock that is ten minutes slow, so that the sweep
+/// considers each missed event late.
 #[track_caller]
 fn created_ten_minutes_ago(plan: Plan) -> App {
     let app = plan.create_with_fakes();
@@ -79,7 +80,7 @@ fn created_ten_minutes_ago(plan: Plan) -> App {
     app
 }
 
-/// A first build that runs and is pinned. `before` prepares the application.
+/// Releases a first build of the plan. `before` prepares the application before the push.
 #[track_caller]
 fn live(plan: Plan, tag: &str, before: impl FnOnce(&App)) -> Release {
     let app = created_ten_minutes_ago(plan.services(["web"]).deployed("bake = \"0s\""));
@@ -92,7 +93,7 @@ fn live(plan: Plan, tag: &str, before: impl FnOnce(&App)) -> Release {
     release
 }
 
-/// Deletes one tag of the first build, which keeps other tags.
+/// Deletes one tag of the first build. The build keeps other tags.
 #[track_caller]
 fn untag(release: &Release, tag: &str) {
     let app = &release.app;
@@ -101,7 +102,8 @@ fn untag(release: &Release, tag: &str) {
     assert_ne!(app.tags(&release.digest), Vec::<String>::new(), "the image still exists");
 }
 
-/// Marks the tag's last push as long ago, so that the sweep treats a newer push as missed.
+/// Sets the recorded time of the tag's last push to long ago, so that the sweep treats a newer push
+/// as missed.
 #[track_caller]
 fn was_followed_long_ago(app: &App, tag: &str) {
     let followed = format!("TAG#{}#{tag}", app.plan.repository);
@@ -132,7 +134,7 @@ fn sweep_restores_a_deleted_numbered_stable_tag() {
 }
 
 #[test]
-fn sweep_asks_once_about_a_push_without_an_event() {
+fn sweep_opens_one_promotion_for_a_missed_push() {
     let app = created_ten_minutes_ago(Plan::new("missed"));
     app.push("main", &Spec::new("1"));
     let missed = app.push_unheard("main", &Spec::new("2"));
@@ -145,19 +147,19 @@ fn sweep_asks_once_about_a_push_without_an_event() {
     let promotion = app.promotions().pop().expect("a promotion");
     assert_eq!(promotion["digest"], missed.as_str());
     assert_eq!(promotion["state"], "Pending", "{promotion:#}");
-    assert_eq!(promotion["asked"].as_object().map(serde_json::Map::len), Some(1), "its approver was asked");
+    assert_eq!(promotion["asked"].as_object().map(serde_json::Map::len), Some(1), "the approver got a mail");
     assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }));
     assert_eq!(opened(), 1);
 }
 
 #[test]
-fn failed_push_does_not_stop_the_sweep() {
+fn sweep_continues_after_a_failed_push() {
     let mut second = String::new();
     let release = live(Plan::new("one-bad"), "main", |app| {
         second = app.push("v1.0.0", &Spec::new("2"));
     });
     let app = &release.app;
-    // `main` moves to a build with an unreadable record, `v1.0.0` to an unknown build.
+    // `main` moves to a build with an unreadable record. `v1.0.0` moves to an unknown build.
     app.push_unheard("main", &Spec::new("2"));
     let third = app.push_unheard("v1.0.0", &Spec::new("3"));
     for tag in ["main", "v1.0.0"] {

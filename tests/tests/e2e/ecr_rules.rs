@@ -1,11 +1,11 @@
-//! Pushes, builds and stable tags against a strict ECR fake, which enforces rules that the emulator
-//! ignores.
+//! Pushes, builds and stable tags against a strict ECR fake. The fake enforces rules of ECR that
+//! the emulator ignores.
 
 use stablepin_tests::ecr_fake::TagMutability;
 use stablepin_tests::{App, Plan, Release};
 use xtask::image::Spec;
 
-/// The stable tag of the pin with this number.
+/// Returns the stable tag of the pin with this number.
 fn stable_tag(app: &App, number: u64, moves: bool) -> String {
     let stable = &app.plan.stable_tag;
     if moves { stable.clone() } else { format!("{stable}-{number:06}") }
@@ -37,22 +37,22 @@ fn stable_tag_moves_in_a_mutable_repository() {
 }
 
 #[test]
-fn pin_has_its_own_stable_tag_if_tags_are_immutable() {
+fn each_pin_has_its_own_stable_tag_if_tags_are_immutable() {
     two_pins(TagMutability::Immutable, false);
 }
 
 #[test]
-fn stable_tag_moves_if_a_filter_excludes_it() {
+fn stable_tag_moves_if_a_filter_makes_it_mutable() {
     two_pins(TagMutability::ImmutableExcept(vec!["latest".to_owned(), "*-stable".to_owned()]), true);
 }
 
 #[test]
-fn pin_has_its_own_stable_tag_if_a_filter_fixes_tags() {
+fn each_pin_has_its_own_stable_tag_if_a_filter_forbids_moves() {
     two_pins(TagMutability::MutableExcept(vec!["prod-*".to_owned()]), false);
 }
 
 #[test]
-fn pins_survive_throttling_of_every_tenth_call() {
+fn pinning_succeeds_although_ecr_throttles_every_tenth_call() {
     let app = Plan::new("throttled").create_with_fakes();
     app.ecr().throttles_every(10);
     let digests = ["1", "2", "3"].map(|version| {
@@ -76,9 +76,10 @@ fn pins_survive_throttling_of_every_tenth_call() {
     }
 }
 
-/// Runs one program against both fakes. One counter numbers the requests to both.
+/// The promoter calls the ECR fake and the ECS fake. One counter numbers the requests to both
+/// fakes.
 #[test]
-fn release_of_a_service_is_pinned_against_both_fakes() {
+fn release_against_the_ecr_and_ecs_fakes_becomes_the_pin() {
     let plan = Plan::new("both").services(["web"]).deployed("bake = \"0s\"");
     let app = plan.tags_are(TagMutability::Immutable).create_with_fakes();
     let before = app.push("quiet", &Spec::new("0"));

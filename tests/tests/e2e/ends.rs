@@ -1,7 +1,7 @@
-//! The results of a deployment and what follows from each: the design's table, row by row.
+//! Every result of a deployment, and what the promoter does after each.
 //!
-//! The promoter is the real program. ECS is a fake, since it does on request what real ECS does
-//! rarely.
+//! The promoter's real program runs against an ECS fake. The fake shows on demand what real ECS
+//! rarely does.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -14,8 +14,7 @@ use stablepin_tests::{Release, until};
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 const PAST: &str = "2026-01-01T00:00:00Z";
 
-/// Asserts the number of pins, that the promotion holds the environment, and that no work has its
-/// slot.
+/// Asserts the number of pins, that the promotion holds the environment, and that the slot is free.
 #[track_caller]
 fn is_held(release: &Release, pins: usize) {
     let environment = release.app.environment();
@@ -24,7 +23,7 @@ fn is_held(release: &Release, pins: usize) {
     assert!(environment["slot"].is_null(), "{environment:#}");
 }
 
-/// The titles of the notices that people received, in order.
+/// Returns the titles of the notices that people received, in order.
 fn notice_titles(release: &Release) -> Vec<String> {
     let title = |notice: &Value| notice["content"]["title"].as_str().unwrap_or_default().to_owned();
     let all: Vec<_> = release.app.notices().iter().map(title).collect();
@@ -58,7 +57,7 @@ fn proven_deployment_becomes_the_pin() {
 }
 
 #[test]
-fn stablepin_accepts_a_breaker_rollback_to_the_pin() {
+fn stablepin_accepts_an_ecs_breaker_rollback_to_the_pin() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
@@ -70,9 +69,9 @@ fn stablepin_accepts_a_breaker_rollback_to_the_pin() {
     is_held(&release, 1);
 }
 
-/// The answer to `UpdateService` may still name the previous service deployment.
+/// The response to `UpdateService` may still name the previous service deployment.
 #[test]
-fn deployment_is_followed_though_ecs_names_it_late() {
+fn promoter_finds_a_deployment_that_ecs_names_late() {
     for (outcome, end) in [
         (DeploymentOutcome::Succeeds, "Completed"),
         (DeploymentOutcome::CrashesUntilTheBreaker, "RolledBack"),
@@ -88,9 +87,9 @@ fn deployment_is_followed_though_ecs_names_it_late() {
     }
 }
 
-/// ECS has accepted the deployment, but for some seconds its answers still show the earlier state.
+/// ECS has accepted the deployment, but for some seconds its responses show the earlier state.
 #[test]
-fn deployment_hidden_by_ecs_is_still_in_progress() {
+fn promotion_continues_while_ecs_hides_the_deployment() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.settle();
     release.ecs.names_service_deployments_late();
@@ -110,10 +109,10 @@ fn deployment_hidden_by_ecs_is_still_in_progress() {
     release.runs("web", &release.digest);
 }
 
-/// The promoter is killed after the update. ECS then still names the earlier, rolled-back service
-/// deployment.
+/// The promoter is killed after the update. ECS still names the earlier service deployment, which
+/// ECS has rolled back.
 #[test]
-fn end_of_an_earlier_deployment_is_ignored() {
+fn promoter_ignores_the_end_of_an_earlier_deployment() {
     let begun = || {
         let release = Release::next(&["web"]).with(&["web"]);
         release.ecs.names_service_deployments_late();
@@ -130,8 +129,8 @@ fn end_of_an_earlier_deployment_is_ignored() {
     let release = begun();
     let run = release.tick(Some((update, Fault::KillAfter)));
     assert!(run.hit, "{:?}", run.requests);
-    // The first look finds that the deployment is the promoter's own, the second that it has not
-    // begun.
+    // The first check finds that the deployment is the promoter's own. The second check finds that
+    // the deployment has not begun.
     release.looks();
     let record = release.looks();
     assert_eq!(record["state"], "InProgress", "{record:#}");
@@ -141,11 +140,11 @@ fn end_of_an_earlier_deployment_is_ignored() {
     release.runs("web", &release.digest);
 }
 
-/// Another person deploys after the release has failed and before its rollback has begun.
+/// Another person deploys after the release has failed and before Stablepin's rollback begins.
 #[test]
-fn rollback_does_not_replace_a_deployment_by_others() {
-    // Three cases: back to the pin, the same without a named deployment, and back to the previous
-    // image.
+fn rollback_keeps_a_deployment_by_another_person() {
+    // Three cases: a rollback to the pin, a rollback to the pin while ECS names no deployment yet,
+    // and a rollback to the previous image.
     for case in ["next", "named late", "first"] {
         let release = if case == "first" { Release::first(&["web"]) } else { Release::next(&["web"]) };
         release
@@ -173,9 +172,9 @@ fn rollback_does_not_replace_a_deployment_by_others() {
     }
 }
 
-/// ECS has gone back to the pin. Then a push asks for the pin's own build again.
+/// ECS has rolled back to the pin. Then a push of the pin's own build opens a promotion.
 #[test]
-fn build_that_ecs_returned_to_can_be_pinned_again() {
+fn build_restored_by_ecs_can_be_pinned_again() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
@@ -199,9 +198,9 @@ fn build_that_ecs_returned_to_can_be_pinned_again() {
     assert_eq!(release.app.environment()["rolled_back_from"], json!([release.digest]));
 }
 
-/// ECS has already returned one of two services to the old image, or is still doing so.
+/// ECS has already rolled one of two services back, or is still rolling that service back.
 #[test]
-fn rollback_completes_when_ecs_returns_one_service() {
+fn rollback_completes_if_ecs_rolls_one_service_back() {
     for way_back in [WayBack::Succeeds, WayBack::Stalls] {
         let release = Release::back(&SERVICES);
         let web = release.service("web").runs(&release.image(&release.digest)).desired(2);
@@ -222,7 +221,7 @@ fn rollback_completes_when_ecs_returns_one_service() {
 }
 
 #[test]
-fn stablepin_accepts_an_alarm_rollback_to_the_pin() {
+fn stablepin_accepts_an_ecs_alarm_rollback_to_the_pin() {
     let release = Release::next(&["web"]);
     release.new_service("web").alarms(&["cpu"], true).create().will(DeploymentOutcome::AlarmFires);
     let record = release.runs_its_course();
@@ -233,7 +232,7 @@ fn stablepin_accepts_an_alarm_rollback_to_the_pin() {
 }
 
 #[test]
-fn ecs_rollback_to_another_image_is_corrected() {
+fn stablepin_corrects_an_ecs_rollback_to_another_image() {
     let release = Release::next(&["web"]);
     let by_hand = release.service("web").runs(&release.image(ELSE)).container("sidecar", "sidecar:1");
     by_hand.circuit_breaker(true).create().will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -242,8 +241,8 @@ fn ecs_rollback_to_another_image_is_corrected() {
     assert_eq!(release.ecs.count("UpdateService"), 2);
 }
 
-/// Begins a release that ECS rolls back without an end, up to the moment when the promoter stops
-/// waiting.
+/// Begins a release that ECS rolls back without an end. Returns when the promoter no longer waits
+/// for ECS.
 #[track_caller]
 fn going_back_for_ever(before: Option<&str>) -> Release {
     let release = Release::next(&["web"]);
@@ -259,7 +258,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
     let record = release.record();
     assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "returning", "{record:#}");
     assert_eq!(release.ecs.count("UpdateService"), 1, "the promoter leaves the rollback to ECS");
-    // While ECS rolls back, the promoter's own deadline does not count.
+    // The promoter's own deadline does not count while ECS rolls back.
     release.rewrite("rollout.deadline", PAST);
     assert_eq!(release.looks()["revert"], Value::Null);
     release.rewrite("rollout.services[0].progress.until", PAST);
@@ -268,7 +267,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
 }
 
 #[test]
-fn stalled_ecs_rollback_to_another_image_is_superseded() {
+fn stablepin_replaces_a_stalled_ecs_rollback_to_another_image() {
     let release = going_back_for_ever(Some(ELSE));
     release.looks();
     assert_eq!(release.ecs.count("UpdateService"), 2);
@@ -277,7 +276,7 @@ fn stalled_ecs_rollback_to_another_image_is_superseded() {
 }
 
 #[test]
-fn stalled_ecs_rollback_to_the_pin_is_superseded() {
+fn stablepin_replaces_a_stalled_ecs_rollback_to_the_pin() {
     let release = going_back_for_ever(None);
     release.looks();
     assert_eq!(release.ecs.count("UpdateService"), 2, "{:#}", release.record());
@@ -286,7 +285,7 @@ fn stalled_ecs_rollback_to_the_pin_is_superseded() {
 }
 
 #[test]
-fn stablepin_accepts_an_ecs_rollback_at_the_deadline() {
+fn stablepin_accepts_an_ecs_rollback_that_ends_at_the_deadline() {
     let release = going_back_for_ever(None);
     release.settle();
     let record = release.ends();
@@ -295,7 +294,7 @@ fn stablepin_accepts_an_ecs_rollback_at_the_deadline() {
 }
 
 #[test]
-fn stablepin_rolls_back_if_the_breaker_does_not() {
+fn stablepin_rolls_back_if_the_circuit_breaker_does_not() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -307,7 +306,7 @@ fn stablepin_rolls_back_if_the_breaker_does_not() {
 }
 
 #[test]
-fn stablepin_rolls_back_if_ecs_cannot() {
+fn stablepin_rolls_back_if_the_rollback_by_ecs_fails() {
     let release = Release::next(&["web"]);
     let web = release.new_service("web").circuit_breaker(true).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(WayBack::Fails);
@@ -335,7 +334,8 @@ fn stablepin_rolls_back_after_the_deadline() {
     is_back_at_the_pin(&release, &record, &["web"], "not proven in time");
 }
 
-/// Asserts that the promotion failed and that the other person's deployment is left alone.
+/// Asserts that the promotion failed and that Stablepin did not replace the other person's
+/// deployment.
 #[track_caller]
 fn is_left_to_others(release: &Release, record: &Value, updates: usize) {
     assert_eq!(record["state"], "Failed", "{record:#}");
@@ -347,7 +347,7 @@ fn is_left_to_others(release: &Release, record: &Value, updates: usize) {
 }
 
 #[test]
-fn superseding_deployment_is_left_alone() {
+fn stablepin_keeps_a_deployment_that_replaced_its_own() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.begin();
     release.service("web").deploys_meanwhile(&release.image(ELSE));
@@ -369,7 +369,7 @@ fn other_services_roll_back_when_one_is_superseded() {
 }
 
 #[test]
-fn paused_deployment_is_shown_and_stops_its_deadline() {
+fn pause_of_a_deployment_suspends_its_deadline() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::PausesAt(Stage::PostScaleUp));
     release.begin();
@@ -378,7 +378,7 @@ fn paused_deployment_is_shown_and_stops_its_deadline() {
     assert_eq!(record["state"], "InProgress", "{record:#}");
     let seen = record["rollout"]["services"][0]["seen"].as_str().unwrap_or_default();
     assert!(seen.starts_with("paused at POST_SCALE_UP"), "{seen}");
-    // The pause began long ago, five minutes before the deadline.
+    // The pause began five minutes before the deadline. Both times are long past.
     release.rewrite("rollout.deadline", "2026-01-01T00:10:00Z");
     release.rewrite("rollout.services[0].pause.since", "2026-01-01T00:05:00Z");
     for _ in 0..2 {
@@ -392,7 +392,7 @@ fn paused_deployment_is_shown_and_stops_its_deadline() {
 }
 
 #[test]
-fn desired_count_of_zero_pins_nothing() {
+fn release_with_a_desired_count_of_zero_pins_nothing() {
     let release = Release::next(&SERVICES);
     SERVICES.iter().for_each(|name| drop(release.new_service(name).desired(0).create()));
     let record = release.runs_its_course();
@@ -408,7 +408,7 @@ fn desired_count_of_zero_pins_nothing() {
 }
 
 #[test]
-fn other_controllers_are_refused_before_any_change() {
+fn release_with_an_unsupported_controller_changes_nothing() {
     for controller in [ControllerKind::CodeDeploy, ControllerKind::External] {
         let release = Release::next(&SERVICES).with(&["web"]);
         release.new_service("worker").controller(controller).create();
@@ -423,7 +423,7 @@ fn other_controllers_are_refused_before_any_change() {
 }
 
 #[test]
-fn updated_service_returns_when_another_fails() {
+fn failure_of_one_service_rolls_every_service_back() {
     for rolls_back in [true, false] {
         let release = Release::next(&SERVICES);
         for service in SERVICES {
@@ -436,7 +436,7 @@ fn updated_service_returns_when_another_fails() {
         assert_eq!(
             release.ecs.count("UpdateService"),
             updates,
-            "ECS brings the worker back itself if it can"
+            "Stablepin updates the worker again only if ECS does not roll it back"
         );
     }
 }
@@ -472,7 +472,7 @@ fn stablepin_accepts_an_ecs_rollback_of_a_first_release() {
     is_held(&release, 0);
 }
 
-/// CloudFormation and Terraform deregister each revision that they replace.
+/// CloudFormation and Terraform deregister each task definition revision that they replace.
 #[test]
 fn failed_first_release_restores_a_deregistered_revision() {
     let release = Release::first(&["web"]);

@@ -1,4 +1,4 @@
-//! The emulator's events of ECR and ECS, which it sends at the moment of the change.
+//! Events of ECR and ECS from the emulator, which sends each event at the moment of the change.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,7 +10,7 @@ use stablepin_tests::{Plan, stack, unique};
 use xtask::aws::Aws;
 use xtask::workspace::{root, tool};
 
-/// The repositories of one test, deleted when this is dropped.
+/// The repositories of one test. Dropping the value deletes the repositories.
 struct Repositories {
     aws: Aws,
     names: Vec<String>,
@@ -36,14 +36,14 @@ impl Drop for Repositories {
     }
 }
 
-/// Listens to the events of the repositories whose names have this prefix.
+/// Returns a listener for the events of the repositories whose names have this prefix.
 #[track_caller]
 fn listen<'a>(aws: &'a Aws, prefix: &str) -> Listener<'a> {
     let pattern = json!({ "source": ["aws.ecr"], "detail": { "repository-name": [{ "prefix": prefix }] } });
     Listener::new(aws, prefix, "default", &pattern)
 }
 
-/// Puts the tag `main` on one of a repository's builds, and returns the build's digest.
+/// Puts the tag `main` on the repository's image with this number. Returns the image's digest.
 #[track_caller]
 fn put(aws: &Aws, repository: &str, build: u32) -> String {
     let manifest = json!({ "schemaVersion": 2, "layers": [], "build": build }).to_string();
@@ -57,13 +57,13 @@ fn word<'a>(event: &'a Value, name: &str) -> &'a str {
 }
 
 #[test]
-fn bus_has_an_event_for_each_simultaneous_push() {
+fn emulator_sends_an_event_for_each_simultaneous_push() {
     let prefix = format!("burst-{}", unique());
     let repositories = Repositories::create(&prefix, 25);
     let events = listen(&repositories.aws, &prefix);
     let pushed: BTreeSet<_> = thread::scope(|scope| {
         let aws = &repositories.aws;
-        // The tag moves from build to build, as a branch's tag does.
+        // The tag moves from image to image, as the tag of a branch does.
         let push = |name| {
             scope.spawn(move || (0..5).map(|build| (String::clone(name), put(aws, name, build))).collect())
         };
@@ -81,18 +81,18 @@ fn bus_has_an_event_for_each_simultaneous_push() {
 }
 
 #[test]
-fn bus_has_the_moves_of_a_tag_in_order() {
+fn emulator_sends_the_events_of_tag_moves_in_order() {
     let prefix = format!("moves-{}", unique());
     let repositories = Repositories::create(&prefix, 1);
     let (aws, name) = (&repositories.aws, &repositories.names[0]);
     let events = listen(aws, &prefix);
     let moves: Vec<_> = (0..20).map(|number| put(aws, name, number % 2)).collect();
     let seen: Vec<_> = events.all().iter().map(|event| word(event, "image-digest").to_owned()).collect();
-    assert_eq!(seen, moves, "each event is on the bus before ECR answers");
+    assert_eq!(seen, moves, "each event is on the bus before ECR responds");
 }
 
 #[test]
-fn bus_has_the_events_of_each_deployment() {
+fn emulator_sends_two_events_for_each_deployment() {
     let app = Plan::new("deployments").with_repository();
     let aws = &app.aws;
     let cluster = &app.plan.cluster;
@@ -104,7 +104,7 @@ fn bus_has_the_events_of_each_deployment() {
     let service = format!("arn:aws:ecs:us-east-1:000000000000:service/{cluster}/web");
     let pattern = json!({ "source": ["aws.ecs"], "resources": [service] });
     let events = Listener::new(aws, &format!("deployments-{family}"), "default", &pattern);
-    // The service wants no task, so each deployment is complete at once.
+    // The desired count is 0, so each deployment completes at once.
     let create =
         json!({ "cluster": cluster, "serviceName": "web", "taskDefinition": family, "desiredCount": 0 });
     let mut answers = vec![aws.ecs("CreateService", &create).expect("a service")];
@@ -124,7 +124,7 @@ fn bus_has_the_events_of_each_deployment() {
 }
 
 #[test]
-fn put_events_refuses_a_source_of_aws() {
+fn put_events_refuses_an_aws_source() {
     let aws = stack().aws();
     let entry = json!({ "Source": "aws.ecr", "DetailType": "ECR Image Action", "Detail": "{}" });
     let answer = aws.events("PutEvents", &json!({ "Entries": [entry] })).expect("the bus answers");
@@ -157,7 +157,7 @@ fn put_service_events_refuses_users_other_than_root() {
 }
 
 #[test]
-fn emulator_passes_its_own_tests() {
+fn emulator_unit_tests_pass() {
     let folder = root().join("xtask/emulator");
     let mut tests = Command::new(tool("python3"));
     tests.args(["-B", "-m", "unittest", "discover", "--start-directory"]).arg(folder);

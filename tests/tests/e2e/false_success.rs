@@ -1,6 +1,7 @@
-//! Failures that other deployment tools reported as successes. Stablepin must not.
+//! Failures that other deployment tools report as successes. Stablepin must report each as a
+//! failure.
 //!
-//! The comments link to the reports of those tools' users.
+//! The comments link to reports by users of those tools.
 
 use serde_json::{Value, json};
 use stablepin_tests::ecs_fake::{DeploymentOutcome, Reported};
@@ -25,10 +26,10 @@ fn is_a_success(release: &Release, record: &Value) {
     assert_eq!(release.app.pins().pop().map(|(_, digest)| digest), Some(release.digest.clone()));
 }
 
-/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/issues/191>: ECS ends its own
-/// rollback to the old version with `SERVICE_DEPLOYMENT_COMPLETED`.
+/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/issues/191>: ECS sends
+/// `SERVICE_DEPLOYMENT_COMPLETED` at the end of its own rollback to the old version.
 #[test]
-fn circuit_breaker_rollback_is_no_success() {
+fn circuit_breaker_rollback_does_not_count_as_success() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
@@ -40,18 +41,18 @@ fn circuit_breaker_rollback_is_no_success() {
     release.runs("web", &release.before);
 }
 
-/// Issue 191 above reports this too: the service is steady, but it runs another person's
-/// deployment.
+/// Issue 191 (above) also reports a service that is steady, but runs another person's deployment.
 #[test]
-fn deployment_by_others_is_no_success_of_ours() {
-    // The other deployment comes after ECS has accepted ours, after ours has succeeded unnoticed,
-    // or while ours bakes.
+fn deployment_by_another_person_does_not_count_as_success() {
+    // Another person deploys at one of three moments: after ECS accepts Stablepin's deployment,
+    // after that deployment succeeds unnoticed, or while that deployment bakes.
     for moment in ["accepted", "succeeded", "baking"] {
         let release = Release::next_with(&["web"], "bake = \"5m\"").with(&["web"]);
         if moment == "accepted" {
             let service = format!("{}/web", release.app.plan.cluster);
             let image = release.image(ELSE);
-            // The first change registers the promoter's revision. The second one is its update.
+            // The first change registers the promoter's revision. The second change updates the
+            // service.
             release.ecs.after_change(2, move |ecs| drop(ecs.service(&service).deploys_meanwhile(&image)));
         }
         release.begin();
@@ -70,16 +71,17 @@ fn deployment_by_others_is_no_success_of_ours() {
         assert_eq!(
             release.ecs.count("UpdateService"),
             1,
-            "{moment}: the promoter leaves the other deployment alone"
+            "{moment}: the promoter does not replace the other deployment"
         );
     }
 }
 
-/// The release neither replaces the other deployment nor goes back to the earlier image.
+/// Another person deploys before the release updates the service. The release must not replace that
+/// deployment, and must not roll the service back.
 #[test]
-fn earlier_deployment_by_others_is_not_replaced() {
+fn release_keeps_an_earlier_deployment_by_another_person() {
     let release = Release::next(&["web"]).with(&["web"]);
-    // The promoter has looked at the service, but its first attempt to register a revision fails.
+    // The promoter has read the service, but the first attempt to register a revision fails.
     release.ecs.refuses_next("RegisterTaskDefinition", 400, "ClientException");
     let record = release.begin();
     assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "waiting", "{record:#}");
@@ -90,9 +92,9 @@ fn earlier_deployment_by_others_is_not_replaced() {
     assert_eq!(release.ecs.count("UpdateService"), 0);
 }
 
-/// Issue 191 above reports this too: with a desired count of 0, every wanted task runs.
+/// Issue 191 (above) also reports a desired count of 0: no task is missing, but no task runs.
 #[test]
-fn service_scaled_to_zero_proves_nothing() {
+fn release_fails_if_a_service_is_scaled_to_zero() {
     for proven_before in [false, true] {
         let release = Release::next_with(&["web"], "bake = \"5m\"").with(&["web"]);
         release.begin();
@@ -109,10 +111,10 @@ fn service_scaled_to_zero_proves_nothing() {
 }
 
 /// <https://github.com/fabfuel/ecs-deploy/issues/92>,
-/// <https://github.com/aws/aws-cdk/issues/24372>: Terraform and CloudFormation deregister the
-/// revision that they replace. An update to such a revision fails.
+/// <https://github.com/aws/aws-cdk/issues/24372>: Terraform and CloudFormation deregister a
+/// revision that they replace. ECS refuses an update to a deregistered revision.
 #[test]
-fn deregistered_previous_revision_is_registered_again() {
+fn rollback_restores_a_deregistered_previous_revision() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -130,7 +132,7 @@ fn deregistered_previous_revision_is_registered_again() {
 }
 
 #[test]
-fn deregistered_pin_revision_is_registered_again() {
+fn rollback_restores_a_deregistered_pin_revision() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     is_a_success(&release, &record);
@@ -148,7 +150,7 @@ fn deregistered_pin_revision_is_registered_again() {
 
 /// `DescribeTasks` accepts at most 100 tasks, and `ListTasks` returns at most 100.
 #[test]
-fn proof_covers_more_than_a_hundred_tasks() {
+fn proof_checks_more_than_a_hundred_tasks() {
     let release = Release::next(&["web"]);
     release.new_service("web").desired(120).create();
     let record = release.runs_its_course();
@@ -169,9 +171,9 @@ fn proof_finds_one_wrong_task_among_more_than_a_hundred() {
 }
 
 /// <https://github.com/fabfuel/ecs-deploy>, `EcsTaskDefinition.set_images`: `ecs-deploy --tag`
-/// splits at the colon.
+/// splits an image reference at the colon, although a port has a colon too.
 #[test]
-fn tag_or_port_does_not_corrupt_an_image_reference() {
+fn release_keeps_image_references_with_tags_and_ports() {
     let release = Release::next(&["web"]);
     let name = release.image("").trim_end_matches('@').to_owned();
     let repository = &release.app.plan.repository;
@@ -181,7 +183,7 @@ fn tag_or_port_does_not_corrupt_an_image_reference() {
         format!("public.ecr.aws/team/{repository}:1@{ELSE}"),
         format!("{name}-sidecar:1"),
     ];
-    // The other container names the same image by its tag instead of its digest.
+    // The container `migrate` names the same image by its tag instead of its digest.
     release.ecs.reports(&format!("{name}:main"), &Reported::Digest(release.before.clone()));
     let mut new = release.service("web").runs(&format!("{name}:v1@{}", release.before));
     new = new.container("migrate", &format!("{name}:main"));
@@ -196,10 +198,10 @@ fn tag_or_port_does_not_corrupt_an_image_reference() {
     assert_eq!(images[2..], others);
 }
 
-/// <https://github.com/silinternational/ecs-deploy> drops members of a task definition. Members
-/// that AWS adds later must survive too.
+/// <https://github.com/silinternational/ecs-deploy> drops members of a task definition. Stablepin
+/// must also keep members that AWS adds in the future.
 #[test]
-fn release_changes_the_image_and_nothing_else() {
+fn release_changes_only_the_image_of_a_task_definition() {
     let release = Release::next(&["web"]);
     let containers = json!([
         {
@@ -221,9 +223,10 @@ fn release_changes_the_image_and_nothing_else() {
     assert_eq!(release.service("web").definition(), expected);
 }
 
-/// The pin's own revision has the old sidecar. A rollback must keep today's sidecar.
+/// The revision that was proven for the pin has an old sidecar. A rollback must keep the sidecar
+/// that runs now.
 #[test]
-fn rollback_keeps_the_current_sidecar() {
+fn rollback_keeps_the_current_sidecar_image() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     is_a_success(&release, &record);
@@ -239,10 +242,11 @@ fn rollback_keeps_the_current_sidecar() {
     assert_eq!(release.service("web").images(), [release.image(&release.digest), "sidecar:2".to_owned()]);
 }
 
-/// A task may report no digest, for example in a simulated cloud. The container's image is named by
-/// its digest, and the runtime checks the pulled image against it.
+/// A task may report no digest, for example in a simulated cloud. The container's image reference
+/// then proves the task: the reference contains the digest, and the runtime checks the pulled image
+/// against that digest.
 #[test]
-fn task_without_a_reported_digest_is_proven_by_its_image() {
+fn image_reference_proves_a_task_that_reports_no_digest() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.ecs.reports(&release.image(&release.digest), &Reported::Nothing);
     let record = release.runs_its_course();
@@ -255,10 +259,10 @@ fn task_without_a_reported_digest_is_proven_by_its_image() {
     is_a_success(&release, &record);
 }
 
-/// <https://github.com/aws/amazon-ecs-agent/issues/4094>: the health of the task itself stays
-/// UNKNOWN for ever, so it must not decide.
+/// <https://github.com/aws/amazon-ecs-agent/issues/4094>: the health of the whole task may stay
+/// UNKNOWN for ever, so the proof must not depend on it.
 #[test]
-fn sidecar_health_check_delays_nothing() {
+fn sidecar_health_check_does_not_delay_a_release() {
     let check = json!({ "command": ["CMD-SHELL", "true"] });
     for (essential, sidecar, state) in [
         (json!({}), json!({ "essential": false, "healthCheck": check }), "Completed"),
@@ -274,10 +278,10 @@ fn sidecar_health_check_delays_nothing() {
 }
 
 /// <https://github.com/aws/amazon-ecs-agent/issues/1021>,
-/// <https://github.com/fabfuel/ecs-deploy/pull/222>: the task runs on although one of its
+/// <https://github.com/fabfuel/ecs-deploy/pull/222>: a task keeps running although one of its
 /// containers has stopped.
 #[test]
-fn dead_container_of_a_running_task_is_no_success() {
+fn release_fails_if_a_container_exits_with_an_error() {
     for (exit_code, state) in [(1, "RolledBack"), (137, "RolledBack"), (0, "Completed")] {
         let release = Release::next(&["web"]);
         let image = release.image(&release.before);
@@ -295,10 +299,10 @@ fn dead_container_of_a_running_task_is_no_success() {
 }
 
 /// <https://github.com/hashicorp/terraform-provider-aws/issues/3035>,
-/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/pull/706>: ECS returns the
-/// copy of an old revision in another order and with more defaults.
+/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/pull/706>: ECS returns an old
+/// revision in another order and with more defaults than were registered.
 #[test]
-fn revision_returned_with_more_defaults_is_used() {
+fn release_succeeds_if_ecs_adds_defaults_to_a_revision() {
     let release = Release::next(&["web"]);
     let variable = |name: &str| json!({ "name": name, "value": name });
     let members = json!({
@@ -321,8 +325,8 @@ fn revision_returned_with_more_defaults_is_used() {
     assert_eq!(definition["enableFaultInjection"], false);
 }
 
-/// <https://github.com/fabfuel/ecs-deploy/issues/30>: the task has a proxy that is built from the
-/// same repository.
+/// <https://github.com/fabfuel/ecs-deploy/issues/30>: the same task has a proxy with an image from
+/// the same repository.
 #[test]
 fn release_changes_only_the_named_container() {
     let proxy = |release: &Release| {
@@ -353,7 +357,8 @@ fn rollback_is_refused_if_container_images_differ() {
     assert_eq!(release.ecs.count("RegisterTaskDefinition") + release.ecs.count("UpdateService"), 0);
 }
 
-/// A build for two platforms whose approver has been asked, and the digests of its two images.
+/// Returns a release of a build for two platforms, and the digests of the build's two images. The
+/// approver already has the mail.
 fn for_two_platforms() -> (Release, [String; 2]) {
     let app = Plan::new("platforms").services(["web"]).deployed("bake = \"0s\"").create_with_fakes();
     let children = ["amd64", "arm64"]
@@ -364,7 +369,8 @@ fn for_two_platforms() -> (Release, [String; 2]) {
     (Release::of(app, &digest, ELSE, Some(&link)), digests)
 }
 
-/// The AWS documentation does not say whether a task reports the index or its platform's image.
+/// The AWS documentation does not say whether a task reports the digest of the index or of the
+/// platform's image.
 #[test]
 fn task_may_report_the_index_or_its_platform_image() {
     let (release, children) = for_two_platforms();

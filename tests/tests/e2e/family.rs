@@ -1,7 +1,8 @@
-//! The newest `ACTIVE` revision of a task definition family, which runs when somebody names the
-//! family alone.
+//! The newest `ACTIVE` revision of a task definition family. ECS uses this revision when a caller
+//! names the family without a revision.
 //!
-//! After an operation that revision must not be one of Stablepin's that failed or was never used.
+//! After an operation, the newest revision must not be a revision of Stablepin's that failed or was
+//! never used.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -10,7 +11,8 @@ use stablepin_tests::crash::Fault;
 use stablepin_tests::ecs_fake::DeploymentOutcome;
 use stablepin_tests::release::SERVICES;
 
-/// The image of the first container of the family's newest revision, and that revision's ARN.
+/// Returns the image of the first container of the family's newest revision, and the revision's
+/// ARN.
 #[track_caller]
 fn newest(release: &Release, family: &str) -> (String, String) {
     let (arn, definition) = release.ecs.newest_of(family).expect("a family");
@@ -18,7 +20,7 @@ fn newest(release: &Release, family: &str) -> (String, String) {
     (image, arn)
 }
 
-/// Asserts that the newest revision has this digest and otherwise equals the service's definition.
+/// Asserts that the newest revision has this digest, and equals the service's task definition.
 #[track_caller]
 fn runs_by_name(release: &Release, family: &str, digest: &str) {
     assert_eq!(newest(release, family).0, release.image(digest));
@@ -31,7 +33,7 @@ fn registrations(release: &Release) -> usize {
 }
 
 #[test]
-fn newest_revision_has_the_pin_after_our_rollback() {
+fn newest_revision_has_the_pinned_image_after_a_rollback() {
     let release = Release::next(&SERVICES);
     for service in SERVICES {
         release.new_service(service).circuit_breaker(false).create();
@@ -44,17 +46,17 @@ fn newest_revision_has_the_pin_after_our_rollback() {
 }
 
 #[test]
-fn newest_revision_has_the_pin_after_a_rollback_by_ecs() {
+fn newest_revision_has_the_pinned_image_after_ecs_rolls_back() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     runs_by_name(&release, "web", &release.before);
-    assert_eq!(release.ecs.count("UpdateService"), 1, "registering it begins no deployment");
+    assert_eq!(release.ecs.count("UpdateService"), 1, "registering a revision begins no deployment");
 }
 
 #[test]
-fn newest_revision_is_restored_after_a_failed_first_release() {
+fn failed_first_release_restores_the_newest_revision() {
     let release = Release::first(&["web"]);
     release
         .new_service("web")
@@ -66,9 +68,9 @@ fn newest_revision_is_restored_after_a_failed_first_release() {
     runs_by_name(&release, "web", &release.before);
 }
 
-/// The rollback fails, so the service keeps the failed revision.
+/// ECS refuses the rollback, so the service keeps the failed revision.
 #[test]
-fn newest_revision_has_the_pin_if_the_rollback_fails() {
+fn newest_revision_has_the_pinned_image_if_a_rollback_fails() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -93,9 +95,9 @@ fn completed_release_registers_no_extra_revision() {
     assert_eq!(registrations(&release), 2);
 }
 
-/// The rollback uses the pin's own revision again, but a later revision has the highest number.
+/// The rollback uses the pin's old revision again, but a later revision has the highest number.
 #[test]
-fn newest_revision_has_the_target_of_a_rollback() {
+fn newest_revision_has_the_image_of_the_rollback_target() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
@@ -113,10 +115,10 @@ fn newest_revision_has_the_target_of_a_rollback() {
     assert_eq!(registrations(&release), before + 1);
 }
 
-/// After a failed release, the pin's definition was registered again. A rollback to an older pin
-/// leaves that copy behind.
+/// A failed release registered a copy of the pin's task definition. After a rollback to an older
+/// pin, the copy would be the newest revision.
 #[test]
-fn newest_revision_has_the_target_despite_a_copied_pin() {
+fn rollback_to_an_older_pin_updates_the_newest_revision() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
@@ -128,10 +130,10 @@ fn newest_revision_has_the_target_despite_a_copied_pin() {
     runs_by_name(&release, "web", &release.before);
 }
 
-/// The function registers a revision and is killed before the update. The next try registers
-/// another one, and ECS refuses its update.
+/// The function registers a revision and is killed before the update. The next attempt registers
+/// another revision, and ECS refuses the update.
 #[test]
-fn unused_revision_does_not_stay_the_newest() {
+fn stablepin_replaces_an_unused_newest_revision() {
     for killed in [false, true] {
         let release = Release::next(&["web"]).with(&["web"]);
         release.approve(None);
@@ -148,7 +150,7 @@ fn unused_revision_does_not_stay_the_newest() {
         release.ecs.keeps_refusing("UpdateService", "", (400, "AccessDeniedException", "not authorized"));
         if killed {
             while release.looks()["revert"].is_null() {}
-            // ECS may show a change late, so the deadline must leave time.
+            // ECS may show a change late, so the deadline must be far enough away.
             let deadline = Timestamp::now() + SignedDuration::from_mins(25);
             release.rewrite("revert.deadline", &deadline.to_string());
         }
@@ -158,9 +160,9 @@ fn unused_revision_does_not_stay_the_newest() {
     }
 }
 
-/// A person registered a revision after Stablepin's and did not deploy it.
+/// A person registers a revision after Stablepin's revision, and does not deploy it.
 #[test]
-fn newer_revision_of_a_person_stays_the_newest() {
+fn stablepin_keeps_a_newest_revision_by_another_person() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -168,7 +170,7 @@ fn newer_revision_of_a_person_stays_the_newest() {
         .create()
         .will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
-    // The person uses the failed image too, to find its fault.
+    // The person's revision has the failed image too, because the person looks for the fault.
     let mut theirs = release.service("web").definition();
     theirs["containerDefinitions"][0]["environment"] = json!([{ "name": "DEBUG", "value": "1" }]);
     let arn = release.ecs.registers(&theirs);
@@ -177,10 +179,10 @@ fn newer_revision_of_a_person_stays_the_newest() {
     assert_eq!(newest(&release, "web").1, arn);
 }
 
-/// A killed promoter registers nothing twice. A short gap between the look at the family and the
-/// registration remains.
+/// A killed promoter must not register a revision twice. One gap remains: the family may change
+/// between the promoter's check and the registration.
 #[test]
-fn killed_promoter_restores_the_family_once() {
+fn killed_promoter_restores_the_newest_revision_once() {
     let begun = || {
         let release = Release::next(&["web"]).with(&["web"]);
         release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -188,7 +190,7 @@ fn killed_promoter_restores_the_family_once() {
         release.settle();
         release
     };
-    // One tick does all of the remaining work.
+    // One tick does all remaining work.
     let requests = begun().tick(None).requests;
     let register = requests.iter().position(|request| request == "RegisterTaskDefinition");
     let register = register.unwrap_or_else(|| panic!("the family is not restored: {requests:?}")) + 1;
@@ -200,8 +202,8 @@ fn killed_promoter_restores_the_family_once() {
             let record = release.ends();
             assert_eq!(record["state"], "RolledBack", "{at} {fault:?}: {record:#}");
             runs_by_name(&release, "web", &release.before);
-            // The broken connection may have delivered the request twice: ECS has no idempotency
-            // token here.
+            // The broken connection may deliver the request twice, because `RegisterTaskDefinition`
+            // has no idempotency token.
             let most = if fault == Fault::ResetAfter { 3 } else { 2 };
             assert!((2..=most).contains(&registrations(&release)), "{at} {fault:?}");
         }
@@ -209,7 +211,7 @@ fn killed_promoter_restores_the_family_once() {
 }
 
 #[test]
-fn family_that_cannot_be_restored_is_left() {
+fn rollback_ends_even_if_ecs_refuses_the_registration() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();

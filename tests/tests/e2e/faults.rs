@@ -1,7 +1,7 @@
-//! Rules 2 and 6 for a release and a rollback of two services. If one request to AWS fails in any
-//! way, in any function, ticks still finish the operation, and each effect happens once.
+//! Rules 2 and 6 for a release and a rollback of two services. One request to AWS fails, in any way
+//! and in any function. Ticks still finish the operation, and each effect happens once.
 //!
-//! Each run moves the fault to the next request, until a run has fewer requests.
+//! Each run moves the fault to the next request. The test ends when a run has fewer requests.
 
 use stablepin_tests::Release;
 use stablepin_tests::crash::{Fault, ProgramRun};
@@ -9,20 +9,21 @@ use stablepin_tests::ecs_fake::DeploymentOutcome;
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::release::SERVICES;
 
-/// The number of ticks within which each operation must end.
+/// The largest number of ticks that an operation may need.
 const TICKS: usize = 12;
 
 /// An operation under test, and the request that starts it.
 struct TestedOperation {
     new: fn() -> Release,
     start: fn(&Release, Option<(usize, Fault)>) -> ProgramRun,
-    /// Returns whether nothing was written yet. The caller then asks again.
+    /// Returns whether the operation does not exist yet, so that the caller must repeat the
+    /// request.
     is_not_begun: fn(&Release) -> bool,
     /// Asserts that the operation succeeded and that each effect happened once.
     check: fn(&Release, &str),
 }
 
-/// Runs the operation to its end with one fault, and returns whether the fault happened.
+/// Runs the operation to its end with one fault. Returns whether the fault happened.
 fn run(operation: &TestedOperation, at: usize, fault: Fault) -> bool {
     let release = (operation.new)();
     let mut left = at;
@@ -83,8 +84,8 @@ const ROLLBACK: TestedOperation = TestedOperation {
     },
 };
 
-/// The worker's containers crash, and ECS only stops its deployment. Both services go back to the
-/// pin.
+/// A release that fails: the worker's containers crash, and ECS stops the deployment without a
+/// rollback. Stablepin rolls both services back to the pin.
 const FAILED_RELEASE: TestedOperation = TestedOperation {
     new: || {
         let release = Release::next(&SERVICES);
@@ -116,7 +117,8 @@ const FAILED_RELEASE: TestedOperation = TestedOperation {
     },
 };
 
-/// Asserts completion, one deployment for each service, a moved tag and a free slot.
+/// Asserts that the operation completed with one deployment for each service, a moved tag and a
+/// free slot.
 fn is_everywhere(release: &Release, what: &str) {
     let app = &release.app;
     assert_eq!(release.record()["state"], "Completed", "{what}: {:#}", release.record());
@@ -158,6 +160,6 @@ fn rollback_survives_any_single_aws_fault() {
 }
 
 #[test]
-fn failed_release_killed_at_any_request_goes_back_once() {
+fn failed_release_killed_at_any_request_rolls_back_once() {
     everywhere(|at| some(&KILLS, at), |at, fault| run(&FAILED_RELEASE, at, fault));
 }

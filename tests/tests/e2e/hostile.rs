@@ -1,12 +1,12 @@
-//! Hostile pushes and reasons: each output shows them as plain text.
+//! Hostile text in pushes and reasons. Every output shows such text as plain text.
 
 use serde_json::{Value, json};
 use stablepin_tests::browser::{Page, Width};
 use stablepin_tests::{Plan, until};
 use xtask::image::Spec;
 
-/// A long text with HTML, a mail header, a terminal escape, a reversed reading direction and a chat
-/// mention.
+/// Returns a long text with HTML, a mail header, a terminal escape, a reversed reading direction
+/// and a chat mention.
 fn hostile(about: &str) -> String {
     let words = "</p><script>alert(1)</script>\r\nBcc: all@example.com\r\n\u{1b}[31m\u{202e}<!channel>";
     format!("{about} {words} {}", "x".repeat(300))
@@ -23,11 +23,11 @@ fn is_inert(text: &str) {
 }
 
 #[test]
-fn hostile_text_is_inert_in_each_output() {
+fn every_output_shows_hostile_text_as_plain_text() {
     let app = Plan::new("hostile").create();
     let freeze = json!({ "reason": hostile("freeze") });
     assert_eq!(app.api("PUT", "/environments/production/freeze", Some(&freeze)).0, 200);
-    // A registry accepts no worse tag: it refuses other characters.
+    // No tag can be more hostile: a registry refuses other characters.
     let tag = format!("main-{}", "x_.-".repeat(30));
     let label = |name: &str| (name.to_owned(), hostile(name));
     let mut spec = Spec::new("1").revision(&hostile("commit"));
@@ -44,7 +44,7 @@ fn hostile_text_is_inert_in_each_output() {
     is_inert(&mail.body);
     assert!(mail.body.contains("freeze </p><script>alert(1)</script> Bcc:"), "as text: {}", mail.body);
     assert!(mail.body.contains(&tag));
-    // `cargo xtask inbox` prints this text.
+    // `cargo xtask inbox` prints the mail in this form.
     is_inert(&mail.to_string());
 
     for width in [Width::Desk, Width::Phone] {
@@ -82,7 +82,7 @@ fn hostile_text_is_inert_in_each_output() {
     assert!(!logs.contains("alert(1)"), "the logs contain no text that people write");
 }
 
-/// Collects every text of the value.
+/// Collects every string in the JSON value.
 fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {
         Value::String(text) => found.push(text),

@@ -5,14 +5,14 @@ use serde_json::json;
 use stablepin_tests::{App, Plan, image};
 use xtask::image::{Blob, MANIFEST, Spec, assemble, index};
 
-/// Delivers a push event, and returns how many promotions the application has afterwards.
+/// Delivers a push event. Returns the number of the application's promotions afterwards.
 fn promotions_after(app: &App, tag: &str, digest: &str) -> usize {
     app.deliver(&app.push_event(tag, digest, Timestamp::now()));
     app.promotions().len()
 }
 
 #[test]
-fn unregistered_repository_is_left_alone() {
+fn push_to_an_unregistered_repository_is_ignored() {
     let app = App::create_unregistered(Plan::new("unregistered"));
     let digest = app.push("main", &Spec::new("1"));
     assert_eq!(promotions_after(&app, "main", &digest), 0);
@@ -20,7 +20,7 @@ fn unregistered_repository_is_left_alone() {
 }
 
 #[test]
-fn tag_that_builds_does_not_match_is_no_build() {
+fn push_of_a_tag_that_matches_no_pattern_is_ignored() {
     let app = Plan::new("other-tag").create_with_fakes();
     for tag in ["feature-x", "latest", "prod-stable", "mainline", "xv1"] {
         let digest = app.push(tag, &Spec::new(tag));
@@ -29,15 +29,15 @@ fn tag_that_builds_does_not_match_is_no_build() {
     }
 }
 
-/// buildx pushes the children first, without a tag. The index is the build.
+/// buildx pushes the platforms' images first, without a tag. The index is the build.
 #[test]
-fn multi_platform_build_asks_once_for_the_index() {
+fn multi_platform_build_opens_one_promotion() {
     let app = Plan::new("platforms").create_with_fakes();
     let arm = assemble(&Spec::new("1"), b"arm", "arm64").expect("an image");
     let index = index(vec![image(&Spec::new("1")), arm]).expect("an index");
     let digest = app.push_index("main", &index);
     for child in &index.children {
-        assert_eq!(promotions_after(&app, "", child.digest()), 1, "a child has no tag");
+        assert_eq!(promotions_after(&app, "", child.digest()), 1, "the image of a platform has no tag");
     }
     let promotions = app.promotions();
     assert_eq!((promotions.len(), &promotions[0]["digest"]), (1, &json!(digest)));
@@ -47,14 +47,14 @@ fn multi_platform_build_asks_once_for_the_index() {
     assert_eq!(app.tag(&app.build_tag(&digest)), Some(digest));
     assert!(
         index.children.iter().all(|child| app.tags(child.digest()).is_empty()),
-        "the children keep no tag"
+        "no image of a platform has a tag"
     );
     assert_eq!(app.web().count(), 3);
 }
 
 /// cosign and `oras attach` store their artifacts in the image's repository.
 #[test]
-fn signatures_and_artifacts_are_no_builds() {
+fn signatures_and_artifacts_open_no_promotion() {
     let app = Plan::new("artifacts").create_with_fakes();
     let digest = app.push("main", &Spec::new("1"));
     app.link(&digest);
@@ -74,13 +74,13 @@ fn signatures_and_artifacts_are_no_builds() {
         let digest = digest.expect("the registry accepts an artifact");
         app.hears();
         assert_eq!(app.promotions().len(), 1, "{tag}");
-        // This event does not say what the artifact is.
+        // The second event does not say what kind of artifact was pushed.
         assert_eq!(promotions_after(&app, tag, &digest), 1, "{tag}");
     };
     let signature = artifact("application/vnd.dev.cosign.artifact.sig.v1+json");
     put(&format!("{}.sig", digest.replace(':', "-")), &signature);
     put(&digest.replace(':', "-"), &signature);
-    // An artifact is no build even under a tag that `builds` names.
+    // An artifact is no build, even under a tag that a `builds` pattern matches.
     put("main-sbom", &artifact("application/spdx+json"));
     let chart = Blob::new("application/vnd.cncf.helm.config.v1+json", b"{}".to_vec());
     let helm = json!({
@@ -91,10 +91,10 @@ fn signatures_and_artifacts_are_no_builds() {
     put("v1.0.0", &Blob::new(MANIFEST, helm.to_string().into_bytes()));
 }
 
-/// Rule 7: a tag is Stablepin's own if the table's record says so, whatever its form. Here `builds`
-/// has `production-2*`.
+/// Rule 7: a tag is Stablepin's own if the table records it, whatever the tag looks like. The
+/// application's `builds` contains `production-2*`.
 #[test]
-fn only_recorded_tags_count_as_our_own() {
+fn stablepin_ignores_only_tags_that_it_recorded() {
     let app = Plan::new("own-tags").create_with_fakes();
     let digest = app.pin("main", &Spec::new("1"));
     let build_tag = app.build(&digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned();
@@ -107,7 +107,7 @@ fn only_recorded_tags_count_as_our_own() {
     app.link(&pushed);
     assert_eq!(app.build(&pushed).expect("a build")["commit"], "a1b2c3d4");
 
-    // Stablepin never put its own tag on this image, so this is another person's push.
+    // Stablepin never put this build tag on the new image, so the push is another person's.
     let moved = app.push(&build_tag, &Spec::new("3"));
     app.link(&moved);
 }

@@ -6,9 +6,9 @@ use stablepin_tests::Plan;
 use stablepin_tests::ecr_fake::TagMutability;
 use xtask::image::Spec;
 
-/// Two builds of one commit within one second would get the same build tag.
+/// Several builds of one commit within one second would all get the same build tag.
 #[test]
-fn build_with_a_taken_tag_gets_another_tag() {
+fn build_gets_another_tag_if_its_build_tag_is_taken() {
     for plan in [Plan::new("taken-imm").tags_are(TagMutability::Immutable), Plan::new("taken")] {
         let app = plan.create_with_fakes();
         let at = Timestamp::now();
@@ -30,9 +30,9 @@ fn build_with_a_taken_tag_gets_another_tag() {
     }
 }
 
-/// The table shows that the build tag is free, but another person has put it on an image.
+/// According to the table the build tag is free, but another person has put the tag on an image.
 #[test]
-fn build_tag_on_another_image_is_not_moved() {
+fn stablepin_keeps_a_build_tag_on_another_image() {
     let app = Plan::new("theirs").tags_are(TagMutability::Immutable).create_with_fakes();
     let at = Timestamp::now();
     let name = format!("production-{}-a1b2c3d4", at.strftime("%Y%m%d-%H%M%S"));
@@ -48,9 +48,9 @@ fn build_tag_on_another_image_is_not_moved() {
     assert_eq!(app.tag(&ours), Some(digest));
 }
 
-/// A person has put the tag of pin 1 on another image before pin 1 exists.
+/// A person puts the numbered tag of pin 1 on another image before pin 1 exists.
 #[test]
-fn pin_is_kept_though_its_numbered_tag_is_taken() {
+fn promotion_completes_even_if_the_numbered_tag_is_taken() {
     let app = Plan::new("squatted").tags_are(TagMutability::Immutable).create_with_fakes();
     let theirs = app.push("quiet-theirs", &Spec::new("theirs"));
     let first = "prod-stable-000001";
@@ -74,10 +74,10 @@ fn pin_is_kept_though_its_numbered_tag_is_taken() {
     assert_eq!(
         (app.pins(), app.tag(first)),
         (vec![(1, digest.clone())], Some(theirs)),
-        "the taken tag stays where it is"
+        "Stablepin does not move the taken tag"
     );
 
-    // The next pin has its own tag.
+    // The numbered tag of the next pin is free.
     let next = app.push("quiet-next", &Spec::new("next"));
     app.deliver(&app.push_event("main", &next, Timestamp::now()));
     app.approve(&next);
@@ -85,9 +85,9 @@ fn pin_is_kept_though_its_numbered_tag_is_taken() {
     assert_eq!(app.environment()["tag_taken"], Value::Null);
 }
 
-/// The tag is put on its pin once the other image loses it.
+/// Stablepin puts the numbered tag on its pin after a person deletes the tag from the other image.
 #[test]
-fn freed_numbered_tag_is_put_on_its_pin() {
+fn stablepin_puts_a_freed_numbered_tag_on_its_pin() {
     let app = Plan::new("freed").tags_are(TagMutability::Immutable).create_with_fakes();
     let first = "prod-stable-000001";
     app.push("quiet-theirs", &Spec::new("theirs"));
@@ -102,7 +102,7 @@ fn freed_numbered_tag_is_put_on_its_pin() {
     app.sweep_with_fakes(None);
     assert!(
         app.tag(first) != Some(digest.clone()) && app.audited("Drift Detected").is_empty(),
-        "people know already, so the sweep reports no drift"
+        "people already have a notice, so the sweep reports no drift"
     );
     app.web().is_untagged(first);
     app.hears();

@@ -1,5 +1,5 @@
-//! Live drift: a deployment that Stablepin did not make is reported once, audited and shown. Live
-//! drift ends without a command.
+//! Live drift: a service runs a deployment that Stablepin did not make. Stablepin reports, audits
+//! and shows live drift once. Live drift ends by itself when the service runs the pin again.
 
 use serde_json::{Value, json};
 use stablepin_tests::ecs_fake::{DeploymentOutcome, Stage};
@@ -11,9 +11,9 @@ use crate::deploy::promoted;
 
 const KIND: &str = "Live Drift State Change";
 
-/// Runs real containers. ECS sends the events itself.
+/// Runs real containers, so that the emulator's ECS sends the events.
 #[test]
-fn deployment_by_hand_is_reported_once_until_it_ends() {
+fn manual_deployment_is_reported_once_as_live_drift() {
     let app = Plan::new("by-hand").services(["web"]).deployed("bake = \"0s\"").create();
     let other = app.push_runnable("by-hand", &Spec::new("before"));
     let service = app.service("web", &other);
@@ -68,8 +68,8 @@ fn deployment_by_hand_is_reported_once_until_it_ends() {
     assert_eq!(notices(&app).len(), 1, "no second notice within the hour");
 }
 
-/// A release whose pin 2 runs on every service, and each service's earlier revision. ECS has no
-/// event left.
+/// Returns a release whose pin 2 runs on every service, and the earlier revision of each service.
+/// All events of ECS are delivered.
 #[track_caller]
 fn pinned(services: &[&str]) -> (Release, Vec<String>) {
     let release = Release::next(services).with(services);
@@ -82,7 +82,7 @@ fn pinned(services: &[&str]) -> (Release, Vec<String>) {
     (release, old)
 }
 
-/// The notices of live drift that people received.
+/// Returns the notices of live drift that people received.
 fn notices(app: &App) -> Vec<Value> {
     let of = |notice: &Value| notice["metadata"]["eventType"] == "live-drift";
     app.notices().into_iter().filter(of).collect()
@@ -106,7 +106,7 @@ fn applies(release: &Release, service: &str, revision: &str) {
 }
 
 #[test]
-fn apply_of_the_old_revision_is_reported_once() {
+fn deployment_of_the_old_revision_is_reported_once() {
     let (release, old) = pinned(&["web"]);
     let pinned = release.service("web").described()["taskDefinition"].as_str().expect("an ARN").to_owned();
     applies(&release, "web", &old[0]);
@@ -119,12 +119,12 @@ fn apply_of_the_old_revision_is_reported_once() {
     assert_eq!(found["services"].as_object().map(serde_json::Map::len), Some(1), "{found:#}");
     assert_eq!(release.app.audited(KIND), ["- → Detected"]);
 
-    // The drift ends when a person deploys the pin again.
+    // The live drift ends when a person deploys the pin again.
     applies(&release, "web", &pinned);
     assert_eq!(drift(&release), Value::Null);
     assert_eq!(release.app.audited(KIND), ["- → Detected", "Detected → Ended"]);
 
-    // The drift begins and ends twice more. No further notice comes within the hour.
+    // The live drift begins and ends twice more. No further notice follows within the hour.
     for revision in [&old[0], &pinned, &old[0], &pinned] {
         applies(&release, "web", revision);
     }
@@ -133,7 +133,7 @@ fn apply_of_the_old_revision_is_reported_once() {
 }
 
 #[test]
-fn rollback_to_the_pin_ends_the_drift() {
+fn rollback_to_the_pin_ends_live_drift() {
     let (release, old) = pinned(&["web", "worker"]);
     applies(&release, "worker", &old[1]);
     assert_eq!(drift_notices(&release).len(), 1);
@@ -146,9 +146,9 @@ fn rollback_to_the_pin_ends_the_drift() {
     assert_eq!(release.app.audited(KIND), ["- → Detected", "Detected → Ended"]);
 }
 
-/// The pin stays. One rollback for each service has brought it to another image.
+/// The pin does not change. A rollback of each service has moved that service to another image.
 #[test]
-fn result_of_partial_rollbacks_is_no_drift() {
+fn partial_rollbacks_cause_no_live_drift() {
     let (release, _) = pinned(&["web", "worker"]);
     for service in ["web", "worker"] {
         let run = release.ask_back_of("1", &[service]);
@@ -163,7 +163,7 @@ fn result_of_partial_rollbacks_is_no_drift() {
 }
 
 #[test]
-fn own_rollout_is_no_drift() {
+fn rollout_by_stablepin_is_no_live_drift() {
     let release = Release::next(&["web", "worker"]).with(&["web", "worker"]);
     release.begin();
     for _ in 0..8 {
@@ -177,9 +177,9 @@ fn own_rollout_is_no_drift() {
     assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
 }
 
-/// A rollback of `web` has the slot while ECS sends every event of `worker`.
+/// A rollback of `web` occupies the slot while ECS sends all events of `worker`.
 #[test]
-fn drift_during_a_rollback_is_found_at_its_end() {
+fn live_drift_during_a_rollback_is_reported_afterwards() {
     for (outcome, end) in [
         (DeploymentOutcome::PausesAt(Stage::PostScaleUp), "Completed"),
         (DeploymentOutcome::Stalls, "Incomplete"),
@@ -200,9 +200,10 @@ fn drift_during_a_rollback_is_found_at_its_end() {
     }
 }
 
-/// The deployment by others fails the promotion. The promotion's own changes are no drift.
+/// The promotion fails because of another person's deployment. The promotion's own changes are no
+/// live drift.
 #[test]
-fn drift_during_a_promotion_is_found_at_its_end() {
+fn live_drift_during_a_promotion_is_reported_afterwards() {
     let release = Release::next(&["web", "worker"]).with(&["web", "worker"]);
     release.begin();
     release.service("worker").deploys_meanwhile("somebody/else:1");
@@ -214,8 +215,8 @@ fn drift_during_a_promotion_is_found_at_its_end() {
     is_found_at_its_end(&release, "worker");
 }
 
-/// Asserts that only this service drifted and that one notice came, even if the end's event comes
-/// twice.
+/// Asserts that only this service drifted and that people got one notice, even if the event of the
+/// operation's end arrives twice.
 #[track_caller]
 fn is_found_at_its_end(release: &Release, service: &str) {
     assert_eq!(release.app.audited(KIND), Vec::<String>::new());
@@ -231,9 +232,10 @@ fn is_found_at_its_end(release: &Release, service: &str) {
     assert_eq!(services, [&format!("{}/{service}", release.app.plan.cluster)], "{found:#}");
 }
 
-/// The release fails, the circuit breaker of ECS goes back to the pin, and the environment is held.
+/// The release fails, and the circuit breaker of ECS rolls back to the pin. The environment is
+/// held.
 #[test]
-fn rollback_by_ecs_is_no_drift() {
+fn rollback_by_ecs_is_no_live_drift() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
@@ -250,7 +252,7 @@ fn rollback_by_ecs_is_no_drift() {
 }
 
 #[test]
-fn scaling_is_no_drift() {
+fn scaling_is_no_live_drift() {
     let (release, _) = pinned(&["web"]);
     for desired in [5, 0, 1] {
         release.service("web").scales_to(desired);
@@ -262,7 +264,7 @@ fn scaling_is_no_drift() {
 }
 
 #[test]
-fn sweep_finds_a_deleted_service() {
+fn sweep_reports_a_deleted_service_once() {
     let (release, _) = pinned(&["web"]);
     release.service("web").is_deleted();
     release.app.sweep_with_fakes(Some(&release.ecs));
@@ -274,9 +276,9 @@ fn sweep_finds_a_deleted_service() {
     assert_eq!(drift_notices(&release).len(), 1);
 }
 
-/// The team changes the revision but keeps the image, for example to add a variable.
+/// The team deploys another revision with the same image, for example to add a variable.
 #[test]
-fn another_revision_of_the_pinned_image_is_no_drift() {
+fn another_revision_of_the_pinned_image_is_no_live_drift() {
     let (release, _) = pinned(&["web"]);
     let image = release.image(&release.digest);
     release.service("web").deploys_meanwhile(&image);
@@ -286,9 +288,9 @@ fn another_revision_of_the_pinned_image_is_no_drift() {
     assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
 }
 
-/// The services run the proven revisions, so the sweep needs one call to ECS.
+/// The services run the proven revisions, so the sweep needs only one call to ECS.
 #[test]
-fn sweep_without_drift_asks_ecs_once() {
+fn sweep_without_live_drift_calls_ecs_once() {
     let (release, _) = pinned(&["web", "worker"]);
     let before = release.ecs.calls().len();
     release.app.sweep_with_fakes(Some(&release.ecs));
@@ -296,9 +298,9 @@ fn sweep_without_drift_asks_ecs_once() {
     assert_eq!(calls, ["DescribeServices"]);
 }
 
-/// If ECS does not answer, the queue retries the sweep.
+/// If ECS refuses the check, the queue retries the sweep.
 #[test]
-fn failed_check_is_an_error_and_no_drift() {
+fn queue_retries_the_sweep_if_a_check_of_ecs_fails() {
     let (release, old) = pinned(&["web"]);
     release.service("web").deploys_revision_meanwhile(&old[0]);
     release.settle();

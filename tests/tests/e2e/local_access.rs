@@ -1,4 +1,5 @@
-//! Access to the local cloud: every page in a browser of this machine can reach its port.
+//! Access control of the local cloud. Any page in a browser of this machine can reach the cloud's
+//! port.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,8 +18,8 @@ fn port() -> &'static str {
     stack().endpoint().rsplit(':').next().expect("a port")
 }
 
-/// Sends a request with exactly these headers, as a browser would. Returns the status and the whole
-/// answer.
+/// Sends a request with exactly these headers, as a browser does. Returns the status and the whole
+/// response.
 #[track_caller]
 fn send(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(format!("127.0.0.1:{}", port())).expect("the cloud listens");
@@ -44,7 +45,7 @@ fn is_refused((status, answer): &(u16, String), what: &str) {
 }
 
 #[test]
-fn local_cloud_refuses_a_hostile_host() {
+fn local_cloud_refuses_a_hostile_host_header() {
     let ready = |host: &str| send("GET", "/_ministack/ready", &[("Host", host)], "");
     for host in ["localhost", "LocalHost", "127.0.0.1", "127.1.2.3", "[::1]", "bucket.s3.localhost"] {
         for host in [host.to_owned(), format!("{host}:{}", port())] {
@@ -71,7 +72,7 @@ fn local_cloud_refuses_a_hostile_host() {
 }
 
 #[test]
-fn local_cloud_refuses_the_form_of_another_site() {
+fn local_cloud_refuses_forms_of_other_sites() {
     let name = format!("forged-{}", unique());
     let key = stack().variable("AWS_ACCESS_KEY_ID");
     let query = format!(
@@ -92,7 +93,7 @@ fn local_cloud_refuses_the_form_of_another_site() {
     for path in ["/_ministack/no-such", "/_aws/execute-api/x/y", "/v2/web/manifests/main"] {
         is_refused(&send("PUT", path, &[("Host", api_host), ("Origin", stack().api())], "{}"), path);
     }
-    // A link or an image sends no Origin. Such a request has no signature.
+    // A browser sends no Origin for a link or an image. Such a request also has no signature.
     let (status, answer) = send("POST", &query, &[("Host", host.as_str()), FORM], &body);
     assert!(status >= 400, "{answer}");
     let user = [("Action", "GetUser"), ("Version", "2010-05-08"), ("UserName", &name)];
@@ -101,7 +102,7 @@ fn local_cloud_refuses_the_form_of_another_site() {
 }
 
 #[test]
-fn local_cloud_answers_no_preflight() {
+fn local_cloud_refuses_cors_preflights() {
     for (path, host) in
         [("/", "localhost"), ("/v1/applications", stack().api().trim_start_matches("http://"))]
     {
@@ -115,7 +116,7 @@ fn local_cloud_answers_no_preflight() {
 }
 
 #[test]
-fn local_cloud_accepts_a_form_of_its_own_page() {
+fn local_cloud_accepts_forms_of_its_own_pages() {
     let app = Plan::new("own-form").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -127,8 +128,8 @@ fn local_cloud_accepts_a_form_of_its_own_page() {
     let fetch = |site| ("Sec-Fetch-Site", site);
     let (own, foreign) = (("Origin", api), ("Origin", EVIL));
     let null = ("Origin", "null");
-    // A page with `no-referrer` sends its forms with the Origin `null`. A frame of another site
-    // does too.
+    // A browser sends the Origin `null` for a form of a page with `no-referrer`, and for a form in
+    // a frame of another site.
     let passes: [&[(&str, &str)]; 3] = [&[own], &[own, fetch("same-origin")], &[null, fetch("same-origin")]];
     for headers in passes {
         let headers = [&[("Host", host), FORM], headers].concat();
@@ -214,7 +215,8 @@ fn local_cloud_refuses_a_wrong_secret_key() {
     }
 }
 
-/// Tries the keys that MiniStack itself derives from names, the same in every cloud.
+/// Tries the keys that MiniStack itself would derive from names. Those keys are the same in every
+/// cloud.
 #[test]
 fn local_cloud_gives_functions_unguessable_keys() {
     let aws = stack().aws();
@@ -234,7 +236,7 @@ fn local_cloud_gives_functions_unguessable_keys() {
 }
 
 #[test]
-fn local_cloud_keeps_its_keys_from_other_users() {
+fn local_cloud_hides_its_keys_from_other_users() {
     let key = stack().variable("AWS_ACCESS_KEY_ID");
     assert!(key.starts_with("AKIA") && key.len() == 20, "{key}");
     for file in ["cloud.json", "env"] {

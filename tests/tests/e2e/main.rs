@@ -1,10 +1,10 @@
 //! End-to-end tests against the deployed stack: the real template, functions, registry and
-//! containers. Others run the functions' programs against fakes of ECR and ECS; ARCHITECTURE.md
-//! says which.
+//! containers. Some tests run the functions' programs against fakes of ECR and ECS instead.
+//! ARCHITECTURE.md says which.
 //!
-//! `cargo xtask test` runs them. By hand: `cargo xtask up`, then `. target/local/env`, then
-//! `cargo test -p stablepin-tests`. They run in parallel in one stack: each has its own
-//! application, repository, cluster and approvers.
+//! `cargo xtask test` runs the tests. To run them by hand: `cargo xtask up`, then `.
+//! target/local/env`, then `cargo test -p stablepin-tests`. The tests run in parallel in one stack.
+//! Each test has its own application, repository, cluster and approvers.
 
 mod applications;
 mod approval;

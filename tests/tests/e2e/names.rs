@@ -7,7 +7,7 @@ use xtask::image::Spec;
 const COMMIT: &str = "047b82e5c1a94e0f6d3b2a1908f7e6d5c4b3a291";
 const OTHER: &str = "9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c";
 
-/// The commit in the build's record, and the last part of its build tag.
+/// Returns the commit in the build's record, and the last part of the build tag.
 fn named(app: &App, digest: &str) -> (String, String) {
     app.link(digest);
     let build = app.build(digest).expect("a build");
@@ -18,7 +18,7 @@ fn named(app: &App, digest: &str) -> (String, String) {
 }
 
 #[test]
-fn build_is_named_by_label_then_tag_then_digest() {
+fn suffix_of_the_build_tag_comes_from_label_tag_or_digest() {
     let app = Plan::new("names").create_with_fakes();
     let push = |tag: &str, spec: &Spec| app.push(tag, spec);
     let digests = [
@@ -41,7 +41,7 @@ fn build_is_named_by_label_then_tag_then_digest() {
 }
 
 #[test]
-fn build_keeps_its_name_under_another_tag() {
+fn build_keeps_its_build_tag_when_pushed_again() {
     let app = Plan::new("keeps").create_with_fakes();
     let spec = Spec::new("1");
     let digest = app.push("main-047b82e", &spec);
@@ -54,7 +54,7 @@ fn build_keeps_its_name_under_another_tag() {
 }
 
 #[test]
-fn hostile_label_names_no_build() {
+fn build_tag_ignores_a_hostile_label() {
     let app = Plan::new("label").create_with_fakes();
     let spec = Spec::new("1").revision("deadbeef\r\nBcc: everybody@example.com <script>alert(1)</script>");
     let digest = app.push("main-047b82e", &spec);

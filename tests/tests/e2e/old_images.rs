@@ -1,4 +1,5 @@
-//! Deployed retention: requests over the API, work by the queue, images in the emulator's registry.
+//! The deployed retention function. The tests send requests over the API, the queue does the work,
+//! and the images are in the emulator's registry.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use xtask::image::Spec;
 
 const BUILDS: i64 = 8;
 
-/// Pushes and pins builds of about 400 days ago, oldest first. The last one stays the pin.
+/// Pushes and pins builds of about 400 days ago, oldest first. The last build stays pinned.
 fn aged(app: &App) -> Vec<String> {
     let pinned = (0..BUILDS).map(|n| {
         let digest = app.push(&format!("quiet-{n}"), &Spec::new(&format!("old {n}")));
@@ -38,7 +39,7 @@ fn begins(app: &App, path: &str, body: &Value) -> String {
     run["id"].as_str().expect("a run has an id").to_owned()
 }
 
-/// Waits until the run has ended, and returns its record.
+/// Waits until the run ends. Returns the run's record.
 #[track_caller]
 fn ended(app: &App, id: &str) -> Value {
     until("the run's end", || {
@@ -56,7 +57,7 @@ fn stored_digests(app: &App) -> BTreeSet<String> {
 }
 
 #[test]
-fn dry_run_plan_has_reasons_and_can_be_applied() {
+fn deployed_retention_plans_and_applies_a_deletion() {
     let app = plan("aged").create();
     let builds = aged(&app);
     with_retention(&app, "");
@@ -79,7 +80,7 @@ fn dry_run_plan_has_reasons_and_can_be_applied() {
     let (_, image) = app.api("GET", &format!("/retention/{id}/images?digest={}", builds[7]), None);
     assert_eq!(image["images"][0]["why"], "pin 8 of production", "{image}");
 
-    // The file says dry-run, so a plan cannot be applied.
+    // The application's file says dry-run, so the API refuses to apply a plan.
     let (status, problem) = app.api("POST", &format!("/retention/{id}/apply"), None);
     assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:dry-run")), "{problem}");
 
@@ -102,7 +103,7 @@ fn dry_run_plan_has_reasons_and_can_be_applied() {
 }
 
 #[test]
-fn archived_images_are_restored() {
+fn deployed_retention_restores_archived_images() {
     let app = plan("archived").create();
     let builds = aged(&app);
     with_retention(&app, "mode = \"archive\"");

@@ -1,5 +1,5 @@
-//! The ready-made policies of `infra/personas.yaml`, tried on every signed route under enforced
-//! IAM.
+//! The ready-made IAM policies of `infra/personas.yaml`. The tests try each persona on every signed
+//! route while the emulator enforces IAM.
 
 use std::collections::BTreeSet;
 
@@ -34,8 +34,8 @@ const MAY: [(&str, &[&str]); 17] = [
     ("POST …/retention/{run}/undo", &["Owner"]),
 ];
 
-/// A user of each persona, for one application that is not registered, so that no accepted request
-/// changes anything.
+/// IAM users for one application, one user for each persona. The application is not registered, so
+/// that an accepted request changes nothing.
 struct Personas {
     application: String,
     users: Vec<(&'static str, Aws)>,
@@ -94,8 +94,8 @@ impl Personas {
         Self { application, users }
     }
 
-    /// Returns whether the gateway passes the request on. The function then refuses it, since the
-    /// application does not exist.
+    /// Returns whether the gateway forwards the request to the function. The function then refuses
+    /// the request, because the application does not exist.
     #[track_caller]
     fn is_let(&self, user: &Aws, method: &str, path: &str) -> bool {
         let body = matches!(method, "POST" | "PUT").then_some(b"{}".as_slice());
@@ -108,7 +108,7 @@ impl Personas {
     }
 }
 
-/// Returns a route's method and its path with real names, such as `GET` and
+/// Returns a route's method, and its path with real names: for example `GET` and
 /// `/v1/applications/web/pins`.
 fn instance(route: &str, application: &str, environment: &str) -> (String, String) {
     let (method, path) = route.split_once(' ').expect("a route");
@@ -117,7 +117,7 @@ fn instance(route: &str, application: &str, environment: &str) -> (String, Strin
     (method.to_owned(), parts.collect::<Vec<_>>().join("/"))
 }
 
-/// The signed routes of the template.
+/// Returns the signed routes of the template.
 fn signed_routes() -> BTreeSet<String> {
     let template = Template::for_aws();
     let routes = template.of_type("AWS::ApiGatewayV2::Route");
@@ -125,7 +125,7 @@ fn signed_routes() -> BTreeSet<String> {
     signed.map(|(_, route)| route["RouteKey"].as_str().expect("a key").to_owned()).collect()
 }
 
-/// The personas that may send a route.
+/// Returns the personas that may send the route.
 #[track_caller]
 fn permitted(route: &str) -> Vec<&'static str> {
     let short = route.replace("/v1/applications/{application}", "…");
@@ -137,7 +137,7 @@ fn permitted(route: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn personas_may_send_only_their_own_routes() {
+fn each_persona_may_send_only_its_own_routes() {
     let personas = Personas::deploy("*");
     for route in signed_routes() {
         let permitted = permitted(&route);
@@ -145,7 +145,8 @@ fn personas_may_send_only_their_own_routes() {
         for (persona, user) in &personas.users {
             let is_let = personas.is_let(user, &method, &path);
             assert_eq!(is_let, permitted.contains(persona), "{persona}: {route}");
-            // A persona must not send it for another application, even if the names begin alike.
+            // A persona must not send the route for another application, even if that application's
+            // name begins with the same characters.
             if route.contains("{application}") {
                 let (method, path) = instance(&route, &format!("{}-2", personas.application), "production");
                 assert!(!personas.is_let(user, &method, &path), "{persona}: {method} {path}");
@@ -155,7 +156,7 @@ fn personas_may_send_only_their_own_routes() {
 }
 
 #[test]
-fn operators_and_pipelines_are_bound_to_an_environment() {
+fn each_persona_may_change_only_its_environment() {
     let personas = Personas::deploy("staging");
     for route in
         signed_routes().iter().filter(|route| route.contains("{environment}") && !route.starts_with("GET"))
@@ -179,7 +180,7 @@ fn denied<T: std::fmt::Debug>(who: &str, answer: Result<T, AwsError>) {
 }
 
 #[test]
-fn personas_have_access_only_through_the_api() {
+fn personas_cannot_bypass_the_api() {
     let personas = Personas::deploy("*");
     let own = json!({ "repositoryName": personas.application });
     stack().aws().ecr("CreateRepository", &own).expect("a repository");

@@ -1,9 +1,10 @@
-//! The path of a build from its push to its pin, and the next build.
+//! A build from its push to its pin, and the next build.
 
 use stablepin_tests::Plan;
 use xtask::image::Spec;
 
-/// The product's main job: a build is pushed, mailed, looked at, approved once, pinned and tagged.
+/// Covers the main path. Stablepin mails a pushed build to its approver, and one approval pins and
+/// tags the build.
 #[test]
 fn approved_build_becomes_the_first_pin() {
     let app = Plan::new("push").create();
@@ -15,7 +16,7 @@ fn approved_build_becomes_the_first_pin() {
     assert!(build_tag.starts_with("production-2") && build_tag.ends_with("-a1b2c3d4"), "{build_tag}");
     assert!(mail.subject.contains(&build_tag), "{}", mail.subject);
     assert_eq!(app.tag(&build_tag), Some(digest.clone()), "the build tag is on the build");
-    assert_eq!(app.tag("prod-stable"), None, "nothing is pinned before a decision");
+    assert_eq!(app.tag("prod-stable"), None, "nothing is pinned before an approval");
 
     let page = link.get();
     assert_eq!(page.status, 200);
@@ -39,7 +40,7 @@ fn approved_build_becomes_the_first_pin() {
     assert_eq!(app.pins(), [(1, digest)], "a used link decides nothing");
 }
 
-/// Rule 5: mail scanners, previews and approvers may open the link as often as they like.
+/// Rule 5: mail scanners, previews and approvers may open an approval link any number of times.
 #[test]
 fn hundred_views_of_an_approval_page_change_nothing() {
     let app = Plan::new("looks").create();
@@ -54,7 +55,8 @@ fn hundred_views_of_an_approval_page_change_nothing() {
         let head = link.head();
         assert_eq!((head.status, head.body.len()), (200, 0));
     }
-    // A robot may follow links with these parameters. They must not decide.
+    // A mail scanner may add these parameters to a link. The parameters of a GET must not decide
+    // anything.
     for more in
         ["&decision=approve", "&decision=reject&reason=x", &format!("&code={}&decision=approve", link.code)]
     {
@@ -66,10 +68,10 @@ fn hundred_views_of_an_approval_page_change_nothing() {
     assert!(link.get().text().contains("Approve"), "the link still works");
 }
 
-/// Rules 3 and 4: pin numbers have no gaps, the tag follows the pin, and an earlier push is never
-/// pinned later.
+/// Rules 3 and 4: pin numbers have no gaps, the stable tag follows the pin, and Stablepin never
+/// pins an earlier push after a later one.
 #[test]
-fn skipped_build_cannot_become_a_later_pin() {
+fn superseded_build_cannot_become_a_later_pin() {
     let app = Plan::new("next").create();
     let first = app.pin("main", &Spec::new("1"));
     let skipped = app.push("main", &Spec::new("2"));

@@ -1,4 +1,5 @@
-//! Reads over the API: they show what the table has, without its secrets and internal members.
+//! Reads over the API. The API shows the records of the table without their secrets and internal
+//! members.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,7 +19,7 @@ fn get(app: &App, path: &str) -> Value {
     answer
 }
 
-/// Asserts that each member of the answer is the record's own of that name.
+/// Asserts that each of these members has the same value in the response and in the record.
 #[track_caller]
 fn agree(answer: &Value, record: &Value, members: &[&str]) {
     for member in members {
@@ -26,7 +27,7 @@ fn agree(answer: &Value, record: &Value, members: &[&str]) {
     }
 }
 
-/// Reads a list page by page, one item each. The last page may be empty.
+/// Reads a list with one item per page. The last page may be empty.
 #[track_caller]
 fn listed(app: &App, path: &str, list: &str) -> Vec<Value> {
     let (mut all, mut after) = (Vec::new(), String::new());
@@ -38,7 +39,7 @@ fn listed(app: &App, path: &str, list: &str) -> Vec<Value> {
     }
 }
 
-/// Asserts that the answer has all members of its type and no others.
+/// Asserts that the response has all members of its type and no others.
 #[track_caller]
 fn is_exactly<T: Serialize + DeserializeOwned>(answer: &Value) {
     let read: T = serde_json::from_value(answer.clone()).expect("an answer of this type");
@@ -50,7 +51,7 @@ fn digests(list: &[Value]) -> Vec<&Value> {
 }
 
 #[test]
-fn api_shows_the_records_of_the_table() {
+fn api_responses_match_the_records_of_the_table() {
     let app = Plan::new("reads").create();
     let first = app.pin("main", &Spec::new("1"));
     let second = app.push_after(&first, &Spec::new("2"));
@@ -84,7 +85,7 @@ fn api_shows_the_records_of_the_table() {
 }
 
 #[test]
-fn rollbacks_of_an_environment_are_listed_newest_first() {
+fn api_lists_rollbacks_newest_first() {
     let app = Plan::new("rollbacks").create();
     app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
@@ -105,7 +106,7 @@ fn rollbacks_of_an_environment_are_listed_newest_first() {
 }
 
 #[test]
-fn answers_have_only_the_members_of_their_types() {
+fn api_responses_have_only_the_members_of_their_types() {
     let app = Plan::new("exact").create();
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
@@ -137,7 +138,7 @@ fn answers_have_only_the_members_of_their_types() {
 }
 
 #[test]
-fn missing_records_are_problem_documents() {
+fn reads_of_missing_records_return_problem_documents() {
     let app = Plan::new("missing").create();
     let id = "019b0000-0000-7000-8000-000000000000";
     let never = format!("sha256:{}", "5eed".repeat(16));

@@ -1,4 +1,4 @@
-//! Rules 4 and 6: events that come twice, late, or at once.
+//! Rules 4 and 6: events that arrive twice, late, or at the same time.
 
 use std::thread;
 
@@ -6,14 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_tests::{App, Plan};
 use xtask::image::Spec;
 
-/// Puts an image into the repository under a tag that is no build. Each test delivers its own
-/// events.
+/// Pushes an image under a tag that matches no `builds` pattern. Each test delivers its own events.
 fn quiet(app: &App, version: &str) -> String {
     app.push(&format!("quiet-{version}"), &Spec::new(version))
 }
 
 #[test]
-fn repeated_event_asks_once() {
+fn repeated_push_event_opens_one_promotion() {
     let app = Plan::new("five").create_with_fakes();
     let digest = quiet(&app, "1");
     let event = app.push_event("main", &digest, Timestamp::now());
@@ -29,7 +28,7 @@ fn repeated_event_asks_once() {
 }
 
 #[test]
-fn simultaneous_copies_of_an_event_ask_once() {
+fn simultaneous_copies_of_an_event_open_one_promotion() {
     let app = Plan::new("ten").create_with_fakes();
     let digest = quiet(&app, "1");
     let event = app.push_event("main", &digest, Timestamp::now());
@@ -44,7 +43,7 @@ fn simultaneous_copies_of_an_event_ask_once() {
 }
 
 #[test]
-fn tag_that_returns_to_a_build_asks_again() {
+fn tag_moved_back_to_a_build_opens_a_new_promotion() {
     let app = Plan::new("back").create_with_fakes();
     let (a, b) = (quiet(&app, "a"), quiet(&app, "b"));
     let start = Timestamp::now() - SignedDuration::from_secs(60);
@@ -55,9 +54,9 @@ fn tag_that_returns_to_a_build_asks_again() {
     let asked: Vec<_> = app.promotions().iter().map(|promotion| promotion["digest"].clone()).collect();
     assert_eq!(asked, moves.map(|digest| digest.as_str()));
     let name = |promotion: usize| app.promotions()[promotion]["build"]["build_tag"].clone();
-    assert_eq!(name(0), name(2), "a known build keeps its name");
+    assert_eq!(name(0), name(2), "a known build keeps its build tag");
 
-    // The newest promotion counts, since it is later than the other two.
+    // The newest promotion supersedes the two others, so the test approves the newest one.
     app.approve(&a);
     assert_eq!(app.pins(), [(1, a)]);
 }
@@ -72,11 +71,11 @@ fn late_event_does_not_make_an_older_push_newer() {
     let old_link = app.link(&old);
     app.approve(&new);
     assert!(matches!(app.decides(&old_link, "approve").0, 409 | 410));
-    assert_eq!(app.pins(), [(1, new)], "the older push stays older, though its event came later");
+    assert_eq!(app.pins(), [(1, new)], "the older push stays older although its event arrived later");
 }
 
 #[test]
-fn two_tags_on_one_digest_ask_once() {
+fn two_tags_on_one_digest_open_one_promotion() {
     let app = Plan::new("two-tags").create_with_fakes();
     let digest = quiet(&app, "1");
     let at = Timestamp::now();
@@ -86,10 +85,10 @@ fn two_tags_on_one_digest_ask_once() {
     assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1));
 }
 
-/// The event's time identifies the push. The push's place in the order comes from its time of
-/// arrival.
+/// The event's time identifies the push, but the time of arrival gives the push its place in the
+/// order.
 #[test]
-fn push_with_a_future_time_does_not_block_the_next() {
+fn push_with_a_future_time_does_not_block_the_next_push() {
     let app = Plan::new("future").create_with_fakes();
     let (future, next) = (quiet(&app, "future"), quiet(&app, "next"));
     let event = app.push_event("main", &future, "2099-01-01T00:00:00Z".parse().expect("a time"));

@@ -1,7 +1,7 @@
-//! Final refusals by AWS: the operation ends within two tries, says what it changed, and quotes the
-//! refusal.
+//! Final refusals by AWS. The operation ends within two attempts, says what it changed, and quotes
+//! the refusal.
 //!
-//! An error that is no refusal is retried, whatever its HTTP status.
+//! Stablepin retries every error that is not a refusal, whatever its HTTP status.
 
 use serde_json::Value;
 use stablepin_tests::crash::{Fault, ProgramRun};
@@ -10,7 +10,7 @@ use stablepin_tests::release::SERVICES;
 use stablepin_tests::{Plan, Release};
 use xtask::image::Spec;
 
-/// The answer of ECS to a caller that may not pass a task role.
+/// The response of ECS to a caller that may not pass a task role.
 ///
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
 const NO_PASS_ROLE: (u16, &str, &str) = (
@@ -37,7 +37,7 @@ const REFUSALS: [(&str, (u16, &str, &str)); 4] = [
     ("UpdateService", NO_PARAMETER),
 ];
 
-/// The titles of the notices that people received, and the whole text of all notices.
+/// Returns the titles of the notices that people received, and the whole text of all notices.
 fn sent_notices(release: &Release) -> (Vec<String>, String) {
     let notices = release.app.notices();
     let title = |notice: &Value| notice["content"]["title"].as_str().unwrap_or_default().to_owned();
@@ -46,8 +46,8 @@ fn sent_notices(release: &Release) -> (Vec<String>, String) {
     (notices.iter().map(title).map(short).collect(), words)
 }
 
-/// Asserts that the service runs what it ran before, and that the environment is free for the next
-/// build.
+/// Asserts that the service runs the same image as before, and that neither a hold nor a slot
+/// blocks the next build.
 #[track_caller]
 fn is_untouched(release: &Release, before: &str, pins: usize) {
     release.runs("web", before);
@@ -59,7 +59,7 @@ fn is_untouched(release: &Release, before: &str, pins: usize) {
 }
 
 #[test]
-fn refused_release_ends_without_a_change() {
+fn release_refused_by_ecs_changes_nothing() {
     for (call, refusal) in REFUSALS {
         let release = Release::next(&["web"]).with(&["web"]);
         release.ecs.keeps_refusing(call, "", refusal);
@@ -80,9 +80,10 @@ fn refused_release_ends_without_a_change() {
     }
 }
 
-/// AWS sends these codes with a status of 4xx, although they say nothing about the request itself.
+/// AWS sends these errors with a 4xx status, although the errors say nothing about the request
+/// itself.
 #[test]
-fn release_survives_errors_that_are_no_refusals() {
+fn release_retries_errors_that_are_not_refusals() {
     for (call, refusal) in [
         ("RegisterTaskDefinition", (400, "ThrottlingException", "Rate exceeded")),
         (
@@ -117,7 +118,7 @@ fn release_survives_errors_that_are_no_refusals() {
 }
 
 #[test]
-fn updated_service_goes_back_when_another_is_refused() {
+fn refused_update_rolls_back_services_already_updated() {
     let release = Release::next(&SERVICES).with(&SERVICES);
     release.ecs.keeps_refusing("UpdateService", "worker", NO_UPDATE);
     let record = release.runs_its_course();
@@ -129,7 +130,7 @@ fn updated_service_goes_back_when_another_is_refused() {
 }
 
 #[test]
-fn refused_way_back_quotes_the_refusal() {
+fn failed_rollback_of_a_release_quotes_the_refusal() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -158,7 +159,7 @@ fn answered(run: &ProgramRun) -> (u64, Value) {
 }
 
 #[test]
-fn rollback_answer_quotes_the_refusal() {
+fn response_to_a_refused_rollback_quotes_the_refusal() {
     for (call, refusal) in REFUSALS {
         let release = Release::back(&["web"]).with(&["web"]);
         release.ecs.keeps_refusing(call, "", refusal);
@@ -186,7 +187,7 @@ fn rollback_answer_quotes_the_refusal() {
 }
 
 #[test]
-fn rollback_refused_later_is_reported_at_once() {
+fn notice_reports_a_refusal_of_a_running_rollback() {
     let release = Release::back(&["web"]).with(&["web"]);
     let requests = {
         let other = Release::back(&["web"]).with(&["web"]);
@@ -199,16 +200,17 @@ fn rollback_refused_later_is_reported_at_once() {
     release.ecs.keeps_refusing("RegisterTaskDefinition", "", NO_PASS_ROLE);
     let record = release.looks();
     assert!(release.app.reason(&record).contains(NO_PASS_ROLE.2), "{record:#}");
-    // The killed call may have changed the service, which the rollback cannot know.
+    // The killed invocation may have changed the service. The rollback cannot know whether it did.
     assert_eq!(record["state"], "Incomplete", "{record:#}");
     let (titles, words) = sent_notices(&release);
     assert_eq!(titles, ["rollback not proven"]);
     assert!(words.contains("PassRoleArns"), "{words}");
 }
 
-/// ECS has done the update, but the connection broke. ECS then refuses the repeated call.
+/// ECS updates the service, but the connection breaks before the response. ECS then refuses the
+/// repeated call.
 #[test]
-fn refusal_after_a_lost_answer_is_ignored() {
+fn release_completes_if_ecs_refuses_only_a_repeated_call() {
     let requests = {
         let other = Release::next(&["web"]).with(&["web"]);
         other.approve(None);
@@ -217,18 +219,18 @@ fn refusal_after_a_lost_answer_is_ignored() {
     let update = requests.iter().position(|request| request == "UpdateService").expect("an update") + 1;
     let release = Release::next(&["web"]).with(&["web"]);
     release.approve(None);
-    // The first change registers the promoter's revision. The second one is its update.
+    // The first change registers the promoter's revision. The second change updates the service.
     release.ecs.after_change(2, |ecs| ecs.keeps_refusing("UpdateService", "", NO_UPDATE));
     let run = release.tick(Some((update, Fault::ResetAfter)));
     assert!(run.hit, "{:?}", run.requests);
     let record = release.ends();
-    assert_eq!(record["state"], "Completed", "the update had happened: {record:#}");
+    assert_eq!(record["state"], "Completed", "ECS had made the update: {record:#}");
     release.runs("web", &release.digest);
 }
 
-/// No approver was asked yet, since the mail names the build tag.
+/// No approver has a mail yet, because the mail names the build tag.
 #[test]
-fn refused_build_tag_is_reported_and_ends_the_promotion() {
+fn promotion_fails_if_ecr_refuses_the_build_tag() {
     let app = Plan::new("untaggable").create_with_fakes();
     app.ecr().keeps_failing("PutImage", 1, 400, "AccessDeniedException");
     let digest = app.push("main", &Spec::new("1"));
@@ -249,9 +251,10 @@ fn refused_build_tag_is_reported_and_ends_the_promotion() {
     app.link(&next);
 }
 
-/// The pin stays. Its tag is put once the permission exists: within a day, or with the next pin.
+/// The build stays pinned. Stablepin puts the stable tag once ECR permits: within a day, or with
+/// the next pin.
 #[test]
-fn refused_stable_tag_is_reported_and_keeps_the_pin() {
+fn build_stays_pinned_if_ecr_refuses_the_stable_tag() {
     let app = Plan::new("unstable").create_with_fakes();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);

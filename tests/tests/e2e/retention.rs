@@ -1,5 +1,5 @@
-//! Retention deletes old images and keeps every image in use: its real program runs against the ECR
-//! and ECS fakes.
+//! Retention deletes old images and keeps every image in use. The tests run the function's real
+//! program against fakes of ECR and ECS.
 
 mod archived;
 mod goes_wrong;

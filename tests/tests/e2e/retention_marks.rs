@@ -1,17 +1,17 @@
-//! Images that are marked for deletion, and promotions of them.
+//! Promotions of images that retention has marked for deletion.
 
 use serde_json::{Value, json};
 use stablepin_tests::{App, Plan, stack, until};
 use xtask::image::Spec;
 
-/// Invokes the promoter with the message of the sweep's queue for this application.
+/// Invokes the promoter with a message of the sweep queue for the application.
 #[track_caller]
 fn sweep(app: &App) -> Value {
     let promoter = stack().variable("STABLEPIN_PROMOTER_FUNCTION");
     app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep succeeds")
 }
 
-/// The stored record of the tag under which the builds are pushed.
+/// Returns the stored record of a tag that `builds` matches.
 #[track_caller]
 fn followed(app: &App, tag: &str) -> Value {
     let sk = format!("TAG#{}#{tag}", app.plan.repository);
@@ -19,7 +19,7 @@ fn followed(app: &App, tag: &str) -> Value {
 }
 
 #[test]
-fn push_of_a_marked_image_is_not_lost() {
+fn push_of_a_marked_image_opens_a_promotion_later() {
     let app = Plan::new("marked").create();
     let digest = app.push("quiet", &Spec::new("1"));
     app.mark_for_deletion(&digest);
@@ -30,7 +30,8 @@ fn push_of_a_marked_image_is_not_lost() {
     assert_eq!(app.marked(&digest).expect("the mark").get("needed_by"), None);
 
     app.unmark(&digest);
-    // The sweep takes the push here. Lambda's retry of the event would take it too.
+    // The sweep handles the push here. On AWS, Lambda's retry of the event may handle the push
+    // first.
     sweep(&app);
     app.link(&digest);
     app.settled(&digest);
@@ -43,7 +44,7 @@ fn push_of_a_marked_image_is_not_lost() {
 }
 
 #[test]
-fn requested_promotion_of_a_marked_image_is_refused() {
+fn api_refuses_to_promote_a_marked_image() {
     let app = Plan::new("asked").create();
     let digest = app.pin("main", &Spec::new("1"));
     app.mark_for_deletion(&digest);

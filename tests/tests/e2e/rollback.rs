@@ -8,8 +8,8 @@ fn to(target: &str) -> Value {
     json!({ "to": target, "confirm": "ROLLBACK", "reason": "500s since 14:30" })
 }
 
-/// Asserts that the rollback is refused with this status, problem type and advice, and changes
-/// nothing.
+/// Asserts that the API refuses the rollback with this status, problem type and advice, and that
+/// the refusal changes nothing.
 #[track_caller]
 fn refused(app: &App, body: &Value, status: u16, kind: &str, advice: &str) {
     let before = app.everything();
@@ -25,7 +25,7 @@ fn refused(app: &App, body: &Value, status: u16, kind: &str, advice: &str) {
 }
 
 #[test]
-fn rollback_to_a_marked_image_is_refused() {
+fn api_refuses_a_rollback_to_a_marked_image() {
     let app = Plan::new("marked").create();
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
@@ -52,7 +52,7 @@ fn unsigned_rollback_is_forbidden() {
 }
 
 #[test]
-fn invalid_rollback_is_refused_with_advice() {
+fn api_refuses_an_invalid_rollback_with_advice() {
     let app = Plan::new("refused").create();
     refused(&app, &to("stable"), 409, "nothing-pinned", "approve a build first");
     let first = app.pin("main", &Spec::new("1"));
@@ -88,9 +88,9 @@ fn invalid_rollback_is_refused_with_advice() {
     assert_eq!((status, &problem["type"]), (404, &"urn:stablepin:problem:not-found".into()));
 }
 
-/// An environment whose services Stablepin does not reconcile still has a pin that can go back.
+/// Stablepin does not deploy to this environment, but a rollback still changes the pin.
 #[test]
-fn rollback_commits_a_new_pin_and_moves_the_tag() {
+fn rollback_creates_a_new_pin_and_moves_the_stable_tag() {
     let app = Plan::new("number").create();
     let commit = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334";
     let first = app.pin("main", &Spec::new("1").revision(commit));
@@ -104,7 +104,8 @@ fn rollback_commits_a_new_pin_and_moves_the_tag() {
     assert_eq!(app.tag("prod-stable"), Some(first.clone()));
     assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2", "2 → 3"]);
 
-    // The watermark stays, and the environment is held until a person approves a later promotion.
+    // The watermark does not change. The environment is held until a person approves a later
+    // promotion.
     let environment = app.environment();
     assert_eq!(environment["watermark"]["digest"], json!(second));
     assert_eq!(environment["hold"]["reason"], json!({ "rollback": 1 }));
@@ -114,10 +115,10 @@ fn rollback_commits_a_new_pin_and_moves_the_tag() {
     assert_eq!(app.environment()["hold"], Value::Null);
 }
 
-/// The environment needs no approval, so each push becomes the pin at once. After a rollback it
-/// must wait.
+/// The environment needs no approval, so Stablepin pins each push at once. After a rollback, a push
+/// must wait until the hold ends.
 #[test]
-fn push_after_a_rollback_waits_for_the_hold_to_end() {
+fn push_after_a_rollback_waits_until_the_hold_ends() {
     let mut plan = Plan::new("held");
     plan.required = 0;
     let app = plan.create();
@@ -142,7 +143,7 @@ fn push_after_a_rollback_waits_for_the_hold_to_end() {
     assert_eq!(
         app.pins().last(),
         Some(&(3, first.clone())),
-        "automation must leave a held environment alone"
+        "Stablepin pins no push while the environment is held"
     );
     assert_eq!(app.tag("prod-stable"), Some(first));
     let waits = app.promotions().pop().expect("a promotion");
@@ -164,9 +165,9 @@ fn rollback_dry_run_shows_the_plan_and_changes_nothing() {
     assert_eq!(app.everything(), before);
 }
 
-/// The product's promise, with real containers.
+/// Tests the product's main promise with real containers: one signed request restores the pin.
 #[test]
-fn rollback_after_a_deployment_by_hand_restores_the_pin() {
+fn rollback_replaces_a_manual_deployment_with_the_pin() {
     let app = Plan::new("return").services(["web", "worker"]).create();
     let good = app.push_runnable("main", &Spec::new("1"));
     app.approve(&good);
@@ -222,9 +223,9 @@ fn rollback_after_a_deployment_by_hand_restores_the_pin() {
     assert_eq!(shown["state"], "Completed");
 }
 
-/// Rule 10: an unproven rollback is not called a success.
+/// Rule 10: Stablepin never reports an unproven rollback as a success.
 #[test]
-fn pin_that_does_not_start_is_no_successful_rollback() {
+fn rollback_to_a_crashing_pin_does_not_count_as_success() {
     let app = Plan::new("crashing").services(["web"]).create();
     let crashing = app.push_runnable("main", &Spec::new("1").mode(Mode::Crash));
     app.approve(&crashing);
@@ -240,7 +241,7 @@ fn pin_that_does_not_start_is_no_successful_rollback() {
 }
 
 #[test]
-fn rollback_not_proven_by_its_deadline_is_incomplete() {
+fn unproven_rollback_is_incomplete_at_its_deadline() {
     let app = Plan::new("late").services(["web"]).create();
     let crashing = app.push_runnable("main", &Spec::new("1").mode(Mode::Crash));
     app.approve(&crashing);

@@ -1,5 +1,5 @@
-//! Subscriptions to approval mails: who has one, who should have one, and which mails approvers
-//! get.
+//! Subscriptions to approval mails: which exist, which should exist, and which mails an approver
+//! gets.
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::invoke_with;
@@ -15,7 +15,7 @@ fn sns(aws: &Aws, action: &str, parameters: &[(&str, &str)]) -> String {
     aws.query("sns", &request).expect("SNS answers")
 }
 
-/// The ARNs of an address's subscriptions.
+/// Returns the ARNs of the subscriptions of an address.
 fn subscriptions_of(aws: &Aws, endpoint: &str) -> Vec<String> {
     let all = sns(aws, "ListSubscriptionsByTopic", &[("TopicArn", stack().topic())]);
     let members = all.split("<member>").filter(|member| member.contains(&format!("<Endpoint>{endpoint}<")));
@@ -26,7 +26,7 @@ fn attributes(aws: &Aws, arn: &str) -> String {
     sns(aws, "GetSubscriptionAttributes", &[("SubscriptionArn", arn)])
 }
 
-/// The schedule's event for the hourly check of the topics.
+/// Returns the schedule's event for the hourly check of the topics.
 fn hour_event() -> Value {
     json!({ "source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {} })
 }
@@ -42,7 +42,7 @@ fn sweep(app: &App) {
     app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep succeeds");
 }
 
-/// The findings of `GET /v1/health` about this application or topic.
+/// Returns the findings of `GET /v1/health` about this application or topic.
 fn findings(aws: &Aws, about: &str) -> Vec<String> {
     let answer = aws.call("GET", &format!("{}/v1/health", stack().api()), None, None, true);
     let health = answer.expect("the API answers").json("health").expect("JSON");
@@ -56,7 +56,7 @@ fn findings(aws: &Aws, about: &str) -> Vec<String> {
 }
 
 #[test]
-fn signed_request_subscribes_an_approver_to_own_mails() {
+fn signed_request_subscribes_an_approver() {
     let app = Plan::new("subscribe").unsubscribed().create();
     let mail = app.plan.mail(app.approver("lead"));
     let path = format!("/approvers/{}/subscription", app.approver("lead"));
@@ -65,8 +65,8 @@ fn signed_request_subscribes_an_approver_to_own_mails() {
     assert_eq!(unsigned.status, 403);
     assert_eq!(app.api("GET", &path, None).1["state"], "missing");
 
-    // The emulator confirms an address at once. AWS asks the address first, which the client's own
-    // tests cover.
+    // The emulator confirms a subscription at once. On AWS, SNS first mails a request for
+    // confirmation. The SNS client's own tests cover that case.
     let (status, subscribed) = app.api("PUT", &path, None);
     assert_eq!((status, &subscribed["state"], &subscribed["mail"]), (200, &json!("confirmed"), &json!(mail)));
     assert_eq!(app.api("PUT", &path, None).1, subscribed, "a repeated request changes nothing");
@@ -80,7 +80,8 @@ fn signed_request_subscribes_an_approver_to_own_mails() {
     assert_eq!(app.api("GET", &path, None).1["state"], "missing", "the subscription is gone");
 }
 
-/// The approver enters the token that SNS mails. Here SNS posts it to an HTTP endpoint instead.
+/// SNS posts the token to an HTTP endpoint in this test. On AWS, SNS mails the token to the
+/// approver.
 #[test]
 fn token_confirms_a_subscription() {
     let app = Plan::new("confirm").create();
@@ -115,7 +116,7 @@ fn token_of(listener: &std::net::TcpListener) -> String {
 }
 
 #[test]
-fn subscriber_without_a_filter_is_reported() {
+fn hourly_check_reports_a_subscriber_without_a_filter() {
     let app = Plan::new("nosy").create();
     let queue = app.plan.name.clone();
     let created = app.aws.sqs("CreateQueue", &json!({ "QueueName": queue })).expect("a queue");
@@ -140,10 +141,10 @@ fn subscriber_without_a_filter_is_reported() {
     let _ = app.aws.sqs("DeleteQueue", &json!({ "QueueUrl": created["QueueUrl"] }));
 }
 
-/// A subscriber can read links and codes and decide as the approver. An IAM permission alone must
-/// not allow that.
+/// A subscriber could read links and codes, and so vote as the approver. An IAM permission alone
+/// must not allow a subscription.
 #[test]
-fn only_the_approval_function_can_subscribe_to_links() {
+fn only_the_approval_function_may_subscribe_to_the_topic() {
     let app = Plan::new("eavesdrop").unsubscribed().create();
     let statement = json!({ "Effect": "Allow", "Action": "sns:*", "Resource": "*" });
     let nosy = iam::user_with(&app.aws, &app.plan.name, Some(&statement), &[]).expect("a user");
@@ -177,9 +178,9 @@ fn only_the_approval_function_can_subscribe_to_links() {
     }
 }
 
-/// The topic's denial does not end an existing subscription.
+/// The topic's policy denies new subscriptions, but does not end existing ones.
 #[test]
-fn subscribers_that_are_no_approvers_are_reported() {
+fn hourly_check_reports_subscribers_other_than_approvers() {
     let app = Plan::new("strangers").create();
     let found = |endpoint: &str| findings(&app.aws, "topics").iter().any(|one| one.contains(endpoint));
     let lead = app.plan.mail(app.approver("lead"));
@@ -188,7 +189,7 @@ fn subscribers_that_are_no_approvers_are_reported() {
     let hook = format!("http://{}/", listener.local_addr().expect("an address"));
     let own = |endpoint: &str| vec![endpoint.to_owned()];
     let mailbox_arn = subscribe(&app.aws, stack().topic(), "email", &mailbox, Some(&own(&mailbox)));
-    // This subscription is not confirmed yet.
+    // The following subscription stays unconfirmed.
     subscribe(&app.aws, stack().topic(), "http", &hook, Some(&own(&lead)));
     hour(&app.aws);
     assert!(found(&mailbox) && found(&hook), "{:?}", findings(&app.aws, "topics"));
@@ -206,9 +207,10 @@ fn subscribers_that_are_no_approvers_are_reported() {
     assert!(!found(&mailbox) && !found(&hook), "{:?}", findings(&app.aws, "topics"));
 }
 
-/// `MoreApprovalsTopicArns` may name such a topic, whose policy belongs to the operator.
+/// The operator writes the policies of the topics in `MoreApprovalsTopicArns`, so such a topic may
+/// be open to others.
 #[test]
-fn topic_that_is_open_to_others_is_reported() {
+fn hourly_check_reports_a_topic_open_to_others() {
     let app = Plan::new("open").create_with_fakes();
     let topic = app.isolated_topic().to_owned();
     let notices = || -> Vec<String> {
@@ -236,12 +238,12 @@ fn topic_that_is_open_to_others_is_reported() {
     look();
     let after = notices();
     let last = after.last().expect("a notice");
-    // The notice itself is published to this topic, so publishing must not be denied.
+    // Stablepin publishes the notice to this topic too, so the policy must not deny publishing.
     assert!(after.len() > before && !last.contains(&said) && last.contains(&publishes), "{after:?}");
 }
 
 #[test]
-fn lost_subscription_is_reported_until_it_is_back() {
+fn sweep_reports_an_approver_without_a_subscription_once() {
     let app = Plan::new("gone").unsubscribed().create();
     sweep(&app);
     let lead = app.approver("lead");
@@ -253,7 +255,7 @@ fn lost_subscription_is_reported_until_it_is_back() {
             .filter(|notice| notice["metadata"]["eventType"] == "approvers-subscribed")
             .count()
     };
-    assert_eq!(count_notices(), 1, "one notice, however often the check finds it");
+    assert_eq!(count_notices(), 1, "one notice, however often the sweep finds the same gap");
 
     let (status, _) = app.api("PUT", &format!("/approvers/{lead}/subscription"), None);
     assert_eq!(status, 200);
@@ -266,7 +268,7 @@ fn lost_subscription_is_reported_until_it_is_back() {
 }
 
 #[test]
-fn promotion_reports_approvers_that_get_no_mail() {
+fn promotion_names_approvers_without_a_subscription() {
     let app = Plan::new("reach").approvers(["lead", "deputy"], 2).unsubscribed().create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -283,7 +285,8 @@ fn promotion_reports_approvers_that_get_no_mail() {
     assert!(text.contains("is not subscribed"), "{text}");
 }
 
-/// A person who has the mail can decide as its approver, so the approver gets a confirmation.
+/// A person who has an approver's mail can vote in the approver's name. A confirmation shows the
+/// approver each vote.
 #[test]
 fn approver_gets_a_vote_confirmation() {
     let app = Plan::new("receipt").create();
@@ -303,10 +306,10 @@ fn approver_gets_a_vote_confirmation() {
     assert_eq!(app.vote_confirmations("lead").len(), 1);
 }
 
-/// The first of two topics no longer exists. The mail comes once, from the topic to which its
-/// address is subscribed.
+/// The first of two topics no longer exists. The approver gets one mail, from the topic to which
+/// the address is subscribed.
 #[test]
-fn mail_is_sent_through_the_subscribed_topic() {
+fn tagger_sends_mail_through_the_subscribed_topic() {
     let app = Plan::new("topics").unsubscribed().create();
     let name = app.plan.name.as_str();
     let topic = xml_text(&sns(&app.aws, "CreateTopic", &[("Name", name)]), "TopicArn").expect("a topic");
@@ -315,7 +318,8 @@ fn mail_is_sent_through_the_subscribed_topic() {
     let mail = app.plan.mail(app.approver("lead"));
     subscribe(&app.aws, &topic, "email", &mail, Some(std::slice::from_ref(&mail)));
 
-    // No role of the stack may publish to the new topic, so the program runs with the root key.
+    // No role of the stack may publish to the new topic, so the program runs with the root access
+    // key.
     let others = [
         ("STABLEPIN_APPROVALS_TOPICS", format!("{topic}-gone, {topic}")),
         ("AWS_ACCESS_KEY_ID", stack().variable("AWS_ACCESS_KEY_ID").to_owned()),
@@ -332,16 +336,15 @@ fn mail_is_sent_through_the_subscribed_topic() {
     let promotion = app.promotions().pop().expect("a promotion");
     assert!(
         promotion["asked"][app.approver("lead")].is_object(),
-        "the approver is not asked again: {promotion}"
+        "the record says that the approver has the mail: {promotion}"
     );
     sns(&app.aws, "DeleteTopic", &[("TopicArn", &topic)]);
     let _ = queue.delete(&app.aws);
 }
 
-/// The table counts the most allowed mails to this address in these seconds, from other
-/// applications.
+/// The table already counts the most mails that one address may get in these seconds.
 #[test]
-fn busy_address_gets_its_next_mail_later() {
+fn address_with_too_many_mails_gets_the_next_mail_later() {
     let app = Plan::new("busy").create();
     let mail = app.plan.mail(app.approver("lead"));
     let digest = app.push("quiet", &Spec::new("1"));
@@ -363,7 +366,7 @@ fn busy_address_gets_its_next_mail_later() {
 
 /// SNS disables an address that gets too many mails at once.
 #[test]
-fn push_storm_sends_five_mails_and_one_for_the_newest() {
+fn eight_pushes_cause_five_mails_and_one_about_the_newest() {
     let app = Plan::new("storm").create();
     let mut digests = Vec::new();
     for n in 0..8 {
@@ -382,7 +385,7 @@ fn push_storm_sends_five_mails_and_one_for_the_newest() {
     let waiting: Vec<Value> = app.promotions().into_iter().filter(|one| one["ask_at"].is_string()).collect();
     assert_eq!(waiting.len(), 3, "the other promotions wait");
 
-    // This has the effect of five minutes passing.
+    // The rewrite makes the promotions due, as if five minutes had passed.
     for one in &waiting {
         let sk = format!("PROMOTION#{}", one["id"].as_str().expect("an id"));
         for path in ["record.operation.work.Promotion.ask_at", "record.operation.wake_at", "wake_at"] {

@@ -1,5 +1,4 @@
-//! The template for AWS, in the parts that the local cloud cannot show, and the local cloud's
-//! differences.
+//! The parts of the template that only AWS uses, and the differences of the local cloud's template.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +9,13 @@ fn arn_of(resource: &str) -> Value {
     json!({ "Fn::GetAtt": [resource, "Arn"] })
 }
 
-/// The statements of a policy document.
+/// Returns the statements of a policy document.
 #[track_caller]
 fn statements(document: &Value) -> &[Value] {
     document["Statement"].as_array().expect("statements")
 }
 
-/// The principals that are exempt from the approvals topic's denial of an action.
+/// Returns the principals to which the approvals topic's denial of an action does not apply.
 #[track_caller]
 fn exempt_from_denial(template: &Template, action: &str) -> Vec<Value> {
     let document = &template.properties("ApprovalsTopicPolicy")["PolicyDocument"];
@@ -36,7 +35,7 @@ fn exempt_from_denial(template: &Template, action: &str) -> Vec<Value> {
 }
 
 #[test]
-fn approvals_topic_admits_only_the_roles_of_the_stack() {
+fn only_roles_of_the_stack_may_use_the_approvals_topic() {
     let template = Template::for_aws();
     let publish = exempt_from_denial(&template, "sns:Publish");
     assert_eq!(publish, [arn_of("TaggerRole"), arn_of("PromoterRole")]);
@@ -45,9 +44,10 @@ fn approvals_topic_admits_only_the_roles_of_the_stack() {
     assert_eq!(statements(document).len(), 2, "{document}");
 }
 
-/// The developer subscribes the inbox, and is the account's root in the local cloud.
+/// The developer subscribes the inbox to the topic. In the local cloud the developer is the
+/// account's root.
 #[test]
-fn local_cloud_also_admits_its_developer() {
+fn developer_may_subscribe_in_the_local_cloud() {
     let template = Template::for_local_cloud();
     let arn = |of: &str| json!({ "Fn::Sub": format!("arn:${{AWS::Partition}}:{of}") });
     let sessions = |role: &str| arn(&format!("sts::${{AWS::AccountId}}:assumed-role/${{{role}}}/*"));
@@ -59,7 +59,7 @@ fn local_cloud_also_admits_its_developer() {
     assert_eq!(publish, roles.collect::<Vec<_>>());
 }
 
-/// The functions that the gateway calls, by their logical ids.
+/// Returns the logical ids of the functions that the gateway calls.
 fn behind_the_gateway(template: &Template) -> BTreeSet<String> {
     let integrations = template.of_type("AWS::ApiGatewayV2::Integration");
     let function = |(_, integration): (&str, &Value)| {
@@ -68,10 +68,10 @@ fn behind_the_gateway(template: &Template) -> BTreeSet<String> {
     integrations.map(function).collect()
 }
 
-/// The functions behind the gateway trust the signer in their event, so a direct invocation could
-/// name any signer.
+/// The functions behind the gateway trust the signer in their event. A caller who could invoke them
+/// directly could pretend to be any signer.
 #[test]
-fn only_the_gateway_invokes_functions_that_trust_a_signer() {
+fn only_the_gateway_may_invoke_functions_behind_it() {
     let template = Template::for_aws();
     let functions = behind_the_gateway(&template);
     let expected = ["ApiFunction", "ApprovalFunction", "RetentionFunction", "RollbackFunction"];
@@ -108,9 +108,9 @@ fn only_the_gateway_invokes_functions_that_trust_a_signer() {
     }
 }
 
-/// A permission and a resource policy of one function overwrite each other.
+/// A Lambda permission and a resource policy of the same function overwrite each other.
 #[test]
-fn function_has_no_permission_besides_its_policy() {
+fn function_with_a_resource_policy_has_no_lambda_permission() {
     let of = |template: &Template, kind: &'static str, member: &str| -> BTreeSet<String> {
         let function = |one: &Value| {
             let named = &one[member];
@@ -122,7 +122,7 @@ fn function_has_no_permission_besides_its_policy() {
     let policies = of(&aws, "AWS::Lambda::ResourcePolicy", "ResourceArn");
     assert_eq!(policies, behind_the_gateway(&aws));
     assert_eq!(of(&aws, "AWS::Lambda::Permission", "FunctionName"), BTreeSet::new());
-    // SAM makes a permission for each event that is not a queue's.
+    // SAM creates a permission for each event except those of queues.
     for function in &policies {
         let events = aws.properties(function)["Events"].as_object().into_iter().flatten();
         let kinds: Vec<_> = events.map(|(_, event)| event["Type"].as_str().unwrap_or_default()).collect();
@@ -132,9 +132,10 @@ fn function_has_no_permission_besides_its_policy() {
     assert_eq!(of(&local, "AWS::Lambda::Permission", "FunctionName"), policies);
 }
 
-/// Rollbacks and decisions share the account's concurrency unless some is reserved for them.
+/// Functions share the account's concurrency. Parameters may reserve some for rollbacks and for
+/// approvals.
 #[test]
-fn concurrency_is_reserved_by_parameters() {
+fn template_parameters_reserve_concurrency() {
     let template = Template::for_aws();
     for (function, parameter, condition) in [
         ("ApprovalFunction", "ApprovalConcurrency", "ReservesApproval"),
@@ -153,7 +154,7 @@ fn concurrency_is_reserved_by_parameters() {
 }
 
 #[test]
-fn lambda_variables_are_read_only_if_a_parameter_allows() {
+fn parameter_allows_retention_to_read_lambda_functions() {
     let template = Template::for_aws();
     let may = |one: &Value| one.to_string().contains("lambda:GetFunction");
     for (role, properties) in template.of_type("AWS::IAM::Role").filter(|(_, one)| may(one)) {
@@ -187,9 +188,10 @@ fn links_use_the_custom_domain() {
     }
 }
 
-/// The alarm counts every 4xx answer of an open route, including the gateway's throttling.
+/// The alarm counts every 4xx response of an open route, including responses of the gateway's
+/// throttling.
 #[test]
-fn open_routes_have_an_alarm_on_4xx() {
+fn alarm_counts_4xx_responses_of_open_routes() {
     let template = Template::for_aws();
     let alarm = template.properties("OpenRouteErrors");
     let metrics = alarm["Metrics"].as_array().expect("metrics");
@@ -202,7 +204,7 @@ fn open_routes_have_an_alarm_on_4xx() {
     assert_eq!(transformation["MetricName"], counted(&metrics[2])["MetricName"]);
     assert_eq!(transformation["MetricNamespace"], counted(&metrics[2])["Namespace"]);
     assert_eq!(transformation["DefaultValue"], 0, "the metric exists before the first refusal");
-    // The filter's pattern matches the fields that the access log writes.
+    // The filter's pattern must match the fields that the access log writes.
     let format =
         template.properties("ApiStage")["AccessLogSettings"]["Format"].as_str().expect("a format").to_owned();
     for field in [r#""status": "$context.status""#, r#""principal": "$context.identity.userArn""#] {
@@ -211,10 +213,10 @@ fn open_routes_have_an_alarm_on_4xx() {
     assert_eq!(filter["FilterPattern"], r#"{ $.status = "4*" && $.principal = "arn:*" }"#);
 }
 
-/// The promoter ignores opened and cancelled promotions, which move no service. Every other change
-/// concerns it.
+/// Opened and cancelled promotions move no service, so they do not trigger the promoter. Every
+/// other change does.
 #[test]
-fn operation_that_moves_services_triggers_the_promoter() {
+fn change_that_moves_services_triggers_the_promoter() {
     let template = Template::for_aws();
     let pattern = &template.properties("PromoterFunction")["Events"]["Work"]["Properties"]["Pattern"];
     assert_eq!(pattern["detail"], json!({ "to": [{ "anything-but": ["Pending", "Cancelled"] }] }));

@@ -1,5 +1,5 @@
-//! Rollbacks of services: the functions' real programs against the ECS fake, on a table that no
-//! deployed function reads.
+//! Rollbacks of services. The functions' real programs run against the ECS fake. No deployed
+//! function reads the table of these tests.
 
 use serde_json::json;
 use stablepin_tests::crash::rollback;
@@ -10,7 +10,7 @@ use xtask::podman::ECR_HOST;
 
 const SERVICES: [&str; 2] = ["web", "worker"];
 
-/// The name of a service in the plan's cluster.
+/// Returns `cluster/service` for a service in the plan's cluster.
 fn place(app: &App, service: &str) -> String {
     format!("{}/{service}", app.plan.cluster)
 }
@@ -20,7 +20,7 @@ fn image(app: &App, digest: &str) -> String {
 }
 
 #[test]
-fn rollback_of_two_services_deploys_each_once() {
+fn rollback_of_two_services_deploys_each_service_once() {
     let app = Plan::new("beside").services(SERVICES).create_with_fakes();
     let one = app.pin("main", &Spec::new("1"));
     let two = app.pin("main", &Spec::new("2"));

@@ -9,7 +9,7 @@ fn failures(answer: &Value) -> Vec<String> {
 }
 
 #[test]
-fn manifests_are_read_by_tag_and_by_digest() {
+fn request_identifies_images_by_tag_or_digest() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main").tag("v1"));
     let answer = ask(
@@ -34,7 +34,7 @@ fn manifests_are_read_by_tag_and_by_digest() {
 }
 
 #[test]
-fn missing_images_are_failures_in_the_answer() {
+fn response_lists_missing_images_as_failures() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     web.put(NewImage::named("two").tag("v2"));
@@ -77,7 +77,7 @@ fn archived_and_activating_images_are_inaccessible() {
 }
 
 #[test]
-fn only_accepted_media_types_are_returned() {
+fn response_contains_only_accepted_media_types() {
     let (ecr, web) = fake();
     web.put(NewImage::index_of([NewImage::named("amd64")]).tag("main"));
     let get = |types: Value| {
@@ -93,7 +93,7 @@ fn only_accepted_media_types_are_returned() {
 }
 
 #[test]
-fn request_names_1_to_100_images() {
+fn request_must_contain_1_to_100_image_ids() {
     let (ecr, _) = fake();
     let ids = |count| json!({ "imageIds": vec![json!({ "imageTag": "none" }); count] });
     assert_eq!(failures(&ask(&ecr, "BatchGetImage", ids(100))).len(), 100);

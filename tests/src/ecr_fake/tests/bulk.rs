@@ -4,7 +4,7 @@ use super::super::{EcrFake, NewImage, TagMutability};
 use super::{ask, fake, pages};
 
 #[test]
-fn same_description_gives_same_digest() {
+fn equal_image_descriptions_have_equal_digests() {
     let image = || NewImage::named("one").layer("base", 10).label("a", "b");
     let digests = [1, 2].map(|_| {
         let (_ecr, web) = fake();
@@ -16,7 +16,7 @@ fn same_description_gives_same_digest() {
 }
 
 #[test]
-fn added_images_can_be_read_over_the_wire() {
+fn batch_get_returns_images_that_a_test_added() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("a"), NewImage::named("b")]).tag("main"));
     let mut all = web.children(&index);
@@ -36,14 +36,14 @@ fn added_images_can_be_read_over_the_wire() {
 }
 
 #[test]
-#[should_panic(expected = "is there already")]
+#[should_panic(expected = "exists already")]
 fn adding_an_image_twice_panics() {
     let (_ecr, web) = fake();
     web.put_all([NewImage::named("one"), NewImage::named("one")]);
 }
 
 #[test]
-fn many_images_are_read_in_pages() {
+fn describe_images_returns_many_images_in_pages() {
     let ecr = EcrFake::start();
     let images = |repository: usize| {
         (0..500).map(move |number| {

@@ -13,7 +13,7 @@ fn none() -> Vec<String> {
 }
 
 #[test]
-fn deleting_the_last_tag_deletes_the_image() {
+fn removal_of_last_tag_deletes_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("a").tag("b").tag("c"));
     assert_eq!(delete(&ecr, json!([{ "imageTag": "a" }])), (vec!["a".to_owned()], none()));
@@ -23,7 +23,7 @@ fn deleting_the_last_tag_deletes_the_image() {
 }
 
 #[test]
-fn deleting_a_digest_answers_one_row_for_each_tag() {
+fn deletion_by_digest_returns_one_row_per_tag() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("a").tag("prod-stable"));
     let untagged = web.put(NewImage::named("two"));
@@ -46,7 +46,7 @@ fn deleting_a_digest_answers_one_row_for_each_tag() {
 }
 
 #[test]
-fn immutable_tag_can_be_deleted() {
+fn delete_removes_immutable_tags() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1").tag("v2"));
     web.becomes(TagMutability::Immutable);
@@ -55,7 +55,7 @@ fn immutable_tag_can_be_deleted() {
 }
 
 #[test]
-fn tag_and_digest_must_match() {
+fn tag_in_request_must_point_to_digest_in_request() {
     let (ecr, web) = fake();
     let one = web.put(NewImage::named("one").tag("a").tag("b"));
     web.put(NewImage::named("two").tag("c"));
@@ -69,7 +69,7 @@ fn tag_and_digest_must_match() {
 }
 
 #[test]
-fn failed_deletes_do_not_stop_the_others() {
+fn failed_deletions_do_not_stop_other_deletions() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one").tag("a"));
     let (gone, failures) = delete(
@@ -90,7 +90,7 @@ fn failed_deletes_do_not_stop_the_others() {
 }
 
 #[test]
-fn request_names_1_to_100_images() {
+fn request_must_contain_1_to_100_image_ids() {
     let (ecr, web) = fake();
     let digests = web.put_all(super::named(101));
     let ids = |count: usize| {
@@ -105,7 +105,7 @@ fn request_names_1_to_100_images() {
 }
 
 #[test]
-fn child_cannot_be_deleted_before_its_index() {
+fn ecr_deletes_no_child_before_its_index() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("amd64"), NewImage::named("arm64").tag("arm")]));
     let children = web.children(&index);
@@ -114,7 +114,7 @@ fn child_cannot_be_deleted_before_its_index() {
     assert_eq!(delete(&ecr, json!([{ "imageTag": "arm" }])), (none(), referenced.clone()), "its last tag");
     assert_eq!(web.tags(&children[1]), ["arm"]);
 
-    // The same holds if the same call deletes the index, before or after the child.
+    // ECR also refuses a call that deletes the index and the child together, in either order.
     let both = json!([{ "imageDigest": index }, { "imageDigest": children[0] }]);
     assert_eq!(delete(&ecr, both), (vec!["-".to_owned()], referenced));
     assert!(!web.exists(&index) && web.exists(&children[0]));
@@ -123,7 +123,7 @@ fn child_cannot_be_deleted_before_its_index() {
 }
 
 #[test]
-fn child_can_lose_a_tag_but_not_the_last() {
+fn delete_removes_one_of_two_tags_of_a_child() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("amd64").tag("a").tag("b")]));
     let child = web.children(&index)[0].clone();
@@ -132,7 +132,7 @@ fn child_can_lose_a_tag_but_not_the_last() {
 }
 
 #[test]
-fn child_of_two_indexes_stays_until_both_are_deleted() {
+fn ecr_deletes_no_child_before_all_its_indexes() {
     let (ecr, web) = fake();
     let children = web.put_all(super::named(2));
     let [first, second] = [&children[..1], &children[..]].map(|these| web.put(NewImage::index(these)));
@@ -143,7 +143,7 @@ fn child_of_two_indexes_stays_until_both_are_deleted() {
 }
 
 #[test]
-fn referrers_stay_when_the_subject_is_deleted() {
+fn deletion_of_subject_keeps_its_referrers() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     let sbom = web.put(NewImage::referrer(&subject, "application/spdx+json"));
@@ -155,7 +155,7 @@ fn referrers_stay_when_the_subject_is_deleted() {
 }
 
 #[test]
-fn archived_image_can_be_deleted() {
+fn delete_removes_archived_images() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").status(StorageStatus::Archived));
     delete(&ecr, json!([{ "imageDigest": digest }]));
@@ -163,7 +163,7 @@ fn archived_image_can_be_deleted() {
 }
 
 #[test]
-fn layers_are_removed_with_their_last_image() {
+fn deletion_of_last_image_removes_its_layers() {
     let (ecr, web) = fake();
     let image = |name: &str| NewImage::named(name).layer("base", 1000).layer(name, 100);
     let [one, two] = ["one", "two"].map(|name| web.put(image(name)));

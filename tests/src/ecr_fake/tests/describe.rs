@@ -7,7 +7,7 @@ use super::super::{NewImage, PushedAt, StorageStatus};
 use super::{ask, fake, kind, named, pages, texts};
 
 #[test]
-fn image_is_described() {
+fn describe_images_returns_all_members_of_an_image() {
     let (ecr, web) = fake();
     let at = "2026-01-02T03:04:05.5Z".parse().expect("a time");
     let image = NewImage::named("one").layer("base", 1000).layer("own", 234);
@@ -34,14 +34,14 @@ fn image_is_described() {
 }
 
 #[test]
-fn untagged_image_has_no_tags_member() {
+fn response_omits_tags_member_of_untagged_image() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one"));
     assert!(ask(&ecr, "DescribeImages", json!({}))["imageDetails"][0].get("imageTags").is_none());
 }
 
 #[test]
-fn index_size_is_its_largest_child() {
+fn index_has_the_size_of_its_largest_child() {
     let (_ecr, web) = fake();
     let sizes = [("a", 1000), ("b", 5000), ("c", 2000)];
     let children = sizes.map(|(name, size)| NewImage::named(name).layer(name, size));
@@ -54,7 +54,7 @@ fn index_size_is_its_largest_child() {
 }
 
 #[test]
-fn referrer_names_its_subject() {
+fn description_of_referrer_contains_subject_digest() {
     let (_ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     let sbom = web.put(NewImage::referrer(&subject, "application/spdx+json"));
@@ -65,7 +65,7 @@ fn referrer_names_its_subject() {
 }
 
 #[test]
-fn time_of_push_may_be_missing_or_nonsense() {
+fn test_can_remove_or_corrupt_push_time() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     let shown = || ask(&ecr, "DescribeImages", json!({}))["imageDetails"][0].clone();
@@ -78,7 +78,7 @@ fn time_of_push_may_be_missing_or_nonsense() {
 }
 
 #[test]
-fn page_has_100_images_or_up_to_1000_if_wanted() {
+fn page_has_100_images_by_default_and_at_most_1000() {
     let (ecr, web) = fake();
     web.put_all(named(1001));
     for (members, count) in
@@ -112,7 +112,7 @@ fn token_is_valid_only_for_its_list() {
 }
 
 #[test]
-fn order_is_arbitrary_but_stable() {
+fn list_order_is_arbitrary_but_stable() {
     let (ecr, web) = fake();
     let pushed = web.put_all(named(50));
     let listed = || texts(&ask(&ecr, "DescribeImages", json!({}))["imageDetails"], "imageDigest");
@@ -128,7 +128,7 @@ fn order_is_arbitrary_but_stable() {
 }
 
 #[test]
-fn deletes_between_pages_skip_and_repeat_nothing() {
+fn deletions_between_pages_do_not_disturb_later_pages() {
     let (ecr, web) = fake();
     web.put_all(named(30));
     let first = ask(&ecr, "DescribeImages", json!({ "maxResults": 10 }));
@@ -141,7 +141,7 @@ fn deletes_between_pages_skip_and_repeat_nothing() {
 }
 
 #[test]
-fn test_can_limit_the_page_size() {
+fn test_can_limit_page_size() {
     let (ecr, web) = fake();
     web.put_all(named(10));
     ecr.has_pages_of(3);
@@ -150,7 +150,7 @@ fn test_can_limit_the_page_size() {
 }
 
 #[test]
-fn only_active_images_are_listed_by_default() {
+fn lists_contain_only_active_images_by_default() {
     let (ecr, web) = fake();
     let [active, archived, activating] =
         [StorageStatus::Active, StorageStatus::Archived, StorageStatus::Activating]
@@ -209,7 +209,7 @@ fn one_missing_image_fails_the_whole_request() {
 }
 
 #[test]
-fn request_names_1_to_100_images_without_paging() {
+fn request_must_contain_1_to_100_ids_and_no_page_members() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one").tag("main"));
     let ids = |count| vec![json!({ "imageTag": "main" }); count];
@@ -234,7 +234,7 @@ fn request_names_1_to_100_images_without_paging() {
 }
 
 #[test]
-fn list_has_a_row_for_each_tag() {
+fn list_has_one_row_per_tag() {
     let (ecr, web) = fake();
     let one = web.put(NewImage::named("one").tag("a").tag("b").tag("c"));
     let two = web.put(NewImage::named("two"));

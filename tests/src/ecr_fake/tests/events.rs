@@ -9,7 +9,7 @@ const PUSH: &str = include_str!("../../../../xtask/samples/ecr-image-push.json")
 const CHILD: &str = include_str!("../../../../xtask/samples/ecr-image-push-untagged.json");
 const DELETE: &str = include_str!("../../../../xtask/samples/ecr-image-delete.json");
 
-/// Returns the event with every text replaced.
+/// Returns the event with the same placeholder for every text, so that only its structure remains.
 fn shape(event: &Value) -> Value {
     match event {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), shape(value))).collect(),
@@ -42,7 +42,7 @@ fn is(action: &str, tag: &str) -> (String, String) {
 }
 
 #[test]
-fn each_manifest_and_each_tag_sends_a_push_event() {
+fn ecr_sends_push_event_per_manifest_and_per_tag() {
     let (ecr, web) = fake();
     let index = index(vec![built("1"), built("2")]).expect("an index");
     ecr.registry().push_index("web", Some("main"), &index).expect("a push");
@@ -64,7 +64,7 @@ fn each_manifest_and_each_tag_sends_a_push_event() {
 }
 
 #[test]
-fn each_deleted_tag_sends_a_delete_event() {
+fn ecr_sends_delete_event_per_deleted_tag() {
     let (ecr, web) = fake();
     let one = web.put(NewImage::named("one").tag("a").tag("b").tag("c"));
     let two = web.put(NewImage::named("two"));
@@ -84,7 +84,7 @@ fn each_deleted_tag_sends_a_delete_event() {
 }
 
 #[test]
-fn archive_and_finished_restore_send_events() {
+fn ecr_sends_events_after_archive_and_restore() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let to = |class: &str| json!({ "imageId": { "imageDigest": digest }, "targetStorageClass": class });
@@ -111,7 +111,7 @@ fn referrer_event_has_its_own_detail_type() {
 }
 
 #[test]
-fn changes_send_events_but_setup_does_not() {
+fn ecr_sends_events_of_changes_but_not_of_setup() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main").tag("v1"));
     web.put_all(super::named(10));

@@ -16,7 +16,7 @@ fn get(ecr: &EcrFake, url: &str) -> Response {
 }
 
 #[test]
-fn layer_is_downloaded_from_a_signed_address() {
+fn signed_url_returns_its_layer_until_it_expires() {
     let (ecr, _) = fake();
     let image = built("1");
     ecr.registry().push("web", Some("main"), &image).expect("a push");
@@ -30,7 +30,7 @@ fn layer_is_downloaded_from_a_signed_address() {
 }
 
 #[test]
-fn layer_without_an_active_image_is_inaccessible() {
+fn layer_without_active_image_is_inaccessible() {
     let (ecr, web) = fake();
     let image = built("1");
     let ask_for = |digest: &str| kind(&ecr, "GetDownloadUrlForLayer", json!({ "layerDigest": digest }));
@@ -44,7 +44,7 @@ fn layer_without_an_active_image_is_inaccessible() {
 }
 
 #[test]
-fn availability_is_checked_for_1_to_100_layers() {
+fn availability_check_accepts_1_to_100_layers() {
     let (ecr, web) = fake();
     let image = built("1");
     ecr.registry().push("web", None, &image).expect("a push");
@@ -63,7 +63,7 @@ fn availability_is_checked_for_1_to_100_layers() {
 }
 
 #[test]
-fn configuration_of_an_added_image_can_be_downloaded() {
+fn client_downloads_configuration_of_added_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").label("org.opencontainers.image.revision", "a1b2c3d"));
     let manifest: Value =

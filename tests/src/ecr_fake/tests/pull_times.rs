@@ -11,7 +11,7 @@ fn call(ecr: &EcrFake, operation: &str, body: Value) -> Result<Value, String> {
 }
 
 #[test]
-fn reading_a_manifest_is_a_pull_but_describing_is_not() {
+fn get_updates_pull_time_but_describe_does_not() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     ask(&ecr, "DescribeImages", json!({ "imageIds": [{ "imageTag": "main" }] }));
@@ -24,7 +24,7 @@ fn reading_a_manifest_is_a_pull_but_describing_is_not() {
 }
 
 #[test]
-fn excluded_principal_does_not_update_pull_time() {
+fn pull_by_excluded_principal_keeps_pull_time() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let excluded = Aws::new(&ecr.url(), "us-east-1", "AKIARETENTION", "secret");
@@ -35,7 +35,7 @@ fn excluded_principal_does_not_update_pull_time() {
     excluded.ecr("BatchGetImage", &get).expect("ECR answers");
     assert_eq!(web.pulled_at(&digest), None);
     client(&ecr).ecr("BatchGetImage", &get).expect("ECR answers");
-    assert!(web.pulled_at(&digest).is_some(), "others count");
+    assert!(web.pulled_at(&digest).is_some(), "pulls by other principals count");
 
     web.is_pulled_at(&digest, None);
     let gone = call(&ecr, "DeregisterPullTimeUpdateExclusion", json!({ "principalArn": ROLE }));
@@ -45,7 +45,7 @@ fn excluded_principal_does_not_update_pull_time() {
 }
 
 #[test]
-fn exclusion_is_registered_only_once() {
+fn ecr_registers_an_exclusion_only_once() {
     let ecr = EcrFake::start();
     let body = || json!({ "principalArn": ROLE });
     let made = call(&ecr, "RegisterPullTimeUpdateExclusion", body()).expect("the exclusion is registered");
@@ -63,7 +63,7 @@ fn exclusion_is_registered_only_once() {
 }
 
 #[test]
-fn at_most_100_principals_are_excluded() {
+fn ecr_excludes_at_most_100_principals() {
     let ecr = EcrFake::start();
     let register = |number: usize| {
         call(&ecr, "RegisterPullTimeUpdateExclusion", json!({ "principalArn": format!("{ROLE}{number}") }))

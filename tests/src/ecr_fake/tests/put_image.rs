@@ -6,19 +6,19 @@ use super::super::manifest::OCI_MANIFEST;
 use super::super::{EcrFake, NewImage, PushedAt, Repository, TagMutability};
 use super::{ask, built, fake, kind, refused, retag};
 
-/// Pushes the blobs of two builds. Returns their manifests, which are not pushed.
+/// Pushes the blobs of two builds, but not their manifests. Returns the manifests.
 fn with_blobs(ecr: &EcrFake) -> [String; 2] {
     ["1", "2"].map(|version| {
         let image = built(version);
         for blob in image.blobs() {
-            ecr.registry().put_blob("web", blob).expect("the registry takes blobs");
+            ecr.registry().put_blob("web", blob).expect("the registry accepts blobs");
         }
         String::from_utf8(image.manifest.bytes).expect("JSON")
     })
 }
 
 #[test]
-fn manifest_is_stored_byte_for_byte() {
+fn put_image_stores_exact_manifest_bytes() {
     let (ecr, web) = fake();
     let [manifest, _] = with_blobs(&ecr);
     let odd = format!("{manifest}\n\t ");
@@ -40,7 +40,7 @@ fn tag_is_optional() {
 }
 
 #[test]
-fn existing_image_with_its_tag_is_refused() {
+fn put_image_refuses_existing_image_with_same_tag() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let same = retag(&web, &digest, "main");
@@ -54,7 +54,7 @@ fn existing_image_with_its_tag_is_refused() {
 }
 
 #[test]
-fn moved_tag_leaves_the_old_image_untagged() {
+fn old_image_remains_after_its_tag_moves() {
     let (ecr, web) = fake();
     let [old, new] = ["old", "new"].map(|name| web.put(NewImage::named(name)));
     for digest in [&old, &new] {
@@ -65,7 +65,7 @@ fn moved_tag_leaves_the_old_image_untagged() {
 }
 
 #[test]
-fn new_tag_does_not_change_the_time_of_push() {
+fn new_tag_does_not_change_push_time() {
     let (ecr, web) = fake();
     let long_ago = "2020-01-01T00:00:00Z".parse().expect("a time");
     let digest = web.put(NewImage::named("one").pushed_at(PushedAt::At(long_ago)));
@@ -73,7 +73,7 @@ fn new_tag_does_not_change_the_time_of_push() {
     assert_eq!(web.described(&digest)["imagePushedAt"], 1_577_836_800.0);
 }
 
-/// Tries to put two tags that are on another image and one that is on this image. Returns the
+/// Puts two tags that point to another image, then a tag that points to the same image. Returns the
 /// results.
 fn moves(web: &Repository, ecr: &EcrFake) -> [String; 3] {
     let one = web.put(NewImage::named("one").tag("prod-stable").tag("v1"));
@@ -92,13 +92,13 @@ fn moves(web: &Repository, ecr: &EcrFake) -> [String; 3] {
             |_| "put".to_owned(),
         )
     };
-    // A new tag can be put in every mode.
+    // ECR accepts a new tag in every mode.
     assert_eq!(put(&two, "fresh"), "put");
     [put(&two, "prod-stable"), put(&two, "v1"), put(&one, "v1")]
 }
 
 #[test]
-fn repository_mutability_decides_which_tags_move() {
+fn mutability_of_repository_decides_which_tags_move() {
     let stable = || vec!["*-stable".to_owned()];
     let (put, exists) = ("put", "ImageTagAlreadyExistsException");
     for (mutability, expected) in [
@@ -114,7 +114,7 @@ fn repository_mutability_decides_which_tags_move() {
 }
 
 #[test]
-fn immutable_tag_is_refused_even_on_the_same_image() {
+fn put_image_refuses_immutable_tag_of_same_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1"));
     web.becomes(TagMutability::Immutable);
@@ -122,7 +122,7 @@ fn immutable_tag_is_refused_even_on_the_same_image() {
 }
 
 #[test]
-fn bytes_with_a_wrong_digest_are_refused() {
+fn put_image_refuses_manifest_with_wrong_digest() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     let mut put = retag(&web, &digest, "main");
@@ -132,20 +132,20 @@ fn bytes_with_a_wrong_digest_are_refused() {
 }
 
 #[test]
-fn layers_must_exist_before_the_manifest() {
+fn put_image_refuses_manifest_with_missing_layers() {
     let (ecr, web) = fake();
     let image = built("1");
     let put = || json!({ "imageManifest": String::from_utf8_lossy(&image.manifest.bytes) });
     assert_eq!(kind(&ecr, "PutImage", put()), "LayersNotFoundException");
     for blob in image.blobs() {
-        ecr.registry().put_blob("web", blob).expect("the registry takes blobs");
+        ecr.registry().put_blob("web", blob).expect("the registry accepts blobs");
     }
     ask(&ecr, "PutImage", put());
     assert_eq!(web.count(), 1);
 }
 
 #[test]
-fn foreign_layers_need_not_exist() {
+fn put_image_accepts_missing_foreign_layers() {
     let (ecr, web) = fake();
     let [manifest, _] = with_blobs(&ecr);
     let mut manifest: Value = serde_json::from_str(&manifest).expect("JSON");
@@ -158,7 +158,7 @@ fn foreign_layers_need_not_exist() {
 }
 
 #[test]
-fn children_must_exist_before_their_index() {
+fn put_image_refuses_index_with_missing_children() {
     let (ecr, web) = fake();
     let all = index(vec![built("1"), built("2")]).expect("an index");
     let put = || json!({ "imageManifest": String::from_utf8_lossy(&all.manifest.bytes), "imageTag": "main" });
@@ -170,7 +170,7 @@ fn children_must_exist_before_their_index() {
 }
 
 #[test]
-fn manifest_needs_a_media_type_there_or_in_the_request() {
+fn manifest_or_request_must_contain_media_type() {
     let (ecr, _) = fake();
     let [manifest, _] = with_blobs(&ecr);
     let mut manifest: Value = serde_json::from_str(&manifest).expect("JSON");
@@ -182,7 +182,7 @@ fn manifest_needs_a_media_type_there_or_in_the_request() {
 }
 
 #[test]
-fn invalid_manifest_is_refused() {
+fn put_image_refuses_invalid_manifests_and_tags() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     let large = format!("{}{}", web.manifest(&digest).expect("the image exists"), " ".repeat(4_194_304));
@@ -212,7 +212,7 @@ fn image_has_at_most_1000_tags() {
 }
 
 #[test]
-fn pushing_an_archived_image_activates_it() {
+fn push_of_archived_image_activates_the_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     web.is_archived(&digest);

@@ -10,7 +10,7 @@ fn of(subject: &str) -> Value {
 }
 
 #[test]
-fn page_has_20_referrers_or_up_to_50_if_wanted() {
+fn page_has_20_referrers_by_default_and_at_most_50() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     web.put_all((0..60).map(|number| NewImage::referrer(&subject, &format!("application/x{number}"))));
@@ -23,7 +23,7 @@ fn page_has_20_referrers_or_up_to_50_if_wanted() {
 }
 
 #[test]
-fn referrers_are_filtered_by_type_and_status() {
+fn filter_selects_referrers_by_type_and_status() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     web.put(NewImage::referrer(&subject, "application/sbom"));
@@ -44,7 +44,7 @@ fn referrers_are_filtered_by_type_and_status() {
 }
 
 #[test]
-fn cosign_tag_is_not_a_referrer() {
+fn list_of_referrers_contains_no_cosign_signatures() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     web.put(NewImage::cosign_signature(&subject));

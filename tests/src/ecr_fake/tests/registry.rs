@@ -8,7 +8,7 @@ use super::super::{EcrFake, TagMutability};
 use super::{built, client, fake};
 
 #[test]
-fn image_is_pushed_and_pulled() {
+fn pull_returns_the_pushed_image() {
     let (ecr, web) = fake();
     let files = BTreeMap::from([("data".to_owned(), vec![7; 100_000])]);
     let image = assemble(&Spec { layers: vec![files], ..Spec::new("1") }, b"never run", "amd64");
@@ -29,7 +29,7 @@ fn image_is_pushed_and_pulled() {
 }
 
 #[test]
-fn pushing_again_succeeds_and_changes_nothing() {
+fn second_push_of_an_image_changes_nothing() {
     let (ecr, web) = fake();
     let registry = ecr.registry();
     registry.push("web", Some("main"), &built("1")).expect("a push");
@@ -42,7 +42,7 @@ fn pushing_again_succeeds_and_changes_nothing() {
 }
 
 #[test]
-fn index_is_pushed_after_its_children() {
+fn registry_refuses_index_before_its_children() {
     let (ecr, web) = fake();
     let index = index(vec![built("1"), built("2")]).expect("an index");
     let alone = ecr.registry().put_manifest("web", Some("main"), &index.manifest);
@@ -52,7 +52,7 @@ fn index_is_pushed_after_its_children() {
 }
 
 #[test]
-fn moving_an_immutable_tag_is_refused() {
+fn registry_does_not_move_immutable_tags() {
     let ecr = EcrFake::start();
     ecr.creates("web", TagMutability::Immutable);
     ecr.registry().push("web", Some("v1"), &built("1")).expect("a push");
@@ -61,7 +61,7 @@ fn moving_an_immutable_tag_is_refused() {
 }
 
 #[test]
-fn errors_have_the_protocol_codes() {
+fn errors_have_codes_of_the_registry_protocol() {
     let (ecr, _) = fake();
     let registry = ecr.registry();
     let missing = registry.put_manifest("web", None, &built("1").manifest).expect_err("no blobs");
@@ -76,7 +76,7 @@ fn errors_have_the_protocol_codes() {
 }
 
 #[test]
-fn archived_image_is_missing_for_pulls() {
+fn pull_does_not_find_archived_image() {
     let (ecr, web) = fake();
     let image = built("1");
     let digest = ecr.registry().push("web", Some("main"), &image).expect("a push");
@@ -91,7 +91,7 @@ fn archived_image_is_missing_for_pulls() {
 }
 
 #[test]
-fn requests_without_a_token_are_refused() {
+fn registry_refuses_requests_without_token() {
     let (ecr, _) = fake();
     let url = format!("{}/v2/", ecr.url());
     let answer = client(&ecr).call("GET", &url, None, None, false).expect("an answer");

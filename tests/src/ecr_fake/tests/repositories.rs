@@ -9,7 +9,7 @@ fn names(ecr: &EcrFake, ask: Value) -> (Vec<String>, Option<Value>) {
 }
 
 #[test]
-fn repository_is_created_and_described() {
+fn describe_returns_the_created_repository() {
     let ecr = EcrFake::start();
     let body = json!({ "repositoryName": "team/web", "imageTagMutability": "IMMUTABLE" });
     let made = client(&ecr).ecr("CreateRepository", &body).expect("the repository is created");
@@ -27,7 +27,7 @@ fn repository_is_created_and_described() {
 }
 
 #[test]
-fn only_modes_with_exclusions_take_filters() {
+fn only_modes_with_exclusions_accept_filters() {
     let ecr = EcrFake::start();
     let filter = |filter: &str| json!({ "filterType": "WILDCARD", "filter": filter });
     let create = |mode: &str, filters: Value| {
@@ -58,7 +58,7 @@ fn only_modes_with_exclusions_take_filters() {
 }
 
 #[test]
-fn mutability_can_be_changed() {
+fn put_image_tag_mutability_changes_repository() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1"));
     web.put(NewImage::named("two").tag("main"));
@@ -69,7 +69,7 @@ fn mutability_can_be_changed() {
 }
 
 #[test]
-fn page_has_100_repositories_or_up_to_1000_if_wanted() {
+fn page_has_100_repositories_by_default_and_at_most_1000() {
     let ecr = EcrFake::start();
     for number in 0..150 {
         ecr.creates(&format!("r{number:03}"), TagMutability::Mutable);
@@ -92,7 +92,7 @@ fn page_has_100_repositories_or_up_to_1000_if_wanted() {
 }
 
 #[test]
-fn missing_repository_is_not_found() {
+fn calls_for_missing_repository_fail() {
     let (ecr, web) = fake();
     let body = json!({ "repositoryNames": ["web", "none"] });
     let refused_by = client(&ecr).ecr("DescribeRepositories", &body).expect_err("one repository is missing");
@@ -105,7 +105,7 @@ fn missing_repository_is_not_found() {
 }
 
 #[test]
-fn test_sets_the_policies() {
+fn ecr_returns_policies_that_a_test_set() {
     let (ecr, web) = fake();
     assert_eq!(kind(&ecr, "GetRepositoryPolicy", json!({})), "RepositoryPolicyNotFoundException");
     assert_eq!(kind(&ecr, "GetLifecyclePolicy", json!({})), "LifecyclePolicyNotFoundException");
@@ -119,7 +119,7 @@ fn test_sets_the_policies() {
 }
 
 #[test]
-fn repository_with_images_is_deleted_only_by_force() {
+fn delete_of_repository_with_images_needs_force() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one"));
     assert_eq!(kind(&ecr, "DeleteRepository", json!({})), "RepositoryNotEmptyException");

@@ -12,7 +12,7 @@ const UPDATE: &str = "UpdateImageStorageClass";
 const NOT_SUPPORTED: &str = "ImageStorageClassUpdateNotSupportedException";
 
 #[test]
-fn restore_from_the_archive_takes_20_minutes() {
+fn restore_from_archive_takes_20_minutes() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let answer = ask(&ecr, UPDATE, to("ARCHIVE", &digest));
@@ -34,7 +34,7 @@ fn restore_from_the_archive_takes_20_minutes() {
 }
 
 #[test]
-fn request_can_name_the_image_by_tag() {
+fn request_may_identify_image_by_tag() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let members = json!({ "imageId": { "imageTag": "main" }, "targetStorageClass": "ARCHIVE" });
@@ -42,7 +42,7 @@ fn request_can_name_the_image_by_tag() {
 }
 
 #[test]
-fn only_a_change_of_storage_class_is_accepted() {
+fn ecr_refuses_unchanged_storage_class() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     assert_eq!(kind(&ecr, UPDATE, to("STANDARD", &digest)), NOT_SUPPORTED);
@@ -55,7 +55,7 @@ fn only_a_change_of_storage_class_is_accepted() {
 }
 
 #[test]
-fn child_of_an_active_index_cannot_be_archived() {
+fn ecr_archives_no_child_of_active_index() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("amd64")]));
     let child = web.children(&index)[0].clone();
@@ -66,7 +66,7 @@ fn child_of_an_active_index_cannot_be_archived() {
 }
 
 #[test]
-fn missing_image_or_unknown_class_is_refused() {
+fn ecr_refuses_missing_image_and_unknown_class() {
     let (ecr, web) = fake();
     let missing = format!("sha256:{}", "0".repeat(64));
     assert_eq!(kind(&ecr, UPDATE, to("ARCHIVE", &missing)), "ImageNotFoundException");
@@ -77,7 +77,7 @@ fn missing_image_or_unknown_class_is_refused() {
 }
 
 #[test]
-fn image_deleted_during_restore_does_not_return() {
+fn restore_does_not_recreate_deleted_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     ask(&ecr, UPDATE, to("ARCHIVE", &digest));

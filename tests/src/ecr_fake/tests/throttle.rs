@@ -5,7 +5,7 @@ use super::super::NewImage;
 use super::{client, fake, refused, retag};
 
 #[test]
-fn nothing_is_throttled_by_default() {
+fn fake_throttles_nothing_by_default() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     for number in 0..50 {
@@ -14,7 +14,7 @@ fn nothing_is_throttled_by_default() {
 }
 
 #[test]
-fn ten_images_can_be_put_a_second() {
+fn ecr_accepts_ten_put_image_calls_per_second() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     ecr.throttles();

@@ -7,7 +7,7 @@ use super::super::{EcrFake, NewImage};
 use super::{ask, client, fake, kind, refused};
 
 #[test]
-fn unknown_call_is_refused_by_name() {
+fn fake_refuses_unknown_call_with_its_name() {
     let (ecr, _) = fake();
     let (status, kind, message) = refused(&ecr, "StartImageScan", json!({}));
     assert_eq!((status, &*kind), (501, "NotInTheFake"));
@@ -16,7 +16,7 @@ fn unknown_call_is_refused_by_name() {
 }
 
 #[test]
-fn unknown_member_is_refused() {
+fn fake_refuses_unknown_members() {
     let (ecr, _) = fake();
     for (operation, members) in [
         ("DescribeImages", json!({ "sort": "NEWEST" })),
@@ -37,7 +37,7 @@ fn unknown_call_fails_the_test() {
 }
 
 #[test]
-fn signature_for_another_region_is_refused() {
+fn fake_refuses_signature_for_another_region() {
     let ecr = EcrFake::start();
     let elsewhere = Aws::new(&ecr.url(), "eu-west-1", "AKIAEXAMPLE", "secret");
     let answer = elsewhere.ecr("DescribeRepositories", &json!({}));
@@ -45,14 +45,14 @@ fn signature_for_another_region_is_refused() {
 }
 
 #[test]
-fn member_of_a_wrong_type_is_a_serialization_error() {
+fn member_of_wrong_type_returns_serialization_error() {
     let (ecr, _) = fake();
     assert_eq!(kind(&ecr, "BatchGetImage", json!({ "imageIds": "main" })), "SerializationException");
     assert_eq!(kind(&ecr, "BatchGetImage", json!({ "imageIds": ["main"] })), "SerializationException");
 }
 
 #[test]
-fn calls_are_recorded_with_bodies_and_sizes() {
+fn fake_records_body_and_sizes_of_each_call() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one").tag("main"));
     ask(&ecr, "DescribeImages", json!({ "maxResults": 7 }));
@@ -68,7 +68,7 @@ fn calls_are_recorded_with_bodies_and_sizes() {
 }
 
 #[test]
-fn test_can_let_calls_fail_once_or_forever() {
+fn test_can_let_calls_fail_once_or_always() {
     let (ecr, _) = fake();
     let list = || client(&ecr).ecr("DescribeImages", &json!({ "repositoryName": "web" }));
     ecr.fails("DescribeImages", 2, 500, "ServerException");
@@ -83,7 +83,7 @@ fn test_can_let_calls_fail_once_or_forever() {
 }
 
 #[test]
-fn paused_call_waits_until_the_test_continues() {
+fn paused_call_waits_until_test_continues_it() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let pause = ecr.pauses("BatchDeleteImage");
@@ -102,7 +102,7 @@ fn paused_call_waits_until_the_test_continues() {
 }
 
 #[test]
-fn dropped_pause_lets_calls_continue() {
+fn dropping_a_pause_lets_calls_continue() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one"));
     drop(ecr.pauses("DescribeImages"));

@@ -5,7 +5,7 @@ use super::super::{DeploymentOutcome, EcsFake, WayBack};
 use super::{ask, deployments, image, poll, settle, status, update};
 
 #[test]
-fn polling_shows_pending_then_in_progress_then_completed() {
+fn polling_returns_pending_then_in_progress_then_completed() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let id = update(&ecs, 2)["deployments"][0]["id"].clone();
@@ -29,7 +29,7 @@ fn polling_shows_pending_then_in_progress_then_completed() {
 }
 
 #[test]
-fn by_hand_polling_moves_nothing() {
+fn polling_advances_nothing_in_manual_mode() {
     let ecs = EcsFake::start();
     ecs.by_hand();
     let web = ecs.service("prod/web").runs(&image(1)).create();
@@ -57,7 +57,7 @@ fn old_tasks_run_until_new_tasks_run() {
 }
 
 #[test]
-fn circuit_breaker_rolls_back_to_the_last_completed_deployment() {
+fn breaker_rolls_back_to_last_completed_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).create();
     let before = web.described()["deployments"][0]["id"].as_str().unwrap().to_owned();
@@ -97,7 +97,7 @@ fn circuit_breaker_rolls_back_to_the_last_completed_deployment() {
 }
 
 #[test]
-fn finished_rollback_looks_like_a_steady_service() {
+fn service_after_rollback_looks_like_steady_service() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::NeverHealthy);
@@ -110,7 +110,7 @@ fn finished_rollback_looks_like_a_steady_service() {
 }
 
 #[test]
-fn without_rollback_the_failed_deployment_stays() {
+fn breaker_without_rollback_keeps_failed_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(false).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -121,7 +121,7 @@ fn without_rollback_the_failed_deployment_stays() {
 }
 
 #[test]
-fn without_circuit_breaker_a_deployment_fails_forever() {
+fn ecs_retries_failing_deployment_forever_without_breaker() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -133,7 +133,7 @@ fn without_circuit_breaker_a_deployment_fails_forever() {
 }
 
 #[test]
-fn rollback_fails_if_nothing_has_completed() {
+fn rollback_fails_without_completed_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).not_settled().create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -153,7 +153,7 @@ fn rollback_fails_if_nothing_has_completed() {
 }
 
 #[test]
-fn deployment_started_during_a_rollback_cannot_roll_back() {
+fn deployment_started_during_rollback_cannot_roll_back() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker).will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -169,7 +169,7 @@ fn deployment_started_during_a_rollback_cannot_roll_back() {
 }
 
 #[test]
-fn ecs_rollback_can_fail_or_stall() {
+fn rollback_by_ecs_can_fail_or_stall() {
     for (way, status) in [(WayBack::Fails, "ROLLBACK_FAILED"), (WayBack::Stalls, "ROLLBACK_IN_PROGRESS")] {
         let ecs = EcsFake::start();
         let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
@@ -181,7 +181,7 @@ fn ecs_rollback_can_fail_or_stall() {
 }
 
 #[test]
-fn threshold_is_half_the_count_between_3_and_200() {
+fn breaker_threshold_is_half_of_desired_count_within_limits() {
     let ecs = EcsFake::start();
     for (desired, threshold) in [(1, 3), (6, 3), (7, 4), (100, 50), (1000, 200)] {
         let name = format!("prod/s{desired}");
@@ -195,7 +195,7 @@ fn threshold_is_half_the_count_between_3_and_200() {
 }
 
 #[test]
-fn newer_deployment_stops_the_one_in_progress() {
+fn new_deployment_stops_the_deployment_in_progress() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     update(&ecs, 2);
@@ -215,7 +215,7 @@ fn newer_deployment_stops_the_one_in_progress() {
 }
 
 #[test]
-fn rollback_skips_a_superseded_deployment() {
+fn rollback_skips_superseded_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::Stalls).will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -240,7 +240,7 @@ fn deployment_without_tasks_completes_at_once() {
 }
 
 #[test]
-fn deployment_scaled_to_zero_completes() {
+fn deployment_completes_after_scaling_to_zero() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -253,7 +253,7 @@ fn deployment_scaled_to_zero_completes() {
 }
 
 #[test]
-fn unplaceable_tasks_neither_fail_nor_run() {
+fn deployment_stalls_while_ecs_cannot_place_tasks() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::Stalls);
@@ -266,7 +266,7 @@ fn unplaceable_tasks_neither_fail_nor_run() {
 }
 
 #[test]
-fn alarm_rolls_the_deployment_back() {
+fn alarm_rolls_deployment_back() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).alarms(&["5xx"], true).create();
     web.will(DeploymentOutcome::AlarmFires);
@@ -278,7 +278,7 @@ fn alarm_rolls_the_deployment_back() {
 }
 
 #[test]
-fn early_success_comes_before_all_tasks_run() {
+fn early_success_ends_deployment_before_all_tasks_run() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(4).early_success(50).drains_for(2).create();
     update(&ecs, 2);
@@ -312,7 +312,7 @@ fn old_tasks_may_drain_after_completion() {
 }
 
 #[test]
-fn times_follow_the_clock_and_increase() {
+fn deployment_times_follow_clock_and_increase() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.time_passes(SignedDuration::from_hours(1));

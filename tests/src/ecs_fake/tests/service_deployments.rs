@@ -16,7 +16,7 @@ fn awaiting(service: &Service<'_>) -> Vec<String> {
 }
 
 #[test]
-fn list_is_newest_first_in_pages_of_20() {
+fn list_returns_newest_first_in_pages_of_20() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     for digit in 0..24 {
@@ -37,7 +37,7 @@ fn list_is_newest_first_in_pages_of_20() {
 }
 
 #[test]
-fn list_is_filtered_by_status_and_time() {
+fn filters_select_service_deployments_by_status_and_time() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.time_passes(SignedDuration::from_hours(1));
@@ -62,7 +62,7 @@ fn list_is_filtered_by_status_and_time() {
 }
 
 #[test]
-fn request_describes_1_to_20_and_reports_missing_ones() {
+fn describe_accepts_1_to_20_arns_and_reports_missing_arns() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     for (operation, member, one) in [
@@ -83,7 +83,7 @@ fn request_describes_1_to_20_and_reports_missing_ones() {
 }
 
 #[test]
-fn description_has_source_and_target_revisions() {
+fn description_contains_source_and_target_revisions() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let before = web.service_deployments()[0]["targetServiceRevision"]["arn"].clone();
@@ -101,7 +101,7 @@ fn description_has_source_and_target_revisions() {
 }
 
 #[test]
-fn revision_has_digests_once_a_task_has_run() {
+fn revision_contains_digests_after_a_task_has_run() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).container("sidecar", "sidecar:1").create();
     update(&ecs, 2);
@@ -118,7 +118,7 @@ fn revision_has_digests_once_a_task_has_run() {
 }
 
 #[test]
-fn stop_rolls_a_deployment_in_progress_back() {
+fn stop_rolls_back_deployment_in_progress() {
     for steps in [0, 1] {
         let ecs = EcsFake::start();
         let web = ecs.service("prod/web").runs(&image(1)).create();
@@ -131,7 +131,7 @@ fn stop_rolls_a_deployment_in_progress_back() {
         assert_eq!(ask(&ecs, "StopServiceDeployment", &stop)["serviceDeploymentArn"], newest(&web));
         let mut seen = vec![status(&web)];
         for _ in 0..2 {
-            ask(&ecs, "StopServiceDeployment", &stop); // the rollback continues
+            ask(&ecs, "StopServiceDeployment", &stop); // a second stop does not end the rollback
             web.advance();
             seen.push(status(&web));
         }
@@ -143,7 +143,7 @@ fn stop_rolls_a_deployment_in_progress_back() {
 }
 
 #[test]
-fn abort_or_stop_of_a_missing_deployment_is_refused() {
+fn ecs_refuses_abort_and_stop_of_missing_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     update(&ecs, 2);
@@ -156,7 +156,7 @@ fn abort_or_stop_of_a_missing_deployment_is_refused() {
 }
 
 #[test]
-fn paused_deployment_waits_until_it_is_continued() {
+fn paused_deployment_waits_for_continue_call() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::PausesAt(Stage::PostScaleUp));
@@ -176,7 +176,7 @@ fn paused_deployment_waits_until_it_is_continued() {
 }
 
 #[test]
-fn paused_deployment_can_be_rolled_back() {
+fn continue_call_can_roll_back_paused_deployment() {
     let ecs = EcsFake::start();
     let web = ecs
         .service("prod/web")
@@ -199,7 +199,7 @@ fn paused_deployment_can_be_rolled_back() {
 }
 
 #[test]
-fn pause_times_out() {
+fn pause_ends_after_its_timeout() {
     for (continues, end) in [(true, "SUCCESSFUL"), (false, "ROLLBACK_SUCCESSFUL")] {
         let ecs = EcsFake::start();
         let hooked = ecs.service("prod/web").runs(&image(1)).pauses_at(Stage::PreScaleUp, 10, continues);
@@ -213,7 +213,7 @@ fn pause_times_out() {
 }
 
 #[test]
-fn pause_hook_is_refused_at_traffic_shift_stages() {
+fn ecs_refuses_pause_hooks_at_traffic_shift_stages() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     for stage in ["TEST_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT"] {
@@ -226,7 +226,7 @@ fn pause_hook_is_refused_at_traffic_shift_stages() {
 }
 
 #[test]
-fn linear_deployment_pauses_with_a_new_id_before_each_step() {
+fn linear_deployment_pauses_before_each_step_with_new_id() {
     let ecs = EcsFake::start();
     let web = ecs
         .service("prod/web")

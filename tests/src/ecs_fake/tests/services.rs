@@ -23,7 +23,7 @@ fn created_service_is_steady_by_default() {
 }
 
 #[test]
-fn service_created_over_the_wire_completes() {
+fn service_created_by_a_call_completes_its_deployment() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     let create = json!({
@@ -38,7 +38,7 @@ fn service_created_over_the_wire_completes() {
 }
 
 #[test]
-fn replica_needs_a_desired_count_and_daemon_takes_none() {
+fn replica_needs_desired_count_but_daemon_refuses_it() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     let definition = revision(&ecs, 1);
@@ -53,7 +53,7 @@ fn replica_needs_a_desired_count_and_daemon_takes_none() {
 }
 
 #[test]
-fn request_describes_1_to_10_services() {
+fn describe_accepts_1_to_10_services() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     let names = |count: usize| (0..count).map(|n| format!("s{n}")).collect::<Vec<_>>();
@@ -66,7 +66,7 @@ fn request_describes_1_to_10_services() {
 }
 
 #[test]
-fn missing_or_unreachable_service_is_a_failure() {
+fn response_lists_missing_and_unreachable_services() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     ecs.service("prod/hidden").runs(&image(1)).create().is_unreachable();
@@ -82,7 +82,7 @@ fn missing_or_unreachable_service_is_a_failure() {
 }
 
 #[test]
-fn service_and_cluster_can_be_named_by_arn() {
+fn request_may_identify_service_and_cluster_by_arn() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let asked =
@@ -91,7 +91,7 @@ fn service_and_cluster_can_be_named_by_arn() {
 }
 
 #[test]
-fn page_has_10_services_unless_more_are_wanted() {
+fn page_has_10_services_by_default_and_up_to_100() {
     let ecs = EcsFake::start();
     for n in 0..12 {
         ecs.service(&format!("prod/s{n}")).runs(&image(1)).create();
@@ -107,7 +107,7 @@ fn page_has_10_services_unless_more_are_wanted() {
 }
 
 #[test]
-fn change_that_does_not_affect_tasks_starts_no_deployment() {
+fn update_of_count_or_settings_starts_no_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let before = web.described()["deployments"][0]["id"].clone();
@@ -130,7 +130,7 @@ fn change_that_does_not_affect_tasks_starts_no_deployment() {
 }
 
 #[test]
-fn change_that_affects_tasks_starts_a_deployment() {
+fn update_of_revision_or_network_starts_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let balancer = json!([{ "targetGroupArn": "tg", "containerName": "web", "containerPort": 8080 }]);
@@ -153,7 +153,7 @@ fn change_that_affects_tasks_starts_a_deployment() {
 }
 
 #[test]
-fn update_keeps_members_that_it_does_not_name() {
+fn update_keeps_members_that_the_request_omits() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).create();
     let before = web.described();
@@ -164,7 +164,7 @@ fn update_keeps_members_that_it_does_not_name() {
 }
 
 #[test]
-fn other_controllers_refuse_a_task_definition() {
+fn other_controllers_refuse_update_of_task_definition() {
     let ecs = EcsFake::start();
     for (controller, name) in
         [(ControllerKind::CodeDeploy, "CODE_DEPLOY"), (ControllerKind::External, "EXTERNAL")]
@@ -216,7 +216,7 @@ fn refused_update_changes_nothing() {
 }
 
 #[test]
-fn configuration_is_shown_with_defaults() {
+fn description_contains_configuration_with_defaults() {
     let ecs = EcsFake::start();
     let web = ecs
         .service("prod/web")
@@ -235,7 +235,7 @@ fn configuration_is_shown_with_defaults() {
 }
 
 #[test]
-fn test_can_delay_the_current_service_deployment() {
+fn test_can_delay_current_service_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.names_service_deployments_late();
@@ -247,7 +247,7 @@ fn test_can_delay_the_current_service_deployment() {
 }
 
 #[test]
-fn clusters_are_listed_and_have_no_daemons() {
+fn fake_lists_clusters_but_no_daemons() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     ecs.cluster("staging");

@@ -8,7 +8,7 @@ fn request() -> Value {
 }
 
 #[test]
-fn unknown_members_are_kept() {
+fn registration_keeps_unknown_members() {
     let ecs = EcsFake::start();
     let mut request = request();
     request["memberOfTomorrow"] = json!({ "b": 1, "a": [1.5, null, "é"] });
@@ -24,7 +24,7 @@ fn unknown_members_are_kept() {
 }
 
 #[test]
-fn description_without_output_members_can_be_registered() {
+fn ecs_accepts_description_without_output_only_members() {
     let ecs = EcsFake::start();
     ask(&ecs, "RegisterTaskDefinition", &request());
     let shown = |name: &str| {
@@ -52,7 +52,7 @@ fn description_without_output_members_can_be_registered() {
 }
 
 #[test]
-fn invalid_task_definition_is_refused() {
+fn ecs_refuses_invalid_task_definitions() {
     let ecs = EcsFake::start();
     let container = |change: Value| {
         let mut request = request();
@@ -96,7 +96,7 @@ fn invalid_task_definition_is_refused() {
 }
 
 #[test]
-fn images_may_have_tag_digest_both_or_neither() {
+fn image_may_have_a_tag_or_a_digest_or_both_or_none() {
     let ecs = EcsFake::start();
     let digest = super::digest(1);
     for image in
@@ -109,7 +109,7 @@ fn images_may_have_tag_digest_both_or_neither() {
 }
 
 #[test]
-fn tags_are_returned_only_on_request() {
+fn describe_returns_tags_only_on_request() {
     let ecs = EcsFake::start();
     let mut request = request();
     request["tags"] = json!([{ "key": "team", "value": "web" }]);
@@ -123,7 +123,7 @@ fn tags_are_returned_only_on_request() {
 }
 
 #[test]
-fn family_name_means_its_newest_active_revision() {
+fn family_name_selects_newest_active_revision() {
     let ecs = EcsFake::start();
     for digit in 1..=3 {
         revision(&ecs, digit);
@@ -138,7 +138,7 @@ fn family_name_means_its_newest_active_revision() {
 }
 
 #[test]
-fn deregistered_revision_is_kept_and_its_number_not_reused() {
+fn ecs_keeps_deregistered_revision_and_its_number() {
     let ecs = EcsFake::start();
     let first = revision(&ecs, 1);
     let answer = ask(&ecs, "DeregisterTaskDefinition", &json!({ "taskDefinition": first }));
@@ -169,7 +169,7 @@ fn inactive_revision_starts_no_deployment() {
 }
 
 #[test]
-fn service_keeps_running_a_deregistered_revision() {
+fn service_continues_with_deregistered_revision() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.deregisters("web:1");
@@ -199,7 +199,7 @@ fn list_has_pages_of_100() {
 }
 
 #[test]
-fn families_are_listed_by_status() {
+fn filters_select_families_by_status_and_prefix() {
     let ecs = EcsFake::start();
     revision(&ecs, 1);
     let second = revision(&ecs, 2);

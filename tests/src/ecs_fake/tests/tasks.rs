@@ -11,7 +11,7 @@ fn list(ecs: &EcsFake, filter: Value) -> Vec<Value> {
 }
 
 #[test]
-fn list_and_description_have_up_to_100_tasks() {
+fn list_and_describe_return_up_to_100_tasks() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).desired(101).create();
     let first = ask(&ecs, "ListTasks", &json!({ "cluster": "prod", "serviceName": "web" }));
@@ -28,7 +28,7 @@ fn list_and_description_have_up_to_100_tasks() {
 }
 
 #[test]
-fn list_is_filtered_by_each_member() {
+fn list_filters_tasks_by_service_family_and_starter() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let worker = ecs.service("prod/worker").runs(&image(1)).create();
@@ -50,7 +50,7 @@ fn list_is_filtered_by_each_member() {
 }
 
 #[test]
-fn task_shows_its_deployment_and_images() {
+fn description_of_task_contains_deployment_and_images() {
     let ecs = EcsFake::start();
     let web =
         ecs.service("prod/web").runs(&image(1)).container("sidecar", "sidecar:1").health_check().create();
@@ -84,7 +84,7 @@ fn each_fargate_task_has_its_own_address() {
 }
 
 #[test]
-fn without_a_health_check_health_is_unknown() {
+fn task_without_health_check_has_unknown_health() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     assert_eq!(web.tasks()[0]["healthStatus"], "UNKNOWN");
@@ -92,10 +92,10 @@ fn without_a_health_check_health_is_unknown() {
     assert_eq!(web.tasks()[0]["healthStatus"], "UNKNOWN");
 }
 
-/// A task is UNKNOWN forever if an essential container has no check. Nonessential containers do not
-/// count, as AWS's page on health checks says.
+/// A task stays UNKNOWN if an essential container has no health check. Nonessential containers do
+/// not count, according to AWS's page on health checks.
 #[test]
-fn task_health_follows_essential_containers() {
+fn task_health_depends_on_essential_containers() {
     let ecs = EcsFake::start();
     let check = json!({ "healthCheck": { "command": ["CMD-SHELL", "true"] } });
     let agent = json!({ "healthCheck": { "command": ["CMD-SHELL", "true"] }, "essential": false });
@@ -115,7 +115,7 @@ fn task_health_follows_essential_containers() {
 }
 
 #[test]
-fn nonessential_container_ends_alone() {
+fn end_of_nonessential_container_does_not_stop_task() {
     let ecs = EcsFake::start();
     let worker = json!({ "essential": false });
     let web = ecs.service("prod/web").runs(&image(1)).container("worker", &image(1)).container_with(&worker);
@@ -132,7 +132,7 @@ fn nonessential_container_ends_alone() {
 }
 
 #[test]
-fn test_sets_the_digest_that_a_container_reports() {
+fn test_can_set_the_digest_that_a_container_reports() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let reported = || {
@@ -160,7 +160,7 @@ fn pending_task_has_no_image_digest() {
 }
 
 #[test]
-fn crashed_task_shows_its_exit_code_and_is_replaced() {
+fn crashed_task_has_exit_code_and_gets_replacement() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.a_task_crashes(137);
@@ -175,7 +175,7 @@ fn crashed_task_shows_its_exit_code_and_is_replaced() {
 }
 
 #[test]
-fn unhealthy_task_runs_and_is_then_stopped() {
+fn ecs_stops_unhealthy_task_after_it_runs() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).health_check().circuit_breaker(true).create();
     web.will(DeploymentOutcome::NeverHealthy);
@@ -191,7 +191,7 @@ fn unhealthy_task_runs_and_is_then_stopped() {
 }
 
 #[test]
-fn stopped_tasks_are_shown_for_an_hour() {
+fn ecs_returns_stopped_tasks_for_one_hour() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     update(&ecs, 2);
@@ -205,7 +205,7 @@ fn stopped_tasks_are_shown_for_an_hour() {
 }
 
 #[test]
-fn draining_tasks_are_listed_as_stopped() {
+fn list_of_stopped_tasks_contains_draining_tasks() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).drains_for(9).create();
     update(&ecs, 2);

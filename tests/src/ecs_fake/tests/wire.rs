@@ -8,7 +8,7 @@ use super::super::EcsFake;
 use super::{ask, client, image, refused, revision};
 
 #[test]
-fn unknown_call_is_refused_by_name() {
+fn fake_refuses_unknown_call_with_its_name() {
     let ecs = EcsFake::start();
     let (status, kind, message) = refused(&ecs, "RunTask", &json!({}));
     assert_eq!((status, &*kind), (501, "NotInTheFake"));
@@ -17,7 +17,7 @@ fn unknown_call_is_refused_by_name() {
 }
 
 #[test]
-fn unknown_member_is_refused() {
+fn fake_refuses_unknown_members() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     for (operation, body) in [
@@ -38,7 +38,7 @@ fn unknown_call_fails_the_test() {
 }
 
 #[test]
-fn signature_for_another_region_is_refused() {
+fn fake_refuses_signature_for_another_region() {
     let ecs = EcsFake::start();
     let elsewhere = Aws::new(&ecs.url(), "eu-west-1", "AKIAEXAMPLE", "secret");
     let answer = elsewhere.ecs("DescribeServices", &json!({ "services": ["web"] }));
@@ -46,14 +46,14 @@ fn signature_for_another_region_is_refused() {
 }
 
 #[test]
-fn missing_cluster_is_not_found() {
+fn request_for_missing_cluster_fails() {
     let ecs = EcsFake::start();
     let (status, kind, message) = refused(&ecs, "ListTasks", &json!({ "cluster": "prod" }));
     assert_eq!((status, &*kind, &*message), (400, "ClusterNotFoundException", "Cluster not found."));
 }
 
 #[test]
-fn member_of_a_wrong_type_is_a_serialization_error() {
+fn member_of_wrong_type_returns_serialization_error() {
     let ecs = EcsFake::start();
     ecs.cluster("default");
     let (_, kind, _) = refused(&ecs, "DescribeServices", &json!({ "services": "web" }));
@@ -61,7 +61,7 @@ fn member_of_a_wrong_type_is_a_serialization_error() {
 }
 
 #[test]
-fn calls_are_recorded_with_bodies_and_answers() {
+fn fake_records_body_and_status_of_each_call() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     let body = json!({ "cluster": "prod", "services": ["web"] });
@@ -104,7 +104,7 @@ fn test_can_refuse_the_next_call() {
 }
 
 #[test]
-fn test_can_refuse_some_calls_until_further_notice() {
+fn refusal_of_some_calls_lasts_until_test_ends_it() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     ecs.keeps_refusing("ListTasks", "worker", (403, "AccessDeniedException", "not authorized"));
@@ -119,7 +119,7 @@ fn test_can_refuse_some_calls_until_further_notice() {
 }
 
 #[test]
-fn nothing_is_throttled_by_default() {
+fn fake_throttles_nothing_by_default() {
     let ecs = EcsFake::start();
     for _ in 0..200 {
         revision(&ecs, 1);
@@ -128,14 +128,14 @@ fn nothing_is_throttled_by_default() {
 }
 
 #[test]
-fn registrations_are_throttled_to_20_then_1_a_second() {
+fn ecs_accepts_20_registrations_then_1_per_second() {
     let ecs = EcsFake::start();
     ecs.throttles();
     let register = json!({ "family": "web", "containerDefinitions": [{ "name": "web", "image": image(1) }] });
     for _ in 0..19 {
         ask(&ecs, "RegisterTaskDefinition", &register);
     }
-    // Both operations share a bucket.
+    // Registration and deregistration share a bucket.
     ask(&ecs, "DeregisterTaskDefinition", &json!({ "taskDefinition": "web:1" }));
     let (status, kind, message) = refused(&ecs, "RegisterTaskDefinition", &register);
     assert_eq!((status, &*kind, &*message), (400, "ThrottlingException", "Rate exceeded"));
@@ -147,7 +147,7 @@ fn registrations_are_throttled_to_20_then_1_a_second() {
 }
 
 #[test]
-fn updates_are_throttled_to_50_then_5_a_second() {
+fn ecs_accepts_50_updates_then_5_per_second() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     ecs.throttles();

@@ -1,4 +1,4 @@
-//! Progress after a decision: the page updates itself without a reload.
+//! The approval page after a vote: the page updates without a reload.
 
 use serde_json::json;
 use stablepin_tests::browser::{Page, Width};
@@ -7,8 +7,8 @@ use xtask::image::{Mode, Spec};
 
 use super::{come_to_say, is_seen};
 
-/// The lead approves on a desktop. The deputy, who was asked too, looks on a phone. Both pages stay
-/// open.
+/// Approves as the lead on a desktop, opens the deputy's link on a phone, and returns both open
+/// pages.
 #[track_caller]
 fn approved(app: &App, digest: &str, story: &str) -> [Page; 2] {
     let link = app.link(digest);
@@ -21,11 +21,11 @@ fn approved(app: &App, digest: &str, story: &str) -> [Page; 2] {
     [lead, deputy]
 }
 
-/// The page shows what real containers do.
+/// The release and the rollback start real containers.
 #[test]
-fn page_follows_a_release_and_a_rollback() {
+fn page_shows_release_and_rollback_without_reload() {
     let plan = Plan::new("page-live").approvers(["lead", "deputy"], 1).services(["web"]);
-    // The bake time leaves time to look at the page.
+    // The bake time is long enough to inspect the page.
     let app = plan.deployed("bake = \"5s\"").create();
     let old = app.push_runnable("by-hand", &Spec::new("before"));
     let service = app.service("web", &old);
@@ -63,15 +63,16 @@ fn page_follows_a_release_and_a_rollback() {
     service.runs(&good);
     assert_eq!([lead.loads(), deputy.loads()], loads, "no page was loaded again");
 
-    // The next question says that the environment is held and that an approval releases the hold.
+    // The next approval page says that the environment is held and that an approval releases the
+    // hold.
     let fix = app.push_runnable("main", &Spec::new("3"));
     is_seen(&app.link(&fix), "live", "held", "Your approval releases the hold.");
 }
 
-/// The page follows a freeze before the decision, after it, and after the freeze, also without
-/// scripts.
+/// The page shows the freeze before the vote, the wait after the vote, and the pin after the
+/// freeze. One page runs without scripts.
 #[test]
-fn page_follows_an_approval_through_a_freeze() {
+fn page_shows_a_freeze_before_and_after_the_approval() {
     let app = Plan::new("page-freeze").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -101,10 +102,10 @@ fn page_follows_an_approval_through_a_freeze() {
     quiet.inspect("pinned");
 }
 
-/// Two must approve. The first approver sees the wait, the second sees the first vote, the third
-/// sees the result.
+/// The environment needs two approvals. The first approver's page shows that one is missing, the
+/// second approver's page shows the first vote, and the third approver's page shows the result.
 #[test]
-fn first_approver_watches_until_the_second_approves() {
+fn page_shows_each_of_two_needed_approvals() {
     let app = Plan::new("page-quorum").approvers(["lead", "deputy", "third"], 2).create();
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy, third] = ["lead", "deputy", "third"].map(|name| app.link_of(name, &digest));

@@ -1,4 +1,4 @@
-//! The other states that a link's page can show.
+//! States of the approval page other than approval, rejection and progress.
 
 use serde_json::json;
 use stablepin_tests::browser::{Page, Width};
@@ -9,7 +9,7 @@ use xtask::image::Spec;
 use super::{WIDTHS, come_to_say, is_seen, pushed};
 
 #[test]
-fn link_to_a_withdrawn_promotion_says_so() {
+fn page_of_a_withdrawn_promotion_shows_the_reason() {
     let (app, _, link) = pushed("page-withdrawn");
     let path = format!("/promotions/{}/withdraw", link.promotion());
     assert_eq!(app.api("POST", &path, Some(&json!({ "reason": "wrong branch" }))).0, 200);
@@ -17,7 +17,7 @@ fn link_to_a_withdrawn_promotion_says_so() {
 }
 
 #[test]
-fn expired_link_says_so_before_and_after_the_next_tick() {
+fn page_shows_expiry_before_and_after_the_next_tick() {
     let (app, digest, link) = pushed("page-expired");
     app.settled(&digest);
     let sk = format!("PROMOTION#{}", link.promotion());
@@ -25,16 +25,16 @@ fn expired_link_says_so_before_and_after_the_next_tick() {
     let page = Page::open(&link, "expired", Width::Desk);
     page.says("The promotion expired on 2026-01-01 00:00 UTC: push again, or ask for it again.");
     page.inspect("not-ended-yet");
-    // Only now does a tick find that the promotion has expired.
+    // The pause ends, so the next tick finds that the promotion has expired.
     app.pause_ends(link.promotion());
     come_to_say(&app, &[&page], "Expired: nobody decided in time.");
     is_seen(&link, "expired", "ended", "Expired: nobody decided in time.");
 }
 
-/// Five wrong codes burn one link and no other. A newer mail replaces it. A removed approver's link
-/// is void.
+/// Five wrong codes disable one link only. A newer mail replaces the disabled link. The link of a
+/// removed approver is void.
 #[test]
-fn burnt_replaced_and_removed_links_say_why() {
+fn pages_of_disabled_and_replaced_links_show_the_reason() {
     let plan = Plan::new("page-burnt").approvers(["lead", "deputy"], 1);
     let app = plan.clone().create();
     let digest = app.push("main", &Spec::new("1"));
@@ -56,7 +56,7 @@ fn burnt_replaced_and_removed_links_say_why() {
     });
     is_seen(lead, "replaced", "page", &format!("A newer link was mailed to {}", app.approver("lead")));
     let newest = app.mails("lead").pop().map(|mail| Link::of(&mail)).expect("a mail");
-    assert_eq!(newest.get().status, 200, "the newer link still asks");
+    assert_eq!(newest.get().status, 200, "the newer link still works");
 
     let mut without = plan;
     without.approvers.retain(|name| !name.starts_with("deputy"));
@@ -65,7 +65,7 @@ fn burnt_replaced_and_removed_links_say_why() {
 }
 
 #[test]
-fn page_asks_for_a_typed_environment_or_for_nothing() {
+fn page_asks_only_for_what_the_approval_step_requires() {
     let app = Plan::new("page-typed").approved_with("step = \"type\"").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -94,9 +94,10 @@ fn page_asks_for_a_typed_environment_or_for_nothing() {
     assert_eq!(app.pins(), [(1, digest)]);
 }
 
-/// The record is unreadable for a while. The page shows an id that leads an operator to the log.
+/// The function cannot read the promotion's record for a while. The error page shows an id by which
+/// an operator finds the log entry.
 #[test]
-fn error_page_shows_an_id_that_is_in_the_log() {
+fn error_page_shows_the_id_of_a_log_entry() {
     let (app, digest, link) = pushed("page-error");
     app.settled(&digest);
     let sk = format!("PROMOTION#{}", link.promotion());
@@ -118,9 +119,9 @@ fn error_page_shows_an_id_that_is_in_the_log() {
     assert_eq!(link.approve().status, 200, "the error decided nothing");
 }
 
-/// API Gateway has no such route, so the function's program answers here.
+/// API Gateway has no route for PUT, so the test invokes the function's program directly.
 #[test]
-fn unknown_method_is_refused() {
+fn page_refuses_methods_other_than_get_and_post() {
     let (_app, _, link) = pushed("page-method");
     let mut event = decision(&link, "approve", "");
     event["routeKey"] = json!("PUT /decide/{application}/{environment}/{promotion}");
@@ -134,9 +135,10 @@ fn unknown_method_is_refused() {
     }
 }
 
-/// Pages for an unknown requester, for the approver's own request, and for facts that have changed.
+/// Covers an unknown requester, an approver's own request, and facts that changed after the page
+/// was opened.
 #[test]
-fn four_eyes_and_changed_facts_prevent_a_decision() {
+fn four_eyes_and_changed_facts_prevent_an_approval() {
     let plan = Plan::new("page-eyes").approvers(["lead", "deputy"], 1).who_sign();
     let app = plan.approved_with("four_eyes = \"strict\"").create();
     let digest = app.push("main", &Spec::new("1"));

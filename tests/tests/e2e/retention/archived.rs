@@ -1,4 +1,5 @@
-//! Archived images: retention archives an image first, and it can be restored for some time.
+//! Archived images. In archive mode, retention archives an image before deleting it, so that a
+//! person can restore the image for some time.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ fn days(days: i64) -> SignedDuration {
     SignedDuration::from_hours(24 * days)
 }
 
-/// Begins a test with ECR's clock so many days in the past.
+/// Begins a test with ECR's clock this many days in the past.
 #[track_caller]
 fn begin_days_ago(story: &str, ago: i64) -> Retention {
     let story = Retention::begin(story, ARCHIVE);
@@ -27,7 +28,7 @@ fn old(name: &str) -> NewImage {
 }
 
 #[test]
-fn unneeded_image_is_archived_then_restored_or_deleted() {
+fn retention_archives_images_then_restores_or_deletes_them() {
     let story = begin_days_ago("ret-archive", 200);
     let web = &story.web;
     let [wanted, unneeded, running] = ["wanted", "unneeded", "running"].map(|name| web.put(old(name)));
@@ -43,13 +44,13 @@ fn unneeded_image_is_archived_then_restored_or_deleted() {
     assert_eq!(story.ecr.count("BatchDeleteImage"), 0);
     assert_eq!(story.marked(), Vec::<String>::new());
 
-    // A person needs an archived image after all.
+    // A person needs the archived images after all.
     let back = story.begins_of(&first, "undo");
     back.ends();
     assert_eq!(back.number("restored"), 2, "{:#}", back.record());
     assert_eq!(status(&wanted), Some(StorageStatus::Activating));
-    // ECR needs 20 minutes to restore an image. Meanwhile nothing happens to it, and a second
-    // request is no error.
+    // ECR needs 20 minutes to restore an image. Meanwhile retention does not change the image, and
+    // a second restore request succeeds.
     let meanwhile = story.runs();
     assert_eq!((meanwhile.number("archived"), meanwhile.number("deleted")), (0, 0));
     assert_eq!(meanwhile.rule(&wanted), "activating");
@@ -61,8 +62,8 @@ fn unneeded_image_is_archived_then_restored_or_deleted() {
         (Some(StorageStatus::Active), Some(StorageStatus::Active))
     );
 
-    // By ECR's clock the images were restored 200 days ago, so they are old again. One of them has
-    // a tag now.
+    // By ECR's clock the images were restored 200 days ago, so both images are old again. `wanted`
+    // has a tag now.
     web.is_tagged("latest", &wanted);
     let second = story.runs();
     assert_eq!((second.number("archived"), second.number("deleted")), (1, 0), "{:#}", second.record());
@@ -80,7 +81,7 @@ fn unneeded_image_is_archived_then_restored_or_deleted() {
 }
 
 #[test]
-fn archived_image_can_be_restored_for_archive_days() {
+fn retention_keeps_an_archived_image_for_archive_days() {
     let story = begin_days_ago("ret-window", 60);
     let image = story.web.put(old("1"));
     assert_eq!(story.runs().number("archived"), 1);
@@ -91,7 +92,7 @@ fn archived_image_can_be_restored_for_archive_days() {
 }
 
 #[test]
-fn archived_index_is_known_by_its_saved_manifest() {
+fn retention_reads_an_archived_index_from_its_saved_manifest() {
     let story = begin_days_ago("ret-index", 200);
     let web = &story.web;
     let [amd64, arm64] = ["amd64", "arm64"].map(|name| web.put(old(name)));
@@ -108,12 +109,12 @@ fn archived_index_is_known_by_its_saved_manifest() {
     assert_eq!((run.number("deleted"), web.count()), (3, 0), "{:#}", run.record());
     assert_eq!((run.number("freed_bytes"), before - web.layer_bytes()), (before, before));
     assert_eq!(run.in_repository()["freed_is_exact"], true);
-    // The index goes before its images.
+    // Retention deletes the index before the images of the index.
     let deletes: Vec<_> =
         story.ecr.calls().into_iter().filter(|call| call.operation == "BatchDeleteImage").collect();
     assert_eq!(deletes[0].body["imageIds"], json!([{ "imageDigest": index }]));
-    // Each manifest was saved before its image was archived, since an archived image cannot be
-    // read.
+    // The first run saved each manifest before archiving the image, because ECR does not return the
+    // manifest of an archived image.
     let kept = first.manifests();
     for (digest, bytes) in [&index, &amd64, &arm64].iter().zip(bytes) {
         assert_eq!(kept[*digest].1, bytes);
@@ -121,11 +122,11 @@ fn archived_index_is_known_by_its_saved_manifest() {
 }
 
 #[test]
-fn unread_archived_index_keeps_its_possible_images() {
+fn unreadable_archived_index_protects_untagged_images() {
     let story = begin_days_ago("ret-unread", 200);
     let web = &story.web;
     let [child, other] = ["child", "other"].map(|name| web.put(old(name)));
-    // One image more than the newest tagged ones that stay.
+    // Retention always keeps the five newest tagged images, and may archive the sixth.
     web.put_all((0..6).map(|n| old(&format!("tagged {n}")).tag(format!("old-{n}"))));
     let index = web.put(NewImage::index([&child]).pushed_at(days_ago(500)).status(StorageStatus::Archived));
     let run = story.runs();
@@ -140,7 +141,7 @@ fn unread_archived_index_keeps_its_possible_images() {
 }
 
 #[test]
-fn dry_run_plan_can_be_applied_by_archiving() {
+fn retention_can_archive_the_images_of_a_dry_run_plan() {
     let story = Retention::begin("ret-chosen", "mode = \"dry-run\"\nkeep = 5");
     let planned = story.web.put_all((0..3).map(|number| old(&format!("{number}"))));
     let plan = story.runs();

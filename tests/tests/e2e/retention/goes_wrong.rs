@@ -1,5 +1,5 @@
-//! Failures of a retention run: an unreadable repository is left alone, and the next message
-//! finishes a cut-off run.
+//! Failures of a retention run. A run deletes nothing in an unreadable repository. The next message
+//! finishes an interrupted run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -14,14 +14,14 @@ use stablepin_tests::sources_fake::{cluster, task_definition};
 use xtask::image::Spec;
 use xtask::podman::ECR_HOST;
 
-/// The number of parallel runs: the programs and the emulator share one machine.
+/// The number of parallel runs. The programs and the emulator share one machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Every fourth of the less important faults is tried, unless `--deep` is set.
+/// The sampling of the less important faults: one of four, unless `--deep` is set.
 const SAMPLED: usize = 4;
 
-/// A repository that needs every call of a run: two indexes that share a child, signatures, tagged
-/// and untagged images, and a service with a deployment in progress.
+/// A repository for which a run needs every call: two indexes that share an image, signatures,
+/// tagged and untagged images, and a service with a deployment in progress.
 struct Story {
     at: Retention,
     /// The images that must exist at the end.
@@ -61,30 +61,31 @@ impl Story {
         let mut stays: BTreeSet<String> = [kept, shared, one, signed, running].into();
         let mut goes: Vec<String> = [gone, two, unsigned].into();
         goes.extend(unneeded);
-        // The newest five with such tags stay. One of them is the index.
+        // The newest five tagged images stay. One of the five is the index.
         let (older, newer) = tagged.split_at(2);
         goes.extend(older.iter().cloned());
         stays.extend(newer.iter().cloned());
-        // The reference of an operation that has ended does not protect its image.
+        // A reference by an operation that has ended does not protect its image.
         at.was_needed(&goes[0]);
         Self { stays, goes: goes.len(), at }
     }
 
-    /// Asserts that the right images are gone, and that no mark or lease remains.
+    /// Asserts that exactly the right images are gone, and that no mark and no valid lease remains.
     #[track_caller]
     fn is_done(&self, what: &str) {
         let there: BTreeSet<String> = self.at.web.digests().into_iter().collect();
         assert_eq!(there, self.stays, "{what}");
         assert_eq!(self.at.marked(), Vec::<String>::new(), "{what}");
         assert_eq!(self.at.app.marks(), Vec::<Value>::new(), "{what}");
-        // A program that dies at its very end cannot release its lease, so a lease may remain if it
-        // has expired.
+        // A program that is killed at its very end cannot release its lease, so the table may
+        // contain an expired lease.
         let leases = self.at.app.retention_leases();
         assert!(leases.iter().all(|lease| lease["until"] == 0), "{what}: {leases:?}");
     }
 }
 
-/// Runs a few cases at a time. If one fails, the others continue, so that all failures are shown.
+/// Runs several cases at a time. The other cases continue after a failure, so that the test shows
+/// all failures.
 fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, act: impl Fn(T) + Sync) {
     let cases = Mutex::new(cases.into_iter().collect::<Vec<_>>().into_iter());
     let next = || cases.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -111,7 +112,8 @@ fn run_deletes_unneeded_images_and_reports_exact_numbers() {
     assert_eq!(run.in_repository()["freed_is_exact"], true);
 }
 
-/// Returns the number of requests before the first mark, which follows the saved plan.
+/// Returns the number of requests before the first mark. The run marks images after it saves the
+/// plan.
 #[track_caller]
 fn place_of_first_mark(requests: &[String]) -> usize {
     let kept = requests.iter().position(|request| request.contains("/plan.json")).expect("a plan is kept");
@@ -119,11 +121,12 @@ fn place_of_first_mark(requests: &[String]) -> usize {
     kept + mark.expect("the run marks images for deletion")
 }
 
-/// The reads of a run before its plan, and the problem that the run reports if a read is refused.
+/// The requests of a run before its plan, and the problem that the run reports if AWS refuses the
+/// request.
 const READS: [(&str, &str); 33] = [
     ("Query", "what the table knows of its images could not be read"),
     ("BatchGetItem", "what the table knows of its images could not be read"),
-    // The references of ended operations are released.
+    // These two requests release the references by operations that have ended.
     ("UpdateItem", "what the table knows of its images could not be read"),
     ("DeleteItem", "what the table knows of its images could not be read"),
     ("DescribeImages", "could not list the images of"),
@@ -157,10 +160,11 @@ const READS: [(&str, &str); 33] = [
     ("DescribeJobs", "which images batch uses"),
 ];
 
-/// The other requests: the run itself, its lease, the saved manifests and the plan.
+/// The other requests of a run: they concern the run's record, its lease, the saved manifests and
+/// the plan.
 const OTHERS: [&str; 3] = ["TransactWriteItems", "GetObject", "PutObject"];
 
-/// Returns the name of a request, which some services put into the path.
+/// Returns the operation of a request. Some services have the operation's name in the path.
 fn kind(request: &str) -> &str {
     match request {
         path if path.contains("/functions") => "ListFunctions",
@@ -169,13 +173,13 @@ fn kind(request: &str) -> &str {
 }
 
 #[test]
-fn failed_read_deletes_nothing_and_is_named() {
+fn run_with_a_failed_read_deletes_nothing_and_names_the_read() {
     let good = Story::begin("ret-reads");
     let requests = good.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let planned = place_of_first_mark(&requests);
     let asked: BTreeSet<&str> = requests[..planned].iter().map(|request| kind(request)).collect();
     let known: BTreeSet<&str> = READS.iter().map(|(read, _)| *read).chain(OTHERS).collect();
-    assert_eq!(asked, known, "this story needs every call that a run makes");
+    assert_eq!(asked, known, "this repository needs every call that a run makes");
     let refused: Mutex<BTreeMap<String, BTreeSet<String>>> = Mutex::default();
     side_by_side(1..=planned, |number| {
         let story = Story::begin("ret-reads");
@@ -186,8 +190,7 @@ fn failed_read_deletes_nothing_and_is_named() {
         let what = format!("{number}, {request}: {:#}", run.in_repository());
         let answer = came.answer.expect("the function was not killed");
         if run.in_repository()["state"] == "Done" {
-            // The plan knows by now which images stay. The other reads only tell how many bytes are
-            // freed.
+            // The plan is complete. The refused read only affects the number of freed bytes.
             assert_eq!(
                 (request, &run.in_repository()["freed_is_exact"]),
                 ("BatchGetImage", &json!(false)),
@@ -201,7 +204,7 @@ fn failed_read_deletes_nothing_and_is_named() {
             let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.entry(request.to_owned()).or_default().insert(run.problem());
         } else {
-            // The queue then delivers the message again.
+            // The queue delivers the message again.
             let again = answer["how"] == "it failed: again later";
             assert!(again || answer["errorMessage"].is_string(), "{what} {answer:#}");
             assert!(!run.has_ended(), "{what}");
@@ -222,7 +225,7 @@ fn failed_read_deletes_nothing_and_is_named() {
 }
 
 #[test]
-fn unreadable_repository_is_left_alone() {
+fn run_deletes_nothing_in_an_unreadable_repository() {
     let story = Story::begin("ret-denied");
     let there = story.at.web.digests();
     for read in ["DescribeImages", "BatchGetImage", "GetRepositoryPolicy", "GetLifecyclePolicy"] {
@@ -236,11 +239,11 @@ fn unreadable_repository_is_left_alone() {
         story.at.ecr.is_well();
     }
     story.at.runs();
-    story.is_done("all can be read");
+    story.is_done("every read succeeds");
 }
 
 #[test]
-fn image_deleted_during_a_read_restarts_the_read() {
+fn run_reads_again_if_an_image_vanishes_during_the_read() {
     let story = Story::begin("ret-vanishes");
     let web = &story.at.web;
     let index = web.put(NewImage::index(story.stays.iter().take(1)).tag("quiet").pushed_at(days_ago(1)));
@@ -257,7 +260,7 @@ fn image_deleted_during_a_read_restarts_the_read() {
 }
 
 #[test]
-fn throttled_run_ends_with_the_same_result() {
+fn throttled_run_deletes_the_same_images() {
     let story = Story::begin("ret-throttled");
     story.at.ecr.has_pages_of(3);
     story.at.ecr.throttles_every(10);
@@ -268,7 +271,7 @@ fn throttled_run_ends_with_the_same_result() {
     assert_eq!((run.number("deleted"), &run.in_repository()["errors"]), (story.goes as u64, &json!({})));
 }
 
-/// Makes one request of an applying run go wrong, and lets the next message finish the run. Returns
+/// Makes one request of an applying run fail. The next message then finishes the run. Returns
 /// whether the fault happened.
 fn cut_off(number: usize, fault: Fault) -> bool {
     let story = Story::begin("ret-killed");
@@ -290,18 +293,18 @@ fn cut_off(number: usize, fault: Fault) -> bool {
         true => assert_eq!(run.number("freed_bytes"), freed, "{what}"),
         false => assert!(run.number("freed_bytes") >= freed, "{what}"),
     }
-    // The saved manifests are those of the deleted images, whichever try saved them.
+    // The saved manifests are those of the deleted images, whichever attempt saved them.
     let kept = run.manifests();
     assert_eq!(kept.len(), story.goes, "{what}");
     came.hit
 }
 
 #[test]
-fn kill_at_any_call_leaves_no_permanent_mark() {
+fn run_killed_at_any_request_leaves_no_mark() {
     let run = Story::begin("ret-counted");
     let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let mark = place_of_first_mark(&requests);
-    // Before the marks, nothing can be lost.
+    // A kill before the first mark cannot do damage, so the test samples fewer of these requests.
     let sampled = |number: &usize| {
         let step = if *number > mark { 2 } else { SAMPLED };
         runs_deep() || number.is_multiple_of(step)
@@ -316,12 +319,12 @@ fn kill_at_any_call_leaves_no_permanent_mark() {
 }
 
 #[test]
-fn next_message_continues_after_a_failed_call() {
+fn next_message_finishes_a_run_after_a_failed_request() {
     let run = Story::begin("ret-counted");
     let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let mark = place_of_first_mark(&requests);
     let faults = [Fault::Refuse, Fault::Fail, Fault::ResetAfter, Fault::Throttle];
-    // Each fault is tried at every fifth request.
+    // The test tries each fault at every fifth request.
     let step = if runs_deep() { 1 } else { faults.len() + 1 };
     let cases = (mark + 1..=requests.len()).flat_map(|number| faults.map(|fault| (number, fault)));
     let cases: Vec<_> =
@@ -330,12 +333,12 @@ fn next_message_continues_after_a_failed_call() {
 }
 
 #[test]
-fn forbidden_deletion_leaves_no_mark() {
+fn run_without_permission_to_delete_leaves_no_mark() {
     for refused in ["BatchDeleteImage", "DescribeImages"] {
         let story = Retention::begin("ret-forbidden", "mode = \"delete\"");
         let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
         let run = story.begins(&json!({ "share": 100 }));
-        // The first read of images belongs to the plan.
+        // The first `DescribeImages` belongs to the plan.
         let number = if refused == "DescribeImages" { 2 } else { 1 };
         story.ecr.keeps_failing(refused, number, 400, "AccessDeniedException");
         let answer = run.comes(None).answer.expect("the function was not killed");
@@ -348,7 +351,7 @@ fn forbidden_deletion_leaves_no_mark() {
 }
 
 #[test]
-fn run_that_fails_too_often_ends_and_says_why() {
+fn run_that_fails_too_often_ends_with_the_reason() {
     let story = Retention::begin("ret-too-often", "mode = \"delete\"");
     let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
     let run = story.begins(&json!({ "share": 100 }));
@@ -360,7 +363,7 @@ fn run_that_fails_too_often_ends_and_says_why() {
 }
 
 #[test]
-fn pin_lost_before_a_run_warns_and_lost_during_it_fails() {
+fn run_reports_a_pinned_image_that_vanished() {
     for meanwhile in [false, true] {
         let story = Retention::begin("ret-lost", "mode = \"delete\"");
         let pinned = story.app.pin("main", &Spec::new("1"));
@@ -396,7 +399,8 @@ fn pin_lost_before_a_run_warns_and_lost_during_it_fails() {
     }
 }
 
-/// A run that archives images is killed. Returns whether the fault happened.
+/// Kills a run that archives images. The next message then finishes the run. Returns whether the
+/// fault happened.
 fn archived_and_cut_off(number: usize, fault: Fault) -> bool {
     let story = Retention::begin("ret-archiving", "mode = \"archive\"");
     let images = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
@@ -414,7 +418,7 @@ fn archived_and_cut_off(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn kill_during_archiving_leaves_no_permanent_mark() {
+fn archiving_run_killed_at_any_request_leaves_no_mark() {
     let story = Retention::begin("ret-archiving", "mode = \"archive\"");
     story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
     let requests = story.begins(&json!({ "share": 100 })).comes(None).requests;
@@ -426,7 +430,7 @@ fn kill_during_archiving_leaves_no_permanent_mark() {
     });
 }
 
-/// A run that restores archived images is killed.
+/// Kills a run that restores archived images. The next message then finishes the run.
 fn undone_and_cut_off(number: usize, fault: Fault) -> ProgramRun {
     let story = Retention::begin("ret-undoing", "mode = \"archive\"");
     let images = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
@@ -445,7 +449,7 @@ fn undone_and_cut_off(number: usize, fault: Fault) -> ProgramRun {
 }
 
 #[test]
-fn kill_during_a_restore_leaves_no_image_behind() {
+fn restore_killed_at_any_request_restores_every_image() {
     let requests = undone_and_cut_off(usize::MAX, Fault::KillBefore).requests.len();
     let step = if runs_deep() { 1 } else { 2 };
     side_by_side((1..=requests).step_by(step), |number| {

@@ -14,26 +14,26 @@ const REPOSITORIES: usize = 40;
 const IMAGES: usize = 500;
 const LONG_ARCHIVED: usize = 10;
 
-/// ECR's limit of images in one call.
+/// The most images that ECR deletes in one call.
 ///
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
 const PER_CALL: usize = 100;
 
-/// The number of parallel runs: the programs and the emulator share one machine.
+/// The number of parallel runs. The programs and the emulator share one machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// A filled repository: 100 two-platform indexes that share children in pairs, 100 signatures, 100
-/// single images and 50 archived ones.
+/// A repository with 100 two-platform indexes, 100 signatures, 100 single images and 50 archived
+/// images. Each pair of indexes shares an image.
 struct Filled {
     web: Repository,
     stays: BTreeSet<String>,
-    /// The number of calls that the deletion needs: one wave for images that must go first, one for
-    /// the rest.
+    /// The number of calls that delete images. One wave deletes the images that ECR must delete
+    /// first, a second wave deletes the rest.
     deletions: usize,
 }
 
-/// How many of 100 indexes and of 100 images are old. `--deep` takes more, since each deletion also
-/// writes marks.
+/// Returns how many of 100 indexes, and how many of 100 images, are old. A deep run has more old
+/// images, because each deletion also writes marks.
 fn old_ones() -> (usize, usize) {
     if runs_deep() { (100, 90) } else { (24, 75) }
 }
@@ -50,8 +50,8 @@ fn fill(story: &Retention, plan: &Plan, web: Repository, number: usize) -> Fille
     let young = |name: String| named(name).pushed_at(days_ago(10));
     let shared = web.put_all((0..50).map(|n| old(format!("shared {n}"))));
     let own = web.put_all((0..100).map(|n| old(format!("own {n}"))));
-    // Every other one of the first eight indexes is protected. It shares a child with one that
-    // goes.
+    // Every second index of the first eight is protected. It shares an image with an index that
+    // retention deletes.
     let protected = |n: usize| n < 8 && n.is_multiple_of(2);
     let indexes = web.put_all((0..100).map(|n| {
         let index = NewImage::index([&own[n], &shared[n / 2]]);
@@ -79,7 +79,7 @@ fn fill(story: &Retention, plan: &Plan, web: Repository, number: usize) -> Fille
     Filled { web, deletions: first.div_ceil(PER_CALL) + after.div_ceil(PER_CALL), stays }
 }
 
-/// Puts images into the archive that were archived long ago.
+/// Adds images that were archived long ago.
 #[track_caller]
 fn fill_archive(web: &Repository, number: usize) {
     let archived = |n| NewImage::named(format!("long archived {n} of {number}")).pushed_at(days_ago(500));
@@ -87,7 +87,7 @@ fn fill_archive(web: &Repository, number: usize) {
 }
 
 #[test]
-fn thousands_of_images_are_deleted_in_few_calls() {
+fn retention_deletes_thousands_of_images_in_few_calls() {
     let story = Retention::begin("ret-many", "mode = \"delete\"");
     let plans: Vec<Plan> = (0..REPOSITORIES).map(|_| Plan::new("ret-many")).collect();
     let repositories: Vec<Repository> =
@@ -128,8 +128,8 @@ fn thousands_of_images_are_deleted_in_few_calls() {
     let deletions: usize = deletions.iter().sum();
     assert!(deletions > 2 * REPOSITORIES, "some wave needs more than one call");
 
-    // Each repository is read once before and once after. Images are also read again before each
-    // deletion.
+    // A run reads each repository once before and once after the deletions. A run also reads the
+    // images again before each deletion.
     let counts = story.ecr.counts();
     assert_eq!(counts["DescribeImages"], 2 * REPOSITORIES + deletions, "{counts:?}");
     assert_eq!(counts["BatchDeleteImage"], deletions, "{counts:?}");

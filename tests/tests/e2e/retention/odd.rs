@@ -1,4 +1,5 @@
-//! Images that retention does not understand: each stays with its reason and delays no other image.
+//! Images that retention does not understand. Retention keeps each such image, gives the reason,
+//! and still deletes other images.
 
 use serde_json::json;
 use stablepin_tests::ecr_fake::NewImage;
@@ -11,7 +12,7 @@ fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// An index of one image, with these members added to its JSON.
+/// Returns an index of one image. `members` are added to the JSON of the index.
 fn odd(child: &str, size: &str, members: &str) -> NewImage {
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let entry = format!(r#"{{"mediaType":"{media_type}","digest":"{child}","size":{size}}}"#);
@@ -20,7 +21,7 @@ fn odd(child: &str, size: &str, members: &str) -> NewImage {
 }
 
 #[test]
-fn odd_index_keeps_its_images_and_delays_no_other() {
+fn index_with_an_unknown_format_protects_its_images() {
     let story = Retention::begin("ret-odd", DELETE);
     let web = &story.web;
     let shapes = [
@@ -48,24 +49,26 @@ fn odd_index_keeps_its_images_and_delays_no_other() {
         let why = run.plan()[index]["why"].as_str().unwrap_or_default().to_owned();
         assert!(why.contains("its manifest is not understood: "), "{why}");
     }
-    // A person inspects one index and deletes it. Its child is then unprotected.
+    // A person inspects one index and deletes it. After that, nothing protects the image of the
+    // index.
     let (index, child) = &kept[0];
     web.loses(index);
     let run = story.runs();
     assert_eq!((run.number("deleted"), web.exists(child)), (1, false), "{:#}", run.record());
 }
 
-/// The index's contents are unknown, so all untagged images stay until the index can be read.
+/// Retention does not know which images the index contains, so every untagged image stays until ECR
+/// returns the index.
 #[test]
-fn unreadable_index_keeps_untagged_images() {
+fn unreadable_index_protects_all_untagged_images() {
     let story = Retention::begin("ret-refused", DELETE);
     let web = &story.web;
-    // One image more than the newest tagged ones that stay.
+    // Retention always keeps the five newest tagged images, and may delete the sixth.
     web.put_all((0..6).map(|n| old(&format!("tagged {n}")).tag(format!("old-{n}"))));
     for name in ["one", "two"] {
         web.put(NewImage::index_of([old(name)]).pushed_at(days_ago(400)));
     }
-    // ECR refuses the read of both indexes together, and then the read of one alone.
+    // ECR refuses to return both indexes together, and then refuses to return one of them alone.
     story.ecr.fails("BatchGetImage", 1, 400, "InvalidParameterException");
     story.ecr.fails("BatchGetImage", 2, 400, "InvalidParameterException");
     let run = story.runs();
@@ -73,9 +76,9 @@ fn unreadable_index_keeps_untagged_images() {
     assert_eq!((&found["state"], run.number("deleted"), web.count()), (&json!("Done"), 1, 9), "{found:#}");
     assert_eq!(found["by_rule"]["not-understood"], 1, "{found:#}");
     let plan = run.plan();
-    let refused = plan.values().find(|one| one["rule"] == "not-understood").expect("one that was refused");
+    let refused = plan.values().find(|one| one["rule"] == "not-understood").expect("an unread index");
     let why = refused["why"].as_str().unwrap_or_default();
     assert!(why.contains("its manifest could not be read: "), "{why}");
-    // The index can be read the next night.
+    // ECR returns both indexes in the next night.
     assert_eq!((story.runs().number("deleted"), web.count()), (4, 5));
 }

@@ -1,4 +1,4 @@
-//! Retention plans: what a plan says, and that applying it does no more.
+//! Retention plans: their contents, and the limits of applying a plan.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -15,13 +15,13 @@ fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// Returns unneeded images, each a day younger than the one before.
+/// Returns unneeded images. Each image is a day younger than the previous one.
 fn olds(count: i64) -> impl Iterator<Item = NewImage> {
     (0..count).map(|n| NewImage::named(format!("old {n}")).pushed_at(days_ago(1000 - n)))
 }
 
 #[test]
-fn saved_plan_skips_changed_images_and_adds_none() {
+fn applied_plan_skips_changed_images_and_adds_none() {
     let story = Retention::begin("ret-saved", DELETE);
     let web = &story.web;
     let [goes, tagged, lost, deployed] =
@@ -53,7 +53,7 @@ fn saved_plan_skips_changed_images_and_adds_none() {
 }
 
 #[test]
-fn forged_plan_is_not_applied() {
+fn retention_does_not_apply_a_forged_plan() {
     let story = Retention::begin("ret-forged", DELETE);
     let image = story.web.put(old("1"));
     for forged in [true, false] {
@@ -72,7 +72,7 @@ fn forged_plan_is_not_applied() {
 }
 
 #[test]
-fn run_deletes_a_fifth_and_reports_the_rest() {
+fn run_deletes_a_fifth_of_the_images_and_counts_the_rest() {
     let story = Retention::begin("ret-share", DELETE);
     let digests = story.web.put_all(olds(20));
     let run = story.begins(&json!({}));
@@ -99,7 +99,7 @@ fn dry_run_is_the_default_and_deletes_nothing() {
     assert_eq!((story.web.count(), story.changes()), (10, 0));
     assert_eq!(story.app.marks(), Vec::<Value>::new());
 
-    // A run begins in delete mode. Then the file returns to dry-run, so the run deletes nothing.
+    // A run begins in delete mode. The file then changes to dry-run, so the run deletes nothing.
     story.configures(DELETE);
     let run = story.begins(&json!({ "share": 100 }));
     story.configures("mode = \"dry-run\"");
@@ -108,7 +108,7 @@ fn dry_run_is_the_default_and_deletes_nothing() {
 }
 
 #[test]
-fn repository_of_an_external_account_needs_a_waiver() {
+fn repository_shared_with_another_account_needs_a_waiver() {
     let story = Retention::begin("ret-policy", DELETE);
     story.web.put_all(olds(3));
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
@@ -131,7 +131,7 @@ fn repository_of_an_external_account_needs_a_waiver() {
 }
 
 #[test]
-fn image_of_a_rule_or_schedule_survives() {
+fn retention_keeps_images_that_rules_and_schedules_start() {
     let story = Retention::begin("ret-started", DELETE);
     let images = story.web.put_all((0..8).map(|n| old(&format!("{n}"))));
     let register = |digest: &String| {
@@ -151,7 +151,7 @@ fn image_of_a_rule_or_schedule_survives() {
     story.sources.job_definition("etl", 1, json!({ "containerProperties": { "image": image } }));
     let run = story.runs();
     let plan = run.plan();
-    assert_eq!(run.number("deleted"), 2, "revision 3 and the image that nothing names: {plan:#?}");
+    assert_eq!(run.number("deleted"), 2, "the images of revision 3 and of no source: {plan:#?}");
     let kept = |n: usize| story.web.exists(&images[n]);
     assert_eq!((0..8).map(kept).collect::<Vec<_>>(), [true, true, false, true, true, true, true, false]);
     let why = plan[&images[0]]["why"].as_str().unwrap_or_default();
@@ -171,7 +171,7 @@ fn image_of_a_rule_or_schedule_survives() {
 }
 
 #[test]
-fn refused_deletion_is_counted_and_unmarked() {
+fn run_counts_a_refused_deletion_and_removes_the_mark() {
     let story = Retention::begin("ret-codes", DELETE);
     let web = &story.web;
     let [referred, goes] = ["referred", "goes"].map(|name| web.put(old(name)));
@@ -195,7 +195,7 @@ fn refused_deletion_is_counted_and_unmarked() {
 }
 
 #[test]
-fn manifests_are_saved_before_deletion() {
+fn retention_saves_manifests_before_it_deletes_images() {
     let story = Retention::begin("ret-bytes", DELETE);
     let web = &story.web;
     let image = web.put(old("image").tag("feature-1").label("team", "a \"quoted\" \u{e9}"));
@@ -217,7 +217,7 @@ fn manifests_are_saved_before_deletion() {
 }
 
 #[test]
-fn image_with_an_impossible_time_stays() {
+fn retention_keeps_an_image_with_an_impossible_push_time() {
     let story = Retention::begin("ret-times", DELETE);
     let web = &story.web;
     let at = |name: &str, at: PushedAt| web.put(NewImage::named(name).pushed_at(at));
@@ -239,12 +239,12 @@ fn image_with_an_impossible_time_stays() {
         assert!(!run.plan()[digest]["why"].as_str().unwrap_or_default().is_empty());
     }
     assert_eq!(run.plan()[&many]["tags"].as_array().map(Vec::len), Some(1_000));
-    assert!(!web.exists(&many), "all its tags were as the plan saw them");
+    assert!(!web.exists(&many), "its tags had not changed since the plan");
     assert_eq!(run.number("deleted"), 1);
 }
 
 #[test]
-fn expired_backup_tag_is_removed_from_a_kept_build() {
+fn retention_removes_an_expired_backup_tag() {
     let story = Retention::begin("ret-untag", &format!("{DELETE}\nbackup_days = 30"));
     let (build, backup, recent) = (
         "production-20261101-000000-a1b2c3d4",

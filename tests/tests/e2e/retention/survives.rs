@@ -1,4 +1,4 @@
-//! Rule 8: an image in use stays, whatever its age, and whenever its use began.
+//! Rule 8: retention keeps an image in use, however old the image is and whenever its use began.
 
 use std::thread;
 
@@ -14,12 +14,12 @@ use xtask::podman::ECR_HOST;
 
 const DELETE: &str = "mode = \"delete\"\nkeep = 5";
 
-/// An image of 400 days ago that nothing needs.
+/// Returns an image of 400 days ago that nothing needs.
 fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// Pushes a build as a pipeline does. The tagger gets the push's event with this time.
+/// Pushes a build as a pipeline does. The tagger gets the push event with this time.
 #[track_caller]
 fn is_pushed(story: &Retention, tag: &str, version: &str, at: Timestamp) -> String {
     let digest = story.app.push_unheard(tag, &Spec::new(version));
@@ -31,7 +31,7 @@ fn is_pushed(story: &Retention, tag: &str, version: &str, at: Timestamp) -> Stri
     digest
 }
 
-/// Pushes a build of 400 days ago that its approver rejected.
+/// Pushes a build of 400 days ago. The approver rejects the build.
 #[track_caller]
 fn was_rejected(story: &Retention, tag: &str, version: &str) -> String {
     let digest = is_pushed(story, tag, version, long_ago());
@@ -42,7 +42,7 @@ fn was_rejected(story: &Retention, tag: &str, version: &str) -> String {
     digest
 }
 
-/// Puts the newest builds into the repository, as many as stay in any case.
+/// Puts as many newer builds into the repository as retention always keeps.
 #[track_caller]
 fn newer_builds(story: &Retention) {
     for number in 0..5 {
@@ -56,7 +56,7 @@ fn long_ago() -> Timestamp {
     Timestamp::now() - SignedDuration::from_hours(400 * 24)
 }
 
-/// The lead approves the newest promotion.
+/// Approves the newest promotion as the lead.
 #[track_caller]
 fn approves(story: &Retention) {
     let promotions = story.app.promotions();
@@ -91,19 +91,20 @@ fn image(story: &Retention, digest: &str) -> String {
 }
 
 #[test]
-fn images_in_use_survive_deletion() {
+fn retention_does_not_delete_images_in_use() {
     let (story, goes) = survive(DELETE);
     assert_eq!((story.web.count(), story.web.status(&goes)), (3, None));
 }
 
 #[test]
-fn images_in_use_are_not_archived() {
+fn retention_does_not_archive_images_in_use() {
     let (story, goes) = survive("mode = \"archive\"\nkeep = 5");
     assert_eq!((story.web.count(), story.web.status(&goes)), (4, Some(StorageStatus::Archived)));
     assert_eq!(story.ecr.count("UpdateImageStorageClass"), 1);
 }
 
-/// Asserts that images in use stay. Returns the retention under test, and the digest that went.
+/// Asserts that images in use stay. Returns the retention under test, and the digest that retention
+/// removed.
 #[track_caller]
 fn survive(settings: &str) -> (Retention, String) {
     let story = Retention::begin("ret-needed", settings);
@@ -115,8 +116,8 @@ fn survive(settings: &str) -> (Retention, String) {
     let [running, resolved, unneeded] =
         ["running", "resolved", "unneeded"].map(|name| story.web.put(old(name)));
     story.ecs.service("prod/web").runs(&image(&story, &running)).desired(2).create();
-    // Only the service's revision knows which image ran. The tag has moved, and the tasks ended
-    // long ago.
+    // Only the service revision still names the image that ran: the tag has moved, and the tasks
+    // ended long ago.
     let named = format!("{ECR_HOST}/{}:release", story.web.name());
     story.ecs.reports(&named, &Reported::Digest(resolved.clone()));
     let idle = story.ecs.service("prod/idle").runs(&named).create();
@@ -139,17 +140,18 @@ fn survive(settings: &str) -> (Retention, String) {
 }
 
 #[test]
-fn image_approved_between_plan_and_apply_survives() {
+fn retention_keeps_an_image_approved_after_the_plan() {
     let story = Retention::begin("ret-between", DELETE);
     let [wanted, unneeded] =
         [("v1", "1"), ("v2", "2")].map(|(tag, version)| was_rejected(&story, tag, version));
-    // Nothing in ECR protects a signature together with its image.
+    // ECR does not protect a signature together with its image.
     let [signed, other] =
         [&wanted, &unneeded].map(|of| story.web.put(NewImage::cosign_signature(of).pushed_at(days_ago(400))));
     newer_builds(&story);
     let run = story.begins(&json!({ "share": 100 }));
     thread::scope(|scope| {
-        // There is no index to read, so this read belongs to the sum of freed bytes after the plan.
+        // The repository has no index. So the first `BatchGetImage` comes after the plan, when the
+        // run sums the freed bytes.
         let planned = story.ecr.pauses("BatchGetImage");
         let applies = scope.spawn(|| run.ends());
         planned.comes();
@@ -171,7 +173,7 @@ fn image_approved_between_plan_and_apply_survives() {
 }
 
 #[test]
-fn image_approved_during_a_deletion_survives() {
+fn retention_keeps_an_image_approved_during_a_deletion() {
     let story = Retention::begin("ret-moment", DELETE);
     let [wanted, goes] = [("v1", "1"), ("v2", "2")].map(|(tag, version)| was_rejected(&story, tag, version));
     newer_builds(&story);
@@ -182,7 +184,7 @@ fn image_approved_during_a_deletion_survives() {
         let deletes = story.ecr.pauses("BatchDeleteImage");
         let applies = scope.spawn(|| run.ends());
         let asked = deletes.comes();
-        assert_eq!(asked["imageIds"], json!([{ "imageDigest": goes }]), "the run looked at the images again");
+        assert_eq!(asked["imageIds"], json!([{ "imageDigest": goes }]), "the run read the images again");
         let before = story.app.everything();
         let (status, problem) = asks_to_promote(&story, &goes);
         assert_eq!(

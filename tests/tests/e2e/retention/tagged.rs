@@ -1,4 +1,4 @@
-//! Recently tagged images: a person's new tag makes an old image young again.
+//! Recently tagged images: a new tag by a person protects an old image like a new push.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -13,7 +13,7 @@ fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// Begins with five newer tagged images, the number that stays in any case.
+/// Begins a test with five newer tagged images, which is the number that retention always keeps.
 #[track_caller]
 fn begin(story: &str) -> Retention {
     let story = Retention::begin(story, DELETE);
@@ -21,7 +21,7 @@ fn begin(story: &str) -> Retention {
     story
 }
 
-/// Lets one night pass and runs its retention.
+/// Delivers the nightly event and runs the retention run of that night.
 #[track_caller]
 fn passes(story: &Retention) -> Run<'_> {
     assert_eq!(story.wakes(&night()), json!({ "runs": 1 }));
@@ -33,7 +33,7 @@ fn passes(story: &Retention) -> Run<'_> {
 }
 
 #[test]
-fn new_tag_protects_an_old_image_for_some_time() {
+fn new_tag_protects_an_old_image_for_the_configured_days() {
     let story = begin("ret-tagged");
     let [hotfix, forgotten] = ["hotfix", "forgotten"].map(|name| story.web.put(old(name)));
     story.web.is_tagged("hotfix-1", &hotfix);
@@ -55,10 +55,9 @@ fn new_tag_protects_an_old_image_for_some_time() {
     assert_eq!(story.web.count(), 5);
 }
 
-/// The tag marks an image that a person wants. When the tag moves, it protects its new image
-/// instead.
+/// A tag shows which image a person wants. After the tag moves, it protects only its new image.
 #[test]
-fn moved_tag_no_longer_protects_its_old_image() {
+fn moved_tag_does_not_protect_its_previous_image() {
     let story = begin("ret-moved-on");
     let [first, second] = ["first", "second"].map(|name| story.web.put(old(name)));
     for digest in [&first, &second] {
@@ -70,9 +69,10 @@ fn moved_tag_no_longer_protects_its_old_image() {
     assert!(story.web.exists(&second));
 }
 
-/// Neither a late event nor one of Stablepin's own tags makes the image young.
+/// Two kinds of tags protect no image: a tag whose event arrives late, and a tag of Stablepin's
+/// own.
 #[test]
-fn old_tags_and_own_tags_protect_no_image() {
+fn old_tags_and_stablepins_tags_protect_no_image() {
     let story = begin("ret-tagged-late");
     let [late, ours] = ["late", "ours"].map(|name| story.web.put(old(name)));
     let at = Timestamp::now() - SignedDuration::from_hours(24 * 91);

@@ -1,4 +1,4 @@
-//! Retention runs: what begins a run, and which of two runs works on a repository.
+//! Retention runs: which events begin a run, and which of two runs works on a repository.
 
 use std::thread;
 
@@ -18,7 +18,7 @@ pub(super) fn night() -> Value {
 }
 
 #[test]
-fn nightly_run_follows_the_application_file() {
+fn nightly_run_uses_the_mode_of_the_application_file() {
     for (settings, deleted) in [("", 0), (DELETE, 1)] {
         let story = Retention::begin("ret-night", settings);
         story.web.put_all(old(4));
@@ -27,7 +27,7 @@ fn nightly_run_follows_the_application_file() {
         let [message] = &messages[..] else { panic!("{messages:?}") };
         let run = story.run_of(message);
         run.ends();
-        // A fifth of four is less than one, but a run may always delete one image.
+        // A fifth of four images is less than one image, but a run may always delete one image.
         assert_eq!((run.number("deleted"), story.web.count()), (deleted, 4 - deleted as usize));
         assert_eq!(run.record()["by"], json!({ "type": "stablepin" }), "{:#}", run.record());
         assert_eq!(
@@ -39,7 +39,7 @@ fn nightly_run_follows_the_application_file() {
 }
 
 #[test]
-fn repeated_night_event_begins_one_run() {
+fn repeated_nightly_event_begins_one_run() {
     let story = Retention::begin("ret-twice", DELETE);
     let mut night = night();
     night["time"] = json!("2026-11-21T02:00:00Z");
@@ -54,7 +54,7 @@ fn repeated_night_event_begins_one_run() {
 }
 
 #[test]
-fn second_run_waits_for_its_repository() {
+fn second_run_waits_until_the_repository_is_free() {
     let story = Retention::begin("ret-turns", DELETE);
     story.web.put_all(old(3));
     let [first, second] = [(), ()].map(|()| story.begins(&json!({ "share": 100 })));
@@ -76,13 +76,13 @@ fn second_run_waits_for_its_repository() {
 }
 
 #[test]
-fn next_message_continues_a_run_that_lacks_time() {
+fn next_message_continues_a_run_that_ran_out_of_time() {
     let story = Retention::begin("ret-short", DELETE);
     story.web.put_all(old(3));
     let before = story.web.layer_bytes();
     let run = story.begins(&json!({ "share": 100 }));
     story.messages();
-    // Three seconds before its end the function begins nothing.
+    // With only three seconds left, the function begins no new work.
     let answer =
         run.comes_for(SignedDuration::from_secs(3), None).answer.expect("the function was not killed");
     assert_eq!(answer["how"], "the rest of it: later", "{answer:#}");
@@ -96,7 +96,7 @@ fn next_message_continues_a_run_that_lacks_time() {
 }
 
 #[test]
-fn notice_reports_the_end_of_a_run() {
+fn notice_reports_the_end_of_a_retention_run() {
     let story = Retention::begin("ret-notice", DELETE);
     story.web.put_all(old(2));
     let run = story.runs();
