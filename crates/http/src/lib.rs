@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use aws_lambda_events::apigw::{ApiGatewayV2httpRequest as Event, ApiGatewayV2httpResponse as Response};
 
-/// Builds a response. Adds the headers that every response has to the given headers.
+/// Builds a response with the given headers, and with the headers that every response has.
 pub fn response(status: u16, content_type: &str, headers: &[(&str, &str)], body: String) -> Response {
     let always = [
         ("content-type", content_type),
@@ -50,7 +50,7 @@ pub fn json<T: Serialize>(status: u16, body: &T) -> Response {
         Ok(text) => response(status, "application/json", &[], text),
         Err(_) => Problem::internal(
             "unserialisable",
-            "the answer could not be written, though the request was carried out",
+            "the response could not be written, but the request was carried out",
         )
         .response(),
     }

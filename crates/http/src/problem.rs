@@ -16,7 +16,7 @@ pub struct Problem {
     pub status: u16,
     /// The explanation of this case: what happened, and what the caller can do.
     pub detail: String,
-    /// Further members of the JSON object, by name.
+    /// Further fields of the JSON object, by name.
     #[serde(flatten)]
     pub members: Map<String, Value>,
 }
@@ -38,13 +38,13 @@ impl Problem {
     }
 
     pub fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(400, "bad-request", "The request is not understood", detail)
+        Self::new(400, "bad-request", "The request is not valid", detail)
     }
 
     /// Creates a problem that Stablepin's operators must fix. The operators find the cause in the
     /// logs by the request's id. `what` says what happened, and the consequence.
     pub fn internal(request_id: &str, what: &str) -> Self {
-        let detail = format!("{what}: try again, and quote request {request_id} if it stays");
+        let detail = format!("{what}: try again. If it fails again, quote request {request_id}");
         Self::new(500, "internal", "Something went wrong here", detail)
     }
 

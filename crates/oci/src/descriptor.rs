@@ -1,4 +1,4 @@
-//! A manifest's description of a blob or of another manifest.
+//! Descriptors: the references of a manifest to blobs and to other manifests.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::media_type::{DOCKER_LIST, OCI_INDEX};
 use stablepin_rules::image::ImageDigest;
 
-/// A manifest's description of a blob or of another manifest.
+/// A manifest's reference to a blob or to another manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -21,9 +21,16 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Returns true if the descriptor describes an image index.
+    /// Returns true if the descriptor refers to an image index.
     pub fn is_index(&self) -> bool {
         [DOCKER_LIST, OCI_INDEX].contains(&self.media_type.as_str())
+    }
+
+    /// Returns whether registries store the layer. A layer that may not be distributed is stored
+    /// elsewhere.
+    /// <https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers>
+    pub fn is_distributed(&self) -> bool {
+        !["nondistributable", "foreign"].iter().any(|word| self.media_type.contains(word))
     }
 }
 

@@ -63,7 +63,7 @@ pub enum Manifest {
 pub struct ImageManifest {
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
-    /// The manifest that this manifest describes.
+    /// The manifest that this manifest refers to, such as the image that a signature signs.
     pub subject: Option<Descriptor>,
     pub artifact_type: Option<String>,
 }
@@ -71,7 +71,7 @@ pub struct ImageManifest {
 /// An image for several platforms. Each platform has its own manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageIndex {
-    /// The children, including attestations. ECR deletes no child while the index exists.
+    /// The children, including attestations. ECR deletes no child while the image index exists.
     pub children: Vec<Descriptor>,
     pub subject: Option<Descriptor>,
     pub artifact_type: Option<String>,
@@ -87,7 +87,7 @@ struct Raw {
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
-    /// The layers of a schema 1 manifest, which the parser refuses.
+    /// The layers of a schema 1 manifest. The parser refuses every manifest with this field.
     fs_layers: Option<serde::de::IgnoredAny>,
 }
 

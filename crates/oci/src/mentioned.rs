@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use stablepin_rules::image::ImageDigest;
 
-/// The most children of an index that Stablepin reads. An image for twelve platforms with
-/// attestations has 24 children.
+/// The most children that Stablepin reads from one image index. An image index for twelve platforms
+/// with attestations has 24 children.
 pub const MOST_CHILDREN: usize = 1000;
 
 /// Returns every digest in the text. A manifest that cannot be parsed can refer only to these
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_mentioned_digest_is_returned_once() {
+    fn each_digest_in_an_unparsable_manifest_is_returned_once() {
         let digest = |n: usize| format!("sha256:{n:064x}");
         let of = |text: &str| {
             mentioned(text).map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())

@@ -50,7 +50,7 @@ fn manifest_with_image_layers_is_an_image() {
 }
 
 #[test]
-fn accessory_manifest_is_no_image() {
+fn artifact_manifest_is_no_image() {
     let with = |mut value: Value, member: &str, what: Value| {
         value[member] = what;
         value
@@ -101,7 +101,7 @@ fn accessory_manifest_is_no_image() {
 }
 
 #[test]
-fn images_of_an_index_exclude_attestations() {
+fn images_of_an_image_index_exclude_attestations() {
     let linux = json!({"os": "linux", "architecture": "arm64", "variant": "v8"});
     let mut annotated = child(OCI_MANIFEST, linux.clone());
     annotated["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
@@ -122,7 +122,7 @@ fn images_of_an_index_exclude_attestations() {
 }
 
 #[test]
-fn index_returns_distinct_children_up_to_the_limit() {
+fn image_index_returns_distinct_children_up_to_the_limit() {
     let digest = |n: usize| format!("sha256:{n:064x}");
     let children = |count: usize| {
         let child = |n| json!({"mediaType": OCI_MANIFEST, "digest": digest(n % count), "size": 1});
@@ -137,14 +137,14 @@ fn index_returns_distinct_children_up_to_the_limit() {
 }
 
 #[test]
-fn index_of_signatures_is_a_signature() {
+fn image_index_of_signatures_is_a_signature() {
     let mut signature = blob(OCI_MANIFEST, "dd", 300);
     signature["artifactType"] = "application/vnd.dev.sigstore.bundle.v0.3+json".into();
     assert_eq!(kind(&index(&[signature])), Kind::Signature);
 }
 
 #[test]
-fn repeated_layer_counts_once() {
+fn repeated_layer_counts_once_in_the_image_size() {
     let size = |value: &Value| match read(value).unwrap() {
         Manifest::Image(image) => image.size_bytes(),
         Manifest::Index(_) => panic!("an image"),
@@ -201,7 +201,7 @@ fn invalid_manifests_are_refused() {
 
 proptest! {
     #[test]
-    fn parser_never_panics_for_any_text(
+    fn manifest_parser_never_panics(
         media_type in prop::sample::select(vec!["", OCI_MANIFEST, OCI_INDEX, DOCKER_LIST]),
         text in prop_oneof![
             any::<String>(),

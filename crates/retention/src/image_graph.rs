@@ -1,4 +1,4 @@
-//! The image graph: an index needs its children, and an image keeps its accessories.
+//! The image graph: an image index needs its children, and an image keeps its referrers.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,18 @@ use super::inventory::{Image, Images};
 use stablepin_rules::image::ImageDigest;
 
 /// The relations between the images of a repository. Each image has the same position here as in
-/// [`Images`]. Most images have no relations, and need one word of memory.
+/// [`Images`]. Most images have no relations, and need only the memory of one pointer.
 pub(super) struct ImageGraph(Vec<Option<Box<Relations>>>);
 
 #[derive(Default)]
 struct Relations {
-    /// The children of an index that are in the repository.
+    /// The children of this image index. Contains only children in the repository.
     children: Vec<usize>,
-    /// The indexes that refer to this image.
+    /// The image indexes that refer to this image.
     parents: Vec<usize>,
-    /// The accessories of this image: signatures, attestations, SBOMs and the like.
+    /// The referrers of this image: signatures, attestations, SBOMs and the like.
     accessories: Vec<usize>,
-    /// The images that this accessory describes.
+    /// The images that this referrer refers to.
     subjects: Vec<usize>,
 }
 
@@ -42,16 +42,16 @@ impl ImageGraph {
         self.0[place].get_or_insert_default()
     }
 
-    /// Returns the images that are useless without this image: the children of this index, and the
-    /// accessories of this image.
+    /// Returns the images that are useless without this image: the children of this image index,
+    /// and the referrers of this image.
     pub(super) fn below(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
         self.0[place]
             .iter()
             .flat_map(|relations| relations.children.iter().chain(&relations.accessories).copied())
     }
 
-    /// Returns the images that keep this image: the indexes that refer to this image, and the
-    /// images that this accessory describes.
+    /// Returns the images that keep this image: the image indexes that refer to this image, and the
+    /// images that this referrer refers to.
     pub(super) fn above(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
         self.parents(place).iter().chain(self.subjects(place)).copied()
     }
@@ -64,13 +64,13 @@ impl ImageGraph {
         self.0[place].as_ref().map_or(&[], |relations| &relations.subjects)
     }
 
-    /// Marks the given images, and then every index that refers to a marked image. A task runs the
-    /// image of one platform, but the service names the index.
+    /// Marks the given images, and then every image index that refers to a marked image. An ECS
+    /// task runs the image of one platform, but its service names the image index.
     pub(super) fn with_indexes(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
         self.closure(from, |place| self.parents(place).iter().copied())
     }
 
-    /// Marks the given images, and then every image below a marked image.
+    /// Marks the given images, and then every child and referrer of a marked image.
     pub(super) fn with_all_below(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
         self.closure(from, |place| self.below(place))
     }
@@ -92,8 +92,8 @@ impl ImageGraph {
     }
 }
 
-/// Returns the digests that an accessory describes. They are in the accessory's manifest, or in its
-/// tags if the registry does not support referrers.
+/// Returns the digests that a referrer refers to. Its manifest contains the digest, or its tags do
+/// if the registry does not support referrers.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
 pub(super) fn subjects(image: &Image) -> BTreeSet<ImageDigest> {
     let by_tag = image.tags.iter().filter_map(|tag| tag.tag.subject());

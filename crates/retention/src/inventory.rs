@@ -1,4 +1,4 @@
-//! The inventory: one repository, and everything that may need its images.
+//! The inventory of one repository: its images, and everything that may need an image.
 
 use jiff::Timestamp;
 
@@ -16,11 +16,11 @@ pub struct Inventory {
     /// contains.
     pub pins: Vec<Pinned>,
     pub needs: Vec<Need>,
-    /// The digests that were live when a rollback began. A backup tag records the same, but ECR may
-    /// have refused the tag.
+    /// The digests that were live when a rollback began. A backup tag marks such a digest too, but
+    /// ECR may have refused the tag.
     pub was_live: Vec<WasLive>,
-    /// Descriptions of possible indexes with unknown children. Any untagged image may be such a
-    /// child.
+    /// Texts that name each image index whose children are unknown, and each image that may be such
+    /// an image index. Any untagged image may be one of these children.
     pub unread: Vec<String>,
 }
 
@@ -33,8 +33,8 @@ impl Images {
     /// Sorts the images, and merges duplicates.
     pub fn new(mut images: Vec<Image>) -> Self {
         // For a hundred thousand images, comparing texts is slow, and moving images is slow. The
-        // first sort compares numbers and moves each image once. After it, the images are almost
-        // sorted, so the second sort is fast.
+        // first sort compares numbers and moves each image once. The first sort leaves the images
+        // almost sorted, so the second sort is fast.
         images.sort_by_cached_key(|image| image.digest.beginning());
         images
             .sort_by(|one, other| one.digest.cmp(&other.digest).then_with(|| one.rank().cmp(&other.rank())));
@@ -56,7 +56,7 @@ impl Images {
         Self(images.to_vec())
     }
 
-    /// Returns the index of a digest in the list.
+    /// Returns the position of a digest in the list.
     pub(super) fn place(&self, digest: &ImageDigest) -> Option<usize> {
         self.0.binary_search_by(|image| image.digest.cmp(digest)).ok()
     }
@@ -70,7 +70,7 @@ impl std::ops::Deref for Images {
     }
 }
 
-/// An entry of the registry: an image, an index, or an accessory such as a signature.
+/// An entry of the registry: an image, an image index, or a referrer such as a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     pub digest: ImageDigest,
@@ -81,11 +81,11 @@ pub struct Image {
     /// The time of the last restore from the archive.
     pub activated_at: Option<Timestamp>,
     pub status: StorageState,
-    /// The compressed size. For an index, the size of its largest manifest.
+    /// The compressed size. For an image index, the size of its largest child.
     pub size_bytes: Option<u64>,
-    /// The digests that an index refers to, in this repository or elsewhere.
+    /// The digests that an image index refers to, in this repository or elsewhere.
     pub children: Vec<ImageDigest>,
-    /// The digest that this image describes, if the image is an accessory.
+    /// The digest that this image refers to, if the image is a referrer.
     pub subject: Option<ImageDigest>,
     /// The reason to always keep the image, if Stablepin does not understand a part of the image.
     pub odd: Option<Box<str>>,
@@ -114,7 +114,7 @@ pub struct Tag {
     /// True if the table says that Stablepin puts this tag on this digest. A pipeline may push a
     /// tag in the same format.
     pub ours: bool,
-    /// The time when the tag was put, if an event of the registry reported the time.
+    /// The time when the tag was put, if an ECR event reported the time.
     pub tagged_at: Option<Timestamp>,
 }
 
@@ -174,8 +174,9 @@ pub enum NeededName {
 pub enum Needer {
     /// The image is the last one that was proven to run in this environment.
     Current(EnvironmentName),
-    /// An open promotion or rollback needs the image. The value describes it: `promotion 0197…`.
+    /// An open promotion or rollback needs the image. The value names this operation:
+    /// `promotion 0197…`.
     Operation(String),
-    /// A workload needs the image. The value describes it: `task 0123… of service prod/web`.
+    /// A workload needs the image. The value names this workload: `task 0123… of service prod/web`.
     Workload(String),
 }

@@ -1,10 +1,10 @@
-//! Names of task definitions, job definitions and images in schedules, rules and pipes.
+//! Names of task definitions, job definitions and images in EventBridge schedules, rules and pipes.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// A name exactly as a schedule, rule or pipe contains it.
+/// A name, unchanged, from an EventBridge schedule, rule or pipe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mention {
     TaskDefinition(String),
@@ -13,7 +13,7 @@ pub enum Mention {
 }
 
 /// Returns the names in the input of an API call, at any depth. The names are the values of the
-/// members `taskDefinition`, `jobDefinition`, `image` and `imageUri`. Upper and lower case do not
+/// fields `taskDefinition`, `jobDefinition`, `image` and `imageUri`. Upper and lower case do not
 /// matter, because EventBridge Scheduler and the services use different cases.
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html>
 pub fn mentions(input: &str) -> Result<BTreeSet<Mention>, serde_json::Error> {
@@ -54,22 +54,23 @@ pub fn is_dynamic(text: &str) -> bool {
     text.starts_with('$') || text.contains('<')
 }
 
-/// The parsed name of a task definition (ECS) or a job definition (Batch).
+/// The parsed name of a task definition (ECS) or a job definition (AWS Batch).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DefinitionName<'a> {
     Revision {
         name: &'a str,
         revision: u64,
     },
-    /// A name without a revision. The service uses the newest active revision.
+    /// A name without a revision. ECS or AWS Batch uses the newest active revision.
     Newest {
         name: &'a str,
     },
-    /// A definition in another account or region. ECS and Batch cannot start this definition here.
+    /// A definition in another account or region. ECS and AWS Batch cannot start this definition
+    /// here.
     Elsewhere,
 }
 
-/// The region and account of the schedule, rule or pipe that contains a name.
+/// The region and account of the EventBridge schedule, rule or pipe that contains a name.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     pub region: &'a str,
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_at_any_depth_and_in_any_case() {
+    fn names_are_found_at_any_depth_in_upper_or_lower_case() {
         let task = |text: &str| Mention::TaskDefinition(text.to_owned());
         let job = |text: &str| Mention::JobDefinition(text.to_owned());
         let image = |text: &str| Mention::Image(text.to_owned());
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn dynamic_text_is_detected() {
+    fn reference_resolved_only_at_run_time_is_detected() {
         assert!(is_dynamic("$.body.definition"));
         assert!(is_dynamic("h/web:<aws.scheduler.execution-id>"));
         assert!(!is_dynamic("h/web:v1"));

@@ -1,5 +1,5 @@
-//! The order of deletion: oldest first, an index before its children, an image before its
-//! accessories. If a run stops at any point, every remaining image still has all its parts.
+//! The order of deletion: oldest first, an image index before its children, an image before its
+//! referrers. If a run stops at any point, every remaining image still has all its parts.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,10 +11,10 @@ use super::image_graph::ImageGraph;
 /// Returns the positions of the images with a time, each with its wave. One call may delete all
 /// images of a wave. Images with equal times are sorted by digest.
 ///
-/// Forged tags may claim that two images describe each other. Then no order is correct, and the
-/// result omits both images.
+/// Forged tags may claim that two images refer to each other. Then no order is correct, and the
+/// result omits both images, with their children and referrers.
 pub(super) fn order(times: &[Option<Timestamp>], graph: &ImageGraph) -> Vec<(usize, u16)> {
-    // The number of images above each image that are not in the result yet.
+    // For each image: how many images that must be deleted first are not ordered yet.
     let mut above: Vec<usize> = (0..times.len())
         .map(|place| graph.above(place).filter(|one| times[*one].is_some()).count())
         .collect();

@@ -1,4 +1,4 @@
-//! The plan: the fate of each image of a repository, and the rule that decides the fate.
+//! The plan: the fate of each image of a repository, and the retention rule that decides the fate.
 
 mod age;
 mod need;
@@ -33,22 +33,23 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     pub digest: ImageDigest,
-    /// The tags, sorted. If the image has other tags at the time of its removal, this run does not
-    /// remove the image.
+    /// The tags, sorted. If the image's tags have changed after the plan, this run does not remove
+    /// the image.
     pub tags: Vec<ImageTag>,
-    /// The time from which the image's age counts: the time of its build tag, or of its push.
+    /// The time from which the image's age counts: of its build tag, its push, or its restore.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub size_bytes: Option<u64>,
-    /// The images to remove before this image: indexes that contain this image, and images that
-    /// this accessory describes. If a run keeps one of those images, the run also keeps this image.
+    /// The images to remove before this image: image indexes that contain this image, and images
+    /// that this referrer refers to. If a run keeps one of those images, the run also keeps this
+    /// image.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub after: Vec<ImageDigest>,
     #[serde(flatten)]
     pub fate: Fate,
     pub rule: RetentionRule,
-    /// The rule's explanation for people.
+    /// The explanation of the retention rule, for people.
     pub why: String,
 }
 
@@ -56,11 +57,11 @@ pub struct Planned {
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Fate {
     Keep,
-    /// Keeps the image, but removes these tags of Stablepin. The tags are sorted.
+    /// Keeps the image, but removes these expired backup tags. The tags are sorted.
     Untag {
         untag: Vec<ImageTag>,
     },
-    /// Deletes the image. One call may delete all images of a wave. A later wave must wait.
+    /// Deletes the image. One call may delete all images of a wave, but not images of two waves.
     Delete {
         wave: u16,
     },
@@ -105,7 +106,7 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
     }
 
     // A person can restore an image that is archived, or that this run archives. A restored image
-    // needs the images below it. So the run may archive those images, but does not delete them.
+    // needs its children and referrers. So the run may archive these, but does not delete them.
     let archives = |place: usize| {
         policy.removal == Removal::ArchiveFirst && images[place].status == StorageState::Active
     };
@@ -131,7 +132,7 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
     }
     for (place, _) in later {
         let words = format!(
-            "may go: {}; but one run takes {} % of a repository at most, the oldest first",
+            "may be removed: {}; but one run removes at most {} % of a repository, the oldest first",
             old_words(&images[place], times[place], policy),
             policy.share
         );
@@ -171,11 +172,12 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
 }
 
 fn tangled() -> Reason {
-    let words = "is about an image that is, by its tags, about this one, or belongs to one of them: none can go first";
+    let words = "describes an image that, by its tags, describes this one, or is part of one of them: \
+                 neither can be removed first";
     (RetentionRule::Tangled, words.to_owned())
 }
 
-/// Finds the images that stay because another image needs them, and records that image as the
+/// Finds the images that are kept because another image needs them, and records that image as the
 /// reason.
 fn keep_because_of_others(
     images: &[Image],
@@ -188,8 +190,8 @@ fn keep_because_of_others(
         let Some(above) = graph.above(place).filter(|above| remains(*above)).min() else { continue };
         let other = &images[above].digest;
         let reason = match graph.subjects(place).contains(&above) {
-            true => (RetentionRule::AboutKept, format!("says something about {other}, which stays")),
-            false => (RetentionRule::PartOfKept, format!("part of the index {other}, which stays")),
+            true => (RetentionRule::AboutKept, format!("describes {other}, which is kept")),
+            false => (RetentionRule::PartOfKept, format!("part of the index {other}, which is kept")),
         };
         keep(&mut keeps[place], reason);
     }

@@ -9,7 +9,8 @@ use stablepin_rules::build_tag::current;
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::pattern::Pattern;
 
-/// The number of newest images per environment that retention always keeps. A file cannot lower it.
+/// The number of newest images that retention always keeps per environment. An application's file
+/// cannot lower this number.
 pub const ALWAYS: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub enum Removal {
 }
 
 impl RetentionPolicy {
-    /// Reads the policy from an application's file. A dry run plans deletions.
+    /// Reads the policy from an application's file. In a dry run, the plan contains deletions.
     pub fn of(application: &Application, share: u8) -> Self {
         let retention = &application.retention;
         let standing = application
@@ -72,7 +73,7 @@ impl RetentionPolicy {
     }
 }
 
-/// Returns true if `at` is at least `days` days ago. False if the sum is out of range.
+/// Returns true if `at` is at least `days` days ago. False if `at` plus `days` is out of range.
 pub(super) fn is_past(at: Timestamp, days: u32, now: Timestamp) -> bool {
     let age = SignedDuration::from_hours(24 * i64::from(days));
     at.checked_add(age).is_ok_and(|until| until <= now)

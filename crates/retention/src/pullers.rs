@@ -1,4 +1,4 @@
-//! External accounts that may pull from a repository. Stablepin cannot see what they run.
+//! External accounts that may pull from a repository. Stablepin cannot see what such accounts run.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use stablepin_rules::pattern::Pattern;
 /// Returns the external accounts that the policy allows to pull, or `*` for a principal without an
 /// account. None if the policy cannot be parsed.
 ///
-/// The function ignores conditions, because it cannot evaluate them. A service of Stablepin's
-/// own account, such as Lambda, is not external.
+/// Conditions are ignored, because Stablepin cannot evaluate them. An AWS service such as Lambda is
+/// not external, because the service pulls for Stablepin's own account.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>
 pub fn pullers(policy: &str, own: &str, repository: &RepositoryName) -> Option<BTreeSet<String>> {
     let document: Document = serde_json::from_str(policy).ok()?;
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_names_the_accounts_that_may_pull() {
+    fn accounts_that_may_pull_are_read_from_the_policy() {
         let pull = r#"["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"]"#;
         assert_eq!(of(r#"{"AWS":"arn:aws:iam::444455556666:root"}"#, pull), "444455556666");
         assert_eq!(

@@ -136,8 +136,9 @@ impl Run {
         }
     }
 
-    /// Returns the run after a progress report, and an audit record if the state changed. A report
-    /// changes nothing after the end, for an earlier step, or for an unknown repository.
+    /// Returns the run after a progress report, and an audit record if the state changed. Ignores a
+    /// report about an unknown repository, about a repository whose part has ended, and about a
+    /// step that is already done.
     pub fn after(
         &self,
         now: Timestamp,
@@ -208,11 +209,12 @@ impl Run {
             reason: if to.is_terminal() { Some(self.summary()) } else { self.reason.clone() },
             actor,
             facts: None,
+            run: None,
             at,
         }
     }
 
-    /// Summarizes the result: "12 images deleted, 3.4 GB freed; 1 repository left alone: web: …".
+    /// Summarizes the result: "12 images deleted, 3.4 GB freed; 1 repository skipped: web: …".
     pub fn summary(&self) -> String {
         summary(self.purpose, self.share, &self.repositories)
     }

@@ -13,7 +13,7 @@ use stablepin_rules::image::ImageDigest;
 pub struct Blobs(Vec<(ImageDigest, u64)>);
 
 impl Blobs {
-    /// Returns the blobs of a manifest. An index has none, because its images have their own
+    /// Returns the blobs of a manifest. An image index has none, because its images have their own
     /// manifests.
     pub fn of(manifest: &Manifest) -> Self {
         match manifest {

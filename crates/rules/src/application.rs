@@ -29,21 +29,21 @@ pub use self::values::{
     AccountId, CheckName, ContainerName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn,
     ServiceName, Waived,
 };
-pub(crate) use self::values::{is_identified, may_be_one};
+pub(crate) use self::values::{is_identified, is_url, may_be_one};
 
 use self::errors::Problems;
 
 impl Application {
     /// Parses an application file (TOML). With `allowed`, the file counts as new: the stack's
-    /// parameters must allow its resources, and newer checks apply. Without `allowed`, the file is
-    /// a stored file. It passed the checks of its time, and must stay readable.
+    /// parameters must allow its resources, and the checks for new files apply. Without `allowed`,
+    /// the file counts as stored: it must still parse, even if newer checks would refuse it.
     ///
-    /// Returns all errors in the file's order. Invalid TOML gives only its first error.
+    /// Returns all errors in the file's order. For invalid TOML, returns only the first error.
     pub fn parse(text: &str, allowed: Option<&Allowed>) -> Result<Self, Vec<ConfigError>> {
         if text.len() > MAX_FILE_BYTES {
             return Err(vec![ConfigError::too_long(text.len())]);
         }
-        // An editor may add a byte order mark, which does not count as a column.
+        // An editor may add a byte order mark. It does not count as a column.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut problems = Problems::in_text(text);
         let document = DeTable::parse(text).map_err(|error| vec![ConfigError::not_toml(text, &error)])?;
@@ -61,7 +61,8 @@ impl Application {
         problems.or(application)
     }
 
-    /// Returns an error that a caller found after parsing, at the position of its setting.
+    /// Returns an error that the caller found after parsing, with the position of the setting
+    /// `key`.
     pub fn error_at(text: &str, key: &str, message: &str) -> Vec<ConfigError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut problems = Problems::in_text(text);

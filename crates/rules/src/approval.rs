@@ -7,13 +7,14 @@ use crate::caller::MORE_PUSHERS;
 use crate::name::ApproverName;
 use crate::records::{ApprovalRequest, Promotion, Subject, Verdict, Vote};
 
-/// Returns whether enough approvers from the current configuration have approved.
+/// Returns whether enough approvers have approved. The current configuration decides which
+/// approvers count, and how many are enough.
 pub fn approved(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     approvals(subject, policy, promotion).count() >= usize::from(policy.approval.required)
 }
 
-/// Returns the votes that count. A vote does not count if its approver has left the configuration
-/// or has pushed the build. If one signer may have given two votes, only one of them counts.
+/// Returns the votes that count: approvals by approvers that the configuration still names and that
+/// the four-eyes rule allows. If one signer may have given two votes, only one of the two counts.
 pub fn approvals<'a>(
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
@@ -33,8 +34,9 @@ pub fn approvals<'a>(
     })
 }
 
-/// Returns the actor and reason of the decisive approval, even if its approver has left the
-/// configuration.
+/// Returns the actor and the reason of the latest approval that counts. If no approval counts any
+/// more, returns those of the latest approval that was given. Without any approval, the actor is
+/// the push.
 pub(crate) fn decided_by(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -47,8 +49,8 @@ pub(crate) fn decided_by(
 }
 
 /// Returns all approvers that may have given this vote. In an older file, one signer may match
-/// several approvers. One person may also sign as several roles, so the result includes the
-/// approvers whose earlier votes this person may have signed.
+/// several approvers. One person may also sign with several roles, so the result includes every
+/// approver whose stored vote the same person may have signed.
 pub(crate) fn voters<'a>(
     subject: &'a Subject,
     name: &'a ApproverName,
@@ -80,8 +82,8 @@ fn signers(promotion: &Promotion) -> impl Iterator<Item = &str> {
     asked_by.into_iter().chain(promotion.pushers.iter().map(String::as_str))
 }
 
-/// Returns the ARNs of the identified requester and pushers. If one pusher is not identified, no
-/// pusher is returned.
+/// Returns the ARNs of the requester and the pushers, each only if it identifies a person or role.
+/// If one pusher's ARN does not, the result contains no pusher, because that pusher may be anyone.
 pub(crate) fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
     let asked_by = promotion.asked_by.as_ref().and_then(signer).filter(|arn| is_identified(arn));
     let pushers = promotion.pushers.iter().map(String::as_str);
@@ -89,15 +91,15 @@ pub(crate) fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
     asked_by.into_iter().chain(pushers.filter(move |_| are_known))
 }
 
-/// Returns whether the four-eyes rule excludes this actor, who requested the promotion or pushed
-/// the build.
+/// Returns whether the four-eyes rule forbids this actor to approve, because the actor requested
+/// the promotion or pushed the build.
 pub(crate) fn is_requester(policy: &EnvironmentPolicy, promotion: &Promotion, actor: &Actor) -> bool {
     let is_signer = |arn| signer(actor).is_some_and(|signer| may_be_one(arn, signer));
     policy.approval.four_eyes != FourEyes::Off && signers(promotion).any(is_signer)
 }
 
-/// Returns whether the four-eyes rule excludes this approver, who requested the promotion or pushed
-/// the build.
+/// Returns whether the four-eyes rule forbids this approver to approve, because the approver
+/// requested the promotion or pushed the build.
 pub fn is_own(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -108,14 +110,14 @@ pub fn is_own(
     policy.approval.four_eyes != FourEyes::Off && signers(promotion).any(own)
 }
 
-/// Returns whether the approver has a new mail address since this link was mailed.
+/// Returns whether the approver's mail address has changed since Stablepin mailed this link.
 pub(crate) fn address_changed(subject: &Subject, approver: &ApproverName, asked: &ApprovalRequest) -> bool {
     let today = subject.configuration.application.approver(approver).map(|approver| approver.mail.lower());
     asked.mail.is_some() && today.is_some() && asked.mail != today
 }
 
-/// Returns whether too few approvers for the quorum receive mails. False if Stablepin does not
-/// know.
+/// Returns whether too few approvers receive mails to reach the required number of approvals.
+/// Returns false before Stablepin has checked the subscriptions.
 pub fn is_unreachable(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     let Some(unreachable) = &promotion.unreachable else { return false };
     let hears = |name: &&ApproverName| {

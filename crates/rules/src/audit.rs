@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::ImageDigest;
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
+use crate::pipeline_run::PipelineRun;
 
 /// The kind of an audit record, which is the event's `detail-type` on the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub enum Kind {
     Promotion,
     #[serde(rename = "Rollback State Change")]
     Rollback,
+    /// A pipeline named an image that no event announced.
+    #[serde(rename = "Image Named")]
+    ImageNamed,
     #[serde(rename = "Pin Change")]
     Pin,
     #[serde(rename = "Drift Detected")]
@@ -35,6 +39,7 @@ impl Kind {
         match self {
             Self::Promotion => "Promotion State Change",
             Self::Rollback => "Rollback State Change",
+            Self::ImageNamed => "Image Named",
             Self::Pin => "Pin Change",
             Self::Drift => "Drift Detected",
             Self::LiveDrift => "Live Drift State Change",
@@ -51,8 +56,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The actor of a change. It comes from the credential of the request, never from the request's
-/// body.
+/// The actor of a change. Stablepin derives the actor from the credential of the request, never
+/// from the body of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Actor {
@@ -92,9 +97,13 @@ pub struct AuditRecord {
     pub to: String,
     pub reason: Option<String>,
     pub actor: Actor,
-    /// The hash of the facts that the approver saw. Only approvals and rejections have it.
+    /// The hash of the facts that the approver saw. Only records of approvals and rejections have a
+    /// hash.
     #[serde(default)]
     pub facts: Option<String>,
+    /// The run of the pipeline that made the build, if the audit record is about a promotion.
+    #[serde(default)]
+    pub run: Option<PipelineRun>,
     pub at: Timestamp,
 }
 

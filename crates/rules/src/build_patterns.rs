@@ -1,23 +1,24 @@
-//! The patterns of build tags: the `builds` setting of an application's file.
+//! The patterns of pushed tags that count as builds: the `builds` setting of an application's file.
 
 use crate::image::ImageTag;
 use crate::pattern::Pattern;
 
-/// The patterns that include and exclude build tags. The order of the patterns has no effect.
+/// The patterns that decide which pushed tags are builds. The order of the patterns has no effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildPatterns {
     pub include: Vec<Pattern>,
-    /// The patterns after a `!` in the file.
+    /// The patterns that follow a `!` in the file.
     pub exclude: Vec<Pattern>,
 }
 
 impl BuildPatterns {
-    /// Returns whether the tag is a build: an include pattern matches, and no exclude pattern does.
+    /// Returns whether the tag is a build: an include pattern matches it, and no exclude pattern
+    /// does.
     pub fn matches(&self, tag: &ImageTag) -> bool {
         self.pattern_of(tag).is_some()
     }
 
-    /// Returns the include pattern that makes the tag a build. None if the tag is no build.
+    /// Returns the include pattern that makes the tag a build. None if the tag is not a build.
     pub fn pattern_of(&self, tag: &ImageTag) -> Option<&Pattern> {
         let tag = tag.as_str();
         let include = self.include.iter().find(|pattern| pattern.matches(tag))?;
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn excluded_tag_is_no_build() {
+    fn tag_that_matches_an_exclude_pattern_is_no_build() {
         let tags = ["main", "main-amd64", "main-arm64", "main-1a2b3c4", "v1", "v1-arm64"];
         assert_eq!(builds(&["main", "main-*", "!main-amd64"], &tags), ["main", "main-arm64", "main-1a2b3c4"]);
         assert_eq!(builds(&["main*", "v*", "!*-a??64"], &tags), ["main", "main-1a2b3c4", "v1"]);
@@ -58,7 +59,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pattern_order_does_not_matter(
+        fn order_of_patterns_does_not_change_the_builds(
             list in proptest::collection::vec("!?[ab*?]{1,4}", 1..6),
             tag in "[ab]{1,6}",
         ) {

@@ -1,5 +1,5 @@
-//! The tags that Stablepin puts on images. A tag's text shows the tag's kind, because each kind has
-//! its own form. Only the table knows whether Stablepin or another pusher put a tag.
+//! The tags that Stablepin puts on images. Each kind of tag has its own form, so the text shows the
+//! kind. Only the table knows whether Stablepin or another pusher put a tag.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub struct BuildTag {
 }
 
 impl BuildTag {
-    /// Makes a build tag. The tag contains the time without fractions of a second.
+    /// Creates a build tag. The tag contains the time without fractions of a second.
     pub fn new(environment: EnvironmentName, at: Timestamp, commit8: Commit8) -> Self {
         Self { environment, at: Second::of(at), commit8 }
     }
@@ -47,7 +47,7 @@ impl BuildTag {
         &self.environment
     }
 
-    /// Returns when Stablepin first saw the build, to the second.
+    /// Returns the time when Stablepin first saw the build, to the second.
     pub fn at(&self) -> Timestamp {
         self.at.0
     }
@@ -77,7 +77,7 @@ pub struct BackupTag {
 }
 
 impl BackupTag {
-    /// Makes a backup tag. The tag contains the time without fractions of a second.
+    /// Creates a backup tag. The tag contains the time without fractions of a second.
     pub fn new(environment: EnvironmentName, at: Timestamp) -> Self {
         Self { environment, at: Second::of(at) }
     }
@@ -99,7 +99,7 @@ impl BackupTag {
         &self.environment
     }
 
-    /// Returns when the rollback began, to the second.
+    /// Returns the time when the rollback began, to the second.
     pub fn at(&self) -> Timestamp {
         self.at.0
     }
@@ -115,14 +115,19 @@ impl fmt::Display for BackupTag {
     }
 }
 
-/// Returns the tag of the digest that an environment runs: `{environment}-current`.
+/// Returns the tag of the digest that an environment currently runs: `{environment}-current`.
 pub fn current(environment: &EnvironmentName) -> ImageTag {
     always_a_tag(&format!("{environment}-current"))
 }
 
-/// Returns the tag of one pin, such as `prod-stable-000042`. Repositories with an immutable stable
-/// tag need it. If the result would exceed 128 characters, the stable tag is shortened. Application
-/// files do not allow stable tags of that length.
+/// Returns the tag that Stablepin puts if the setting `latest` is on: `latest`.
+pub fn latest() -> ImageTag {
+    always_a_tag("latest")
+}
+
+/// Returns the tag of one pin, such as `prod-stable-000042`, for repositories in which the stable
+/// tag is immutable. A stable tag that would make the result longer than 128 characters is
+/// shortened. Application files do not allow such long stable tags.
 pub fn numbered(stable_tag: &ImageTag, pin: PinNumber) -> ImageTag {
     let number = pin.padded();
     let room = 128 - 1 - number.len();
@@ -213,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn build_tag_has_environment_time_and_commit() {
+    fn build_tag_contains_environment_time_and_commit() {
         let commit8 = Commit8::parse("a1b2c3d4").unwrap();
         let build = BuildTag::new(environment("production"), at("2025-07-17T14:30:52.999Z"), commit8.clone());
         assert_eq!(build.to_string(), "production-20250717-143052-a1b2c3d4");
@@ -227,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn environment_name_may_look_like_part_of_a_tag() {
+    fn environment_name_may_look_like_part_of_a_build_tag() {
         let tag = "eu-1-20250717-143052-20240101-000000-1234567";
         let build = BuildTag::parse(tag).unwrap();
         assert_eq!(build.environment().as_str(), "eu-1-20250717-143052");
@@ -240,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_build_and_backup_tags_are_refused() {
+    fn parser_refuses_invalid_build_and_backup_tags() {
         for bad in [
             "",
             "production",
@@ -274,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn extreme_times_make_valid_tags() {
+    fn build_tags_are_valid_for_extreme_times() {
         for (time, text) in [
             (Timestamp::MIN, "a-00010101-000000-1234567"),
             (at("1969-12-31T23:59:58.5Z"), "a-19691231-235958-1234567"),
@@ -287,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn numbered_tag_ends_with_pin_number() {
+    fn numbered_stable_tag_ends_with_the_pin_number() {
         let stable = ImageTag::parse("prod-stable").unwrap();
         let tag = |number| numbered(&stable, PinNumber::new(number).unwrap()).to_string();
         assert_eq!(tag(42), "prod-stable-000042");
@@ -309,7 +314,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn build_tags_round_trip(environment in any_environment(), at in any_time(), commit8 in "[0-9a-f]{7,8}") {
+        fn any_build_tag_round_trips_through_its_text(environment in any_environment(), at in any_time(), commit8 in "[0-9a-f]{7,8}") {
             let build = BuildTag::new(environment.clone(), at, Commit8::parse(&commit8).unwrap());
             let text = build.to_string();
             prop_assert_eq!(BuildTag::parse(&text), Ok(build.clone()));
@@ -320,7 +325,7 @@ mod tests {
         }
 
         #[test]
-        fn backup_tags_round_trip(environment in any_environment(), at in any_time()) {
+        fn any_backup_tag_round_trips_through_its_text(environment in any_environment(), at in any_time()) {
             let backup = BackupTag::new(environment, at);
             let text = backup.to_string();
             prop_assert_eq!(BackupTag::parse(&text), Ok(backup.clone()));
@@ -331,7 +336,7 @@ mod tests {
         /// Replaces or removes one character of a build tag. The result is invalid, or prints as it
         /// was parsed.
         #[test]
-        fn damaged_tag_is_invalid_or_prints_unchanged(
+        fn parser_refuses_or_preserves_a_damaged_build_tag(
             environment in any_environment(),
             at in any_time(),
             commit8 in "[0-9a-f]{7,8}",
@@ -350,7 +355,7 @@ mod tests {
         }
 
         #[test]
-        fn parsed_tag_prints_unchanged(text in "[a-z-]{0,8}-?[0-9-]{8,9}-[0-9-]{6,7}(-[0-9a-f]{6,9})?|\\PC{0,60}") {
+        fn any_text_that_is_a_valid_tag_is_printed_unchanged(text in "[a-z-]{0,8}-?[0-9-]{8,9}-[0-9-]{6,7}(-[0-9a-f]{6,9})?|\\PC{0,60}") {
             if let Ok(read) = BuildTag::parse(&text) {
                 prop_assert_eq!(read.to_string(), text.clone());
             }
@@ -360,7 +365,7 @@ mod tests {
         }
 
         #[test]
-        fn tags_of_an_environment_sort_by_time(
+        fn build_tags_of_an_environment_sort_by_time(
             name in any_environment(),
             (earlier, later) in (any_time(), any_time()),
             (one, other) in ("[0-9a-f]{7,8}", "[0-9a-f]{7,8}"),

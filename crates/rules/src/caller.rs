@@ -1,5 +1,5 @@
-//! CloudTrail attributions: who called the registry. The registry's own event does not name the
-//! caller.
+//! CloudTrail attributions: the principal that pushed an image or moved a tag. ECR's own event does
+//! not name the principal.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Actor;
 
-/// A caller that put a tag on a digest.
+/// A principal that put a tag on a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// The ARN of the user or role session that signed the request.
@@ -16,17 +16,17 @@ pub struct Caller {
     pub at: Timestamp,
 }
 
-/// The most pushers that are stored for one digest. With ARNs of the greatest length, 2,048 bytes,
-/// they use a quarter of an item.
+/// The most pushers that are stored for one digest. ARNs have at most 2,048 bytes, so the pushers
+/// use at most a quarter of a DynamoDB item.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 pub const MOST_PUSHERS: usize = 50;
 
-/// The entry that represents all further pushers. It may be any person, so four-eyes checks match
-/// it with every person.
+/// The entry that represents all pushers beyond the limit. Such a pusher may be any person, so
+/// four-eyes checks match this entry with every person.
 pub const MORE_PUSHERS: &str = "*";
 
-/// Returns the entry to store for a pusher. None if the pusher is already stored. All sessions of a
-/// role count as one pusher, as in votes. Sessions with a name from AWS count separately.
+/// Returns the entry to store for a pusher. None if the pusher is already stored. All sessions of
+/// one role count as one pusher, except sessions whose names AWS assigns.
 pub fn new_pusher<'a>(known: &BTreeSet<String>, arn: &'a str) -> Option<&'a str> {
     if known.contains(MORE_PUSHERS) || known.iter().any(|one| identity(one) == identity(arn)) {
         return None;
@@ -39,20 +39,20 @@ pub fn keep_pusher(known: &mut BTreeSet<String>, arn: &str) -> bool {
     new_pusher(known, arn).is_some_and(|new| known.insert(new.to_owned()))
 }
 
-/// Returns the part of an ARN that identifies the person or role. The session name is dropped,
-/// because the role's user chooses it. Reserved roles keep the session name, because AWS assigns
-/// it.
+/// Returns the part of an ARN that identifies the person or role. Drops the name of a role's
+/// session, because the caller chooses the name. Keeps the session name of a reserved role, because
+/// AWS assigns that name.
 fn identity(arn: &str) -> &str {
     let session = arn.split_once(":assumed-role/").filter(|(_, role)| !role.starts_with("AWSReservedSSO_"));
     session.and(arn.rsplit_once('/')).map_or(arn, |(role, _)| role)
 }
 
-/// The longest time between a call that moves a tag and the moment when Stablepin or its sweep
-/// notices.
+/// The longest time from a call that moves a tag until Stablepin notices the move, by an event or
+/// by its sweep.
 const FOUND_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 
 impl Caller {
-    /// Returns whether this call may have caused a change that was found at the given time.
+    /// Returns whether this call may have caused a change that Stablepin found at the given time.
     pub fn is_recent(&self, found_at: Timestamp) -> bool {
         found_at.duration_since(self.at).abs() <= FOUND_WITHIN
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pushers_are_stored_up_to_their_limit() {
+    fn list_of_pushers_stops_growing_at_its_limit() {
         let role = |n: usize| format!("arn:aws:sts::111122223333:assumed-role/pipeline-{n}/build");
         let mut known = BTreeSet::new();
         for n in 0..MOST_PUSHERS {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn role_sessions_count_as_one_pusher() {
+    fn sessions_of_one_role_count_as_one_pusher() {
         let session =
             |role: &str, name: &str| format!("arn:aws:sts::111122223333:assumed-role/{role}/{name}");
         let mut known = BTreeSet::new();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn call_of_yesterday_is_not_recent() {
+    fn cloudtrail_attribution_is_recent_for_a_day() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let caller =
             Caller { arn: "arn:aws:iam::111122223333:user/a".to_owned(), at: at("2026-11-21T12:00:00Z") };

@@ -1,25 +1,27 @@
 //! The approval code, which the mail shows below its link. The link does not contain the code, so a
-//! robot that follows links cannot enter it.
+//! robot that follows the link cannot enter the code.
 
 use std::fmt;
 
-/// The digits and letters of Crockford's base 32. It leaves out I, L and O, which look like digits.
+/// The digits and letters of Crockford's base 32, which omits I, L, O and U. I, L and O look like
+/// digits.
 /// <https://www.crockford.com/base32.html>
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// The number of letters in a code. Six letters are 30 random bits, and a link allows five guesses.
+/// The number of letters in a code. Six letters are 30 random bits, and a link allows five wrong
+/// codes.
 const LENGTH: usize = 6;
 
-/// The number of wrong codes after which a link accepts no vote.
+/// The number of wrong codes after which a link does not accept a vote any more.
 pub const MOST_WRONG_CODES: u8 = 5;
 
-/// An approval code. A vote needs the code and its link. `Code` has no `Debug`, so that no log
-/// shows a code.
+/// An approval code. A vote needs the code and the link from the same mail. `Code` does not
+/// implement `Debug`, so that no log shows a code.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Code(String);
 
 impl Code {
-    /// Makes a code from random bytes, using five bits of each.
+    /// Creates a code from random bytes. Uses five bits of each byte.
     pub fn new(random: [u8; LENGTH]) -> Self {
         Self(random.map(|byte| char::from(LETTERS[usize::from(byte % 32)])).iter().collect())
     }
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_parser_accepts_common_ways_of_typing() {
+    fn code_parser_accepts_common_spellings() {
         let code = Code::new([19, 7, 23, 2, 20, 32]);
         assert_eq!(code.to_string(), "K7Q-2M0");
         for typed in ["K7Q-2M0", "k7q2m0", " k7q 2mo ", "K7Q\u{a0}2MO", "k-7-q-2-m-o"] {
@@ -71,14 +73,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn code_round_trips(random: [u8; LENGTH]) {
+        fn any_code_round_trips_through_its_text(random: [u8; LENGTH]) {
             let code = Code::new(random);
             prop_assert!(Code::parse(&code.to_string()) == Some(code.clone()));
             prop_assert!(Code::parse(&code.to_string().to_lowercase()) == Some(code));
         }
 
         #[test]
-        fn parsed_code_has_six_letters(text in any::<String>()) {
+        fn any_parsed_code_has_six_letters(text in any::<String>()) {
             if let Some(code) = Code::parse(&text) {
                 prop_assert_eq!(code.letters().len(), LENGTH);
             }

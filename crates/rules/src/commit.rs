@@ -1,5 +1,6 @@
-//! The commit that an image was built from. Stablepin reads it from the image's label or tag. The
-//! pusher writes both, so the commit is a hint. Text that is not clearly a commit is ignored.
+//! The commit that an image was built from. Stablepin reads the commit from the image's label or
+//! tag. The pusher writes the label and the tag, so the commit is a hint. Text that is not clearly
+//! a commit is ignored.
 
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +46,7 @@ impl Commit {
 
 text_type!(Commit);
 
-/// A build's commit with its source. As JSON: `{"source": "tag", "commit": "047b82e"}`.
+/// A build's commit, and where it was found. As JSON: `{"source": "tag", "commit": "047b82e"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", content = "commit", rename_all = "snake_case")]
 pub enum Origin {
@@ -75,8 +76,8 @@ impl Origin {
     }
 }
 
-/// Finds the commit of an image: in its revision label, otherwise in the pushed tag. If both name
-/// no commit, the result is the digest's first digits. The label may be any text.
+/// Finds the commit of an image in its revision label or else in the pushed tag. The label may be
+/// any text. If no commit is found, the result contains the first digits of the digest.
 /// <https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys>
 pub fn commit_of(revision_label: Option<&str>, tag: &ImageTag, digest: &ImageDigest) -> Origin {
     if let Some(commit) = revision_label.and_then(|label| Commit::parse(label.trim()).ok())
@@ -86,7 +87,7 @@ pub fn commit_of(revision_label: Option<&str>, tag: &ImageTag, digest: &ImageDig
     }
     let stand_in = Commit8::of_digest(digest);
     match commit_in_tag(tag) {
-        // The tag is a build tag that ends with the digest's digits, because its commit was
+        // This is a build tag. Its last digits are the digest's digits, because the commit was
         // unknown.
         Some(commit) if commit.commit8() == stand_in => Origin::Digest(stand_in),
         Some(commit) if !commit.is_null() => Origin::Tag(commit),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn revision_label_wins_over_tag() {
+    fn revision_label_overrides_commit_in_tag() {
         let tag = ImageTag::parse("main-a1b2c3d").unwrap();
         for (label, commit) in
             [(FULL, FULL), (" 047b82e\n", "047b82e"), ("047B82E5", "047b82e5"), ("1234567", "1234567")]
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn label_without_valid_commit_is_ignored() {
+    fn revision_label_without_a_valid_commit_is_ignored() {
         let tag = ImageTag::parse("main-a1b2c3d").unwrap();
         let long = "a1".repeat(150);
         let null = "0".repeat(40);
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn commit_is_found_in_common_tags() {
+    fn commit_is_found_in_common_tag_forms() {
         for (tag, commit) in [
             (FULL, FULL),
             ("main-047b82e", "047b82e"),
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_dates_in_tags_are_no_commits() {
+    fn words_and_dates_in_tags_do_not_count_as_commits() {
         for tag in [
             "latest",
             "main",
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn build_tag_with_digits_of_its_digest_has_no_commit() {
+    fn build_tag_that_ends_with_digest_digits_has_no_commit() {
         let tag = ImageTag::parse("production-20250717-143052-5eed5eed").unwrap();
         assert_eq!(commit_of(None, &tag, &digest()), Origin::Digest(Commit8::parse("5eed5eed").unwrap()));
     }
@@ -245,7 +246,7 @@ mod tests {
         }
 
         #[test]
-        fn commit_in_label_wins_over_any_tag(
+        fn commit_in_label_overrides_any_tag(
             commit in "[0-9a-f]{6}[1-9a-f][0-9a-f]{0,33}",
             tag in "[a-z0-9][a-z0-9-]{0,40}",
         ) {

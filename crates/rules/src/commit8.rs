@@ -6,7 +6,8 @@ use crate::image::ImageDigest;
 use crate::name::InvalidName;
 
 /// The commit part of a build tag: 8 lower-case hexadecimal digits, or the 7 digits of Git's short
-/// form. Stablepin never adds an eighth digit, because it could name another commit.
+/// form. Stablepin never adds an eighth digit to 7 digits, because the result could name another
+/// commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Commit8(pub(crate) String);

@@ -1,5 +1,6 @@
-//! Image indexes as builds. A pipeline pushes an image for each architecture, and then an image
-//! index that contains these images. The index is the build, and its images open no promotions.
+//! Image indexes as builds. A pipeline pushes an image for each architecture, and afterwards an
+//! image index that contains these images. The image index is the build. Its images need no
+//! promotions.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -15,14 +16,14 @@ pub struct ContainingIndex {
     pub pushed_at: Timestamp,
 }
 
-/// The longest time after the push of an index in which a pushed image still belongs to the same
-/// release.
+/// The time after the push of an image index in which a push of one of its images still belongs to
+/// the same release.
 const ONE_RELEASE: SignedDuration = SignedDuration::from_hours(1);
 
 impl ContainingIndex {
-    /// Returns whether a contained image that was pushed `at` this time belongs to the index's
-    /// release. Compares the times of the pushes, because the events of both pushes may arrive in
-    /// any order.
+    /// Returns whether a contained image that was pushed `at` this time belongs to the image
+    /// index's release. Compares the times of the pushes and not the order of their events, because
+    /// the events may arrive in any order.
     pub fn includes_push(&self, at: Timestamp) -> bool {
         at <= self.pushed_at + ONE_RELEASE
     }
@@ -31,7 +32,7 @@ impl ContainingIndex {
     pub fn reason(&self) -> String {
         let Self { digest, tag, pushed_at } = self;
         format!(
-            "part of an image index: {tag} ({digest}), pushed at {}, contains it and is asked for instead",
+            "part of an image index: {tag} ({digest}), pushed at {}, contains it and is promoted instead",
             time(*pushed_at)
         )
     }

@@ -1,20 +1,29 @@
-//! Effects of an operation, and their outcomes. The record determines which effects are pending; no
-//! effect is stored.
+//! Effects of an operation, and their outcomes. The pending effects are computed from the
+//! operation's record. No effect is stored.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::application::ServiceName;
 use crate::image::{ImageDigest, ImageTag};
-use crate::name::ApproverName;
+use crate::name::{ApproverName, EnvironmentName};
 use crate::pin_number::PinNumber;
-use crate::records::{Build, Direction, Live, Notice, Pin, Started, TakenTag, TokenHash};
+use crate::records::{Build, Checks, Direction, Live, Notice, Pin, Started, TakenTag, TokenHash};
 use crate::subscription_status::SubscriptionStatus;
+use crate::validation::InvalidImage;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Puts the build tag on the build.
     TagBuild(Build),
-    /// Makes a link and mails it to the approver.
+    /// Reads the image's manifests, layers and configurations for the validation.
+    Inspect,
+    /// Reads the checks that pipelines have reported for the digest.
+    ReadChecks,
+    /// Reads the time at which the digest became a pin of this earlier environment.
+    ReadEarlierPin(EnvironmentName),
+    /// Creates a link and mails it to the approver.
     Ask(ApproverName),
     /// Checks which approvers receive mails.
     CheckSubscriptions,
@@ -24,26 +33,29 @@ pub enum Effect {
     Prepare,
     /// Puts the stable tag on the environment's pin.
     TagStable(Pin),
-    /// Puts the backup tag on the digest that was live. A failure has no consequence.
+    /// Puts the backup tag on the digest that was live. The rollback continues even if this fails.
     TagBackup { tag: ImageTag, digest: ImageDigest },
-    /// Puts the tag `{environment}-current` on the live digest. A failure has no consequence.
+    /// Puts the tag `{environment}-current` on the live digest. The operation continues even if
+    /// this fails.
     TagCurrent(ImageDigest),
+    /// Puts the tag `latest` on this digest. A failed attempt is not repeated.
+    TagLatest(ImageDigest),
     /// Starts one service's deployment.
     Deploy(Direction, ServiceName),
-    /// Observes one service's deployment, or checks that the service is still proven.
+    /// Observes one service's deployment. During a bake, checks that the service is still proven.
     Follow(Direction, ServiceName),
     /// Probes the configured endpoints.
     Probe,
-    /// Registers the good task definition again if the newest revision of its family failed or was
-    /// never used.
+    /// Registers the good task definition again if the newest revision of its task definition
+    /// family failed or was never used.
     RestoreFamily(ServiceName),
     /// Notifies people.
     Notify(Notice),
 }
 
 impl Effect {
-    /// Returns whether this effect only concerns notifications. No other effect waits for it, and
-    /// its failure does not count as a failure of the operation.
+    /// Returns whether this effect only concerns notifications. Other effects do not wait for such
+    /// an effect, and its failure does not count as a failure of the operation.
     pub fn is_notification(&self) -> bool {
         matches!(self, Self::CheckSubscriptions | Self::ConfirmVote(_))
     }
@@ -57,6 +69,15 @@ pub enum Outcome {
     BuildTagTaken(ImageTag),
     /// ECR refuses the build tag for this reason.
     BuildTagRefused(String),
+    /// The result of the image's validation under this version of the application file.
+    Validated {
+        configuration: u64,
+        result: Result<(), InvalidImage>,
+    },
+    ChecksRead(Checks),
+    /// The time at which the digest became a pin of the earlier environment. None if the digest is
+    /// not a pin of that environment, or if a rollback has replaced the digest there.
+    EarlierPinRead(Option<Timestamp>),
     ApprovalRequested {
         approver: ApproverName,
         token: TokenHash,
@@ -73,15 +94,16 @@ pub enum Outcome {
     VoteConfirmed(ApproverName),
     /// The approvers who do not receive mails.
     SubscriptionsChecked(BTreeMap<ApproverName, SubscriptionStatus>),
-    /// Stablepin can deploy to every service. The list has what each service runs now.
+    /// Stablepin can deploy to every service. The list contains what each service runs now.
     Prepared(Vec<(ServiceName, Live)>),
-    /// Stablepin cannot deploy to a service, and has changed nothing.
+    /// Stablepin cannot deploy to one of the services, and has changed nothing.
     Unfit(String),
     StableTagged(PinNumber),
-    /// ECR did not accept the pin's tag: another image has the tag, or ECR refuses it.
+    /// ECR did not accept the pin's tag: another image has the tag, or ECR refuses to put it.
     StableTaken(TakenTag),
     BackupTried,
     CurrentTried(ImageDigest),
+    LatestTried(ImageDigest),
     /// An observation of one service.
     Service(Direction, ServiceName, Observation),
     /// An observation of one service's deployment. `service_deployment` is the service deployment's
@@ -94,28 +116,28 @@ pub enum Outcome {
     },
     /// The service's task definition family needs no further repair.
     FamilyRestored(ServiceName),
-    /// The endpoint that failed its probe. None: every endpoint passed.
+    /// The endpoint that failed its probe. None: every endpoint passed its probe.
     Probed(Option<String>),
     Notified(Notice),
-    /// A failure that may pass by itself, such as throttling, a refused permission or an
-    /// unreachable service.
+    /// A failure after which Stablepin tries again, such as throttling, a missing permission or an
+    /// unreachable AWS service.
     Problem(String),
 }
 
 /// An observation of one service's deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
-    /// ECS accepted our deployment.
+    /// ECS accepted Stablepin's deployment.
     Deployed(Started),
-    /// ECS may have accepted our deployment, but ECS's response did not arrive.
+    /// ECS may have accepted Stablepin's deployment, but Stablepin received no response.
     Unheard {
         problem: String,
     },
-    /// AWS refused our deployment for this reason. The service did not change.
+    /// ECS refused Stablepin's deployment for this reason. The service did not change.
     Refused {
         reason: String,
     },
-    /// The registered revision does not match the request, so Stablepin did not deploy it.
+    /// The revision that ECS registered does not match the request, so Stablepin did not deploy it.
     Unused {
         reason: String,
         revision: String,
@@ -129,24 +151,26 @@ pub enum Observation {
     Proven {
         tasks: u32,
     },
-    /// The deployment is complete, but the service's desired count is 0, so no task proves it.
+    /// The deployment is complete, but the service's desired count is 0, so no task can prove the
+    /// digest.
     Unproven,
-    /// ECS is rolling back by itself.
+    /// ECS is rolling the service back by itself.
     Returning {
         reason: String,
     },
-    /// ECS has rolled back by itself, or no deployment has moved the service.
+    /// ECS has finished its own rollback, or no deployment has changed the service.
     Returned {
         reason: String,
         digest: Option<ImageDigest>,
     },
-    /// Another deployment replaced ours.
+    /// Another deployment replaced Stablepin's deployment.
     Superseded {
         reason: String,
     },
-    /// A late call of the pre-empted operation started a deployment that replaced ours.
+    /// A delayed call of the pre-empted operation started a deployment that replaced Stablepin's
+    /// deployment.
     Overtaken,
-    /// The deployment failed and cannot recover by itself.
+    /// The deployment has failed permanently.
     Failed {
         reason: String,
     },

@@ -1,20 +1,21 @@
-//! Times from other clocks, such as the time of a push or a call. The reported time identifies an
-//! event. The order of events uses a corrected time, so that no event is placed far in the future.
+//! Times from other clocks, such as the time of a push or a call. The reported time identifies the
+//! event. The order of events uses a corrected time, so that no event counts as far in the future.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::records::Occurrence;
 
-/// The most that another clock may be ahead of Stablepin's clock. A later time cannot be true.
+/// The longest time by which another clock may be ahead of Stablepin's clock. A reported time that
+/// is further ahead must be wrong.
 pub const MOST_AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
-/// The launch of Amazon ECR. An earlier push time is wrong, and its year may not fit into a build
-/// tag.
+/// The launch of Amazon ECR. A reported push time before the launch must be wrong, and its year may
+/// not fit into a build tag.
 /// <https://aws.amazon.com/blogs/aws/ec2-container-registry-now-generally-available/>
 const EARLIEST: Timestamp = Timestamp::constant(1_450_656_000, 0);
 
-/// Returns the time by which an event is ordered: the reported time, but never far in the future.
-/// The caller must store the result, because it changes with `now`.
+/// Returns the corrected time of an event: the reported time, but not before ECR's launch and never
+/// far in the future. The caller must store the result, because it depends on `now`.
 pub fn place(now: Timestamp, reported: Timestamp) -> Timestamp {
     reported.min(now + MOST_AHEAD).max(EARLIEST)
 }
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn place_corrects_only_impossible_times() {
+    fn event_time_is_corrected_only_if_it_is_impossible() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let now = at("2026-11-21T10:00:00Z");
         for reported in ["2026-11-21T10:00:00Z", "2026-11-21T10:05:00Z", "2015-12-21T00:00:00Z"] {

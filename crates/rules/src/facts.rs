@@ -1,5 +1,5 @@
-//! The facts that an approver sees before voting, as values. The mail and the page describe them in
-//! words. A vote stores the hash of the values, so new wording does not change the hash.
+//! The facts that an approver sees before voting, as values. The mail and the page show the facts
+//! in words. A vote stores the hash of the values, so a new wording does not change the hash.
 
 use std::collections::BTreeSet;
 
@@ -12,26 +12,29 @@ use crate::build_tag::BuildTag;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApplicationName, EnvironmentName};
 use crate::pin_number::PinNumber;
-use crate::records::{Freeze, Hold, Subject};
+use crate::pipeline_run::PipelineRun;
+use crate::records::{Checks, Freeze, Hold, Subject};
 
 /// The current facts about one promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Facts<'a> {
-    /// The version of this struct's fields. A change of the fields or their order needs a new
-    /// version.
+    /// The version of this struct's fields. Increase the version when the fields or their order
+    /// change.
     version: u8,
     pub application: &'a ApplicationName,
     pub environment: &'a EnvironmentName,
     pub build: &'a BuildTag,
     pub commit: Option<&'a str>,
     pub digest: &'a ImageDigest,
-    /// The size in bytes. An image index has no size, because the size differs per platform.
+    /// The size in bytes. None for an image index, because the size differs per platform.
     pub size_bytes: Option<u64>,
     pub repository: &'a RepositoryName,
     pub pushed_tag: &'a ImageTag,
     pub pushed_at: Timestamp,
     /// The signer who requested the promotion. None if a push opened the promotion.
     pub asked_by: Option<&'a Actor>,
+    pub checks: &'a Checks,
+    pub run: Option<&'a PipelineRun>,
     pub pushers: &'a BTreeSet<String>,
     pub replaces: Replaced<'a>,
     pub freeze: Option<&'a Freeze>,
@@ -49,12 +52,12 @@ pub enum Replaced<'a> {
         since: Timestamp,
         size_bytes: Option<u64>,
     },
-    /// The build is pinned already, so Stablepin no longer knows the pin before it.
+    /// The build is already pinned, so the record no longer shows which pin the build replaced.
     Earlier,
 }
 
 impl Facts<'_> {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     /// Returns the SHA-256 of the facts as JSON, in lower-case hexadecimal. The JSON is canonical:
     /// fields have a fixed order, sets are sorted, and numbers are whole.
@@ -94,6 +97,8 @@ pub fn facts(subject: &Subject) -> Option<Facts<'_>> {
         pushed_tag,
         pushed_at,
         asked_by: promotion.asked_by.as_ref(),
+        checks: &promotion.checks,
+        run: build.run.as_ref(),
         pushers: &promotion.pushers,
         replaces,
         freeze: environment.freeze.as_ref(),

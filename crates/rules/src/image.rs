@@ -34,15 +34,15 @@ impl ImageDigest {
         &self.0["sha256:".len()..]
     }
 
-    /// Returns the first sixteen digits as a number. Sorting by this number agrees with sorting by
-    /// digest.
+    /// Returns the first sixteen digits as a number. Digests sort by this number as they sort by
+    /// text.
     pub fn beginning(&self) -> u64 {
         u64::from_str_radix(&self.hex()[..16], 16).expect("hexadecimal digits were parsed")
     }
 }
 
-/// A tag of up to 128 characters, in the set that ECR and the registry protocol allow. A tag may
-/// move, so it never identifies an image.
+/// A tag of up to 128 characters that ECR and the registry protocol allow. A tag can later be put
+/// on another image, so it never identifies an image.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -69,15 +69,15 @@ impl ImageTag {
         &self.0
     }
 
-    /// Returns whether this tag belongs to a signature, attestation or SBOM. Registries without the
-    /// referrers API use such tags: `sha256-` and 64 hexadecimal digits, often followed by `.sig`,
-    /// `.att` or `.sbom`.
+    /// Returns whether this tag belongs to a signature, attestation or SBOM. If a registry does not
+    /// support the referrers API, clients use such tags: `sha256-` and 64 hexadecimal digits, often
+    /// followed by `.sig`, `.att` or `.sbom`.
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
     pub fn is_a_referrers(&self) -> bool {
         self.subject().is_some()
     }
 
-    /// Returns the image that the signature, attestation or SBOM with this tag describes.
+    /// Returns the image that the signature, attestation or SBOM with this tag refers to.
     pub fn subject(&self) -> Option<ImageDigest> {
         let (hex, rest) = self.0.strip_prefix("sha256-")?.split_at_checked(64)?;
         let tagged = rest.is_empty() || rest.starts_with('.');
@@ -133,7 +133,7 @@ pub struct ImageReference {
 }
 
 impl ImageReference {
-    /// Parses a reference. Any text is accepted, because later checks compare each part exactly.
+    /// Parses a reference. Accepts any text, because later checks compare each part exactly.
     pub fn parse(text: &str) -> Self {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.to_owned())),
@@ -152,8 +152,8 @@ impl ImageReference {
         Self { host, path: path.to_owned(), tag, digest }
     }
 
-    /// Returns whether this names an image of the given ECR repository. A private registry has
-    /// several host names: plain, FIPS, dual-stack, and the host name of the China partition.
+    /// Returns whether the reference names an image of the given ECR repository. ECR has several
+    /// host names: plain, FIPS, dual-stack, and the host name of the China partition.
     /// <https://docs.aws.amazon.com/general/latest/gr/ecr.html>
     pub fn is_of(&self, account: &str, region: &str, repository: &RepositoryName) -> bool {
         let Some(host) = &self.host else { return false };
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn image_reference_parses_in_four_forms() {
+    fn image_reference_may_omit_its_tag_and_its_digest() {
         let digest = ImageDigest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap();
         for text in [
             "h.example:5000/a/b",
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn image_of_another_repository_is_not_ours() {
+    fn image_reference_matches_only_its_own_repository() {
         let web = RepositoryName::parse("web").unwrap();
         let ours = |text: &str| ImageReference::parse(text).is_of("111122223333", "eu-west-1", &web);
         assert!(ours("111122223333.dkr.ecr.eu-west-1.amazonaws.com/web:main"));
@@ -224,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn first_digits_of_digests_sort_like_digests(
+        fn digests_sort_in_the_order_of_their_first_digits(
             one in "sha256:[0-9a-f]{64}", same in 0..=64_usize, other in "[0-9a-f]{64}"
         ) {
             let other = format!("{}{}", &one[.."sha256:".len() + same], &other[same..]);

@@ -1,5 +1,6 @@
-//! The rules of Stablepin, as plain data and functions: no I/O, no clock, no environment, no
-//! logging. The caller passes the time in. The same arguments always give the same decision.
+//! The rules of Stablepin, as plain data and functions: no I/O, no clock, no environment variables,
+//! no logging. The caller passes the time as an argument. The same arguments always give the same
+//! decision.
 
 // Forbids `_` match arms on enums. A new variant then fails to compile until each match handles it.
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -16,11 +17,13 @@ pub mod caller;
 pub mod code;
 pub mod commit;
 pub mod commit8;
+pub mod conditions;
 pub mod containing_index;
 pub mod effect;
 pub mod event_time;
 pub mod facts;
 pub mod image;
+pub mod link;
 pub mod live_drift;
 pub mod mutability;
 pub mod name;
@@ -29,6 +32,7 @@ pub mod operation_id;
 pub mod pattern;
 pub mod pending_effects;
 pub mod pin_number;
+pub mod pipeline_run;
 pub mod records;
 pub mod refusal;
 pub mod shell;
@@ -38,4 +42,5 @@ pub mod target;
 pub mod task_definition;
 pub mod topic_policy;
 pub mod transition;
+pub mod validation;
 pub mod words;

@@ -1,5 +1,5 @@
-//! Live drift: services that do not run the pin, although Stablepin did not change them. Causes are
-//! a deployment by hand, a `terraform apply` with an old revision, or a deleted service.
+//! Live drift: services do not run the pin, although Stablepin did not change them. Possible causes
+//! are a deployment by hand, a `terraform apply` with an old revision, or a deleted service.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ use crate::operation_id::OperationId;
 pub struct Deviation {
     /// The task definition's ARN with its revision. None: the service no longer exists.
     pub task_definition: Option<String>,
-    /// The digest, if it comes from the environment's repository. None: another image runs, or the
-    /// digest is unknown.
+    /// The running digest, if its image comes from the environment's repository. None: the service
+    /// runs another image, or the digest is unknown.
     pub digest: Option<ImageDigest>,
     /// The principal that registered the task definition.
     pub registered_by: Option<String>,
 }
 
 impl Deviation {
-    /// Returns a copy with a shortened `registered_by`, because the environment's record keeps one
-    /// copy per service.
+    /// Returns a copy with a shortened `registered_by`. The environment's record stores a copy for
+    /// each service and has limited space.
     pub(crate) fn cut(&self) -> Self {
         let mut kept = self.clone();
         kept.registered_by.iter_mut().for_each(|by| cut(by, LONGEST_REASON));
@@ -34,7 +34,7 @@ impl Deviation {
 
     /// Describes the deviation for people. The text follows the service's name.
     pub fn words(&self) -> String {
-        let Some(arn) = &self.task_definition else { return "is not there any more".to_owned() };
+        let Some(arn) = &self.task_definition else { return "no longer exists".to_owned() };
         let revision = arn.rsplit('/').next().unwrap_or(arn);
         let by = self.registered_by.as_ref().map(|by| format!(", registered by {by}")).unwrap_or_default();
         let what = self.digest.as_ref().map_or("another image".to_owned(), ToString::to_string);
@@ -47,15 +47,16 @@ impl Deviation {
 pub struct LiveDrift {
     pub id: OperationId,
     pub since: Timestamp,
-    /// The services that differ now. After the drift's end, the services that differed last.
+    /// The services that differ from the pin. After the drift's end: the services of the last
+    /// observation with a difference.
     pub services: BTreeMap<ServiceName, Deviation>,
-    /// The end of the drift. None while the drift lasts.
+    /// The time when the drift ended. None while services still differ.
     pub ended_at: Option<Timestamp>,
     /// The time of the last notification about a drift of this environment.
     pub notified_at: Option<Timestamp>,
 }
 
-/// The least time between two notifications, even if services drift several times.
+/// The shortest time between two drift notifications, even if services drift several times.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 
 impl LiveDrift {

@@ -1,4 +1,4 @@
-//! Tag mutability: whether a repository allows a tag to move to another image.
+//! Tag mutability: whether a repository allows a client to put an existing tag on another image.
 
 use crate::image::ImageTag;
 use crate::pattern::Pattern;
@@ -16,8 +16,8 @@ pub enum Mutability {
 }
 
 impl Mutability {
-    /// Returns whether the tag can move to another image. If the stable tag cannot move, each pin
-    /// gets its own tag.
+    /// Returns whether a client can put the existing tag on another image. If this is impossible
+    /// for the stable tag, each pin gets its own tag.
     pub fn can_move(&self, tag: &ImageTag) -> bool {
         let excluded = |filters: &[Pattern]| filters.iter().any(|filter| filter.matches(tag.as_str()));
         match self {
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn mutability_setting_decides_whether_a_tag_moves() {
+    fn mutability_decides_whether_a_tag_can_change_its_image() {
         let stable = ImageTag::parse("prod-stable").unwrap();
         for (mutability, moves) in [
             (Mutability::Mutable, true),

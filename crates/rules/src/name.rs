@@ -1,6 +1,6 @@
 //! Names that people choose, for applications, environments and approvers.
 
-/// The error for an invalid name, with the text that was found and the form that is expected.
+/// The error for an invalid name. It contains the invalid text and describes the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {found:?} is not valid: {expected}")]
 pub struct InvalidName {
@@ -27,8 +27,8 @@ text_type!(
     is_slug
 );
 text_type!(
-    /// The name of an environment, which runs an application. The environment's build tags begin
-    /// with its name.
+    /// The name of an environment, which runs an application. Build tags begin with the name of an
+    /// environment.
     EnvironmentName,
     "environment name",
     SLUG,

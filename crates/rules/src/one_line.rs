@@ -1,10 +1,10 @@
-//! Free text from people or AWS, made safe to show: on one line, in reading order, of limited
-//! length.
+//! Free text from people or AWS that is made safe to display: on one line, in reading order, and
+//! with a limited length.
 
 /// The most characters of a person's reason that are stored.
 pub const LONGEST_REASON: usize = 500;
 
-/// Returns the text on one line, with at most `most` characters. Invisible characters become
+/// Returns the text on one line, with at most `most` characters. Replaces invisible characters by
 /// spaces: line ends could forge a line of a mail, and direction marks could disguise the text.
 /// <https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing>
 pub fn one_line(text: &str, most: usize) -> String {
@@ -19,9 +19,9 @@ pub fn one_line(text: &str, most: usize) -> String {
     }
 }
 
-/// Makes a text harmless in a chat that reads Markdown. The characters of mentions, links and
-/// formats in Slack and Teams become their full-width forms, which look alike and have no effect.
-/// Escapes do not work, because the sender does not know which chat receives the message.
+/// Makes a text harmless in a chat that interprets Markdown. Replaces the characters of mentions,
+/// links and formats in Slack and Teams by their full-width forms, which look alike and have no
+/// effect. Escapes do not help, because the sender does not know which chat receives the message.
 /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>,
 /// <https://docs.slack.dev/messaging/formatting-message-text/>
 pub fn inert(text: &str) -> String {
@@ -35,7 +35,7 @@ pub fn inert(text: &str) -> String {
             '<' | '>' | '&' | '@' | '#' | '*' | '~' | '`' | '[' | ']' | '|' | '\\' => true,
             // An underscore within a word, as in `SCALE_UP`, formats nothing.
             '_' => !(within_word(before) && within_word(next)),
-            // Breaks URLs, so that the chat shows no preview of the page.
+            // Breaks URLs, so that the chat does not open the page to show a preview.
             ':' => next == Some('/') && after.clone().next() == Some('/'),
             _ => false,
         };
@@ -67,8 +67,8 @@ pub fn cut(text: &mut String, most: usize) {
     }
 }
 
-/// Returns a text from AWS, shortened to at most `most` characters and without a full stop at its
-/// end. Stablepin's sentence continues after the text.
+/// Returns a text from AWS without full stops at its end, shortened to at most `most` characters.
+/// The caller continues the sentence after the text.
 pub fn clause(text: &str, most: usize) -> String {
     let mut text = text.trim_end_matches('.').to_owned();
     cut(&mut text, most);

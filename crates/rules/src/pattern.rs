@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::InvalidName;
 
-/// A pattern of 1 to 2048 visible ASCII characters. It is case-sensitive.
+/// A pattern of 1 to 2048 visible ASCII characters. Matching is case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern(String);
@@ -31,9 +31,9 @@ impl Pattern {
         &self.0
     }
 
-    /// Returns true only if this pattern matches every text that the other pattern matches.
-    /// Compares by matching the other pattern as a text. Returns false if this pattern has a `?`
-    /// and the other has a wildcard, because a `?` would then match a `*` as one character.
+    /// Returns true only if this pattern matches every text that the other pattern matches. Matches
+    /// the other pattern as if it were a text. A `?` would match a `*` as one character, so the
+    /// result is false if this pattern has a `?` and the other pattern has a wildcard.
     pub fn covers(&self, other: &Self) -> bool {
         let sure = !self.0.contains('?') || !other.0.contains(['*', '?']);
         sure && self.matches(&other.0)
@@ -41,13 +41,13 @@ impl Pattern {
 
     /// Returns whether the pattern matches the whole text.
     ///
-    /// Only the latest `*` is tried again with a longer match. Earlier ones need no retry, because
-    /// the part after each was found at its earliest place. The work is at most the text's length
-    /// times the pattern's length.
+    /// If the match fails, only the latest `*` is tried again with a longer match. An earlier `*`
+    /// needs no retry, because the part of the pattern after it was found at the first possible
+    /// place. The work is at most the text's length times the pattern's length.
     pub fn matches(&self, text: &str) -> bool {
         let mut pattern = self.0.chars();
         let mut text = text.chars();
-        // The rest of the pattern after the latest `*`, and the rest of the text after that star's
+        // The part of the pattern after the latest `*`, and the part of the text after that star's
         // match.
         let mut retry = None;
         loop {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn star_matches_any_run_and_question_mark_one_character() {
+    fn star_matches_any_text_and_question_mark_one_character() {
         for (pattern, text) in [
             ("main", "main"),
             ("*", ""),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_patterns_are_refused() {
+    fn pattern_parser_refuses_invalid_patterns() {
         for bad in ["", "a b", "a\n", "é", "\u{0}", "a".repeat(2049).as_str()] {
             assert!(Pattern::parse(bad).is_err(), "{bad:?}");
         }
@@ -155,7 +155,7 @@ mod tests {
         assert!(pattern.matches(&"a".repeat(20_000)));
     }
 
-    /// Matches a short text by a recursion that follows the definition of patterns.
+    /// Matches a short text by a recursion that directly follows the definition of patterns.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
@@ -168,12 +168,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn matching_agrees_with_a_naive_matcher(pattern in "[ab*?]{1,10}", text in "[ab]{0,12}") {
+        fn pattern_matcher_agrees_with_a_naive_matcher(pattern in "[ab*?]{1,10}", text in "[ab]{0,12}") {
             prop_assert_eq!(matches(&pattern, &text), naive(pattern.as_bytes(), text.as_bytes()));
         }
 
         #[test]
-        fn covering_pattern_matches_all_texts_of_the_covered_one(wide in "[ab*?]{1,4}", pattern in "[ab*?]{1,4}", text in "[ab]{0,6}") {
+        fn pattern_matches_all_texts_of_each_pattern_it_covers(wide in "[ab*?]{1,4}", pattern in "[ab*?]{1,4}", text in "[ab]{0,6}") {
             let [wide, pattern] = [wide, pattern].map(|text| Pattern::parse(&text).unwrap());
             prop_assert!(!wide.covers(&pattern) || !pattern.matches(&text) || wide.matches(&text));
         }

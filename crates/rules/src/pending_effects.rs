@@ -1,14 +1,16 @@
-//! Pending effects of a subject. The record determines them; no effect is stored.
+//! Pending effects of a subject. They are computed from the subject's records. No effect is stored.
 
-use crate::application::EnvironmentPolicy;
+use crate::application::{EnvironmentPolicy, Latest};
 use crate::approval::address_changed;
 use crate::approval::is_unreachable;
 use crate::audit::Actor;
+use crate::conditions::{Condition, reports_are_due, unmet};
 use crate::effect::Effect;
+use crate::image::ImageDigest;
 use crate::name::ApproverName;
 use crate::records::{
-    Direction, Lease, Notice, Operation, Progress, Promotion, PromotionState, Repair, Rollback,
-    RollbackState, Rollout, SlotKind, Subject, Work, look_again,
+    Direction, Lease, Notice, Operation, Progress, Promotion, PromotionReason, PromotionState, Repair,
+    Rollback, RollbackState, Rollout, SlotKind, Subject, Work, look_again,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -19,8 +21,8 @@ pub(crate) const MAX_NOTIFY_FAILURES: u32 = 12;
 /// The most times that Stablepin replaces an approver's link.
 const MOST_LINKS: u8 = 3;
 
-/// Returns the effects that this holder carries out now. Empty before `wake_at`, and while another
-/// holder has the lease.
+/// Returns the effects that this holder must carry out now. Empty before `wake_at`, and while
+/// another holder has the lease.
 pub fn pending_effects(now: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
     let Some(operation) = &subject.operation else { return Vec::new() };
     let awake = operation.wake_at.is_some_and(|at| at <= now);
@@ -36,15 +38,15 @@ pub fn leased_to_another(now: Timestamp, operation: &Operation, holder: Uuid) ->
 }
 
 /// Gives this holder the lease for the effects that it carries out now, or ends the lease if there
-/// are none. Does nothing while another holder has the lease. While a promotion deploys, the slot
-/// also records the lease's end, for a rollback that replaces the promotion.
+/// are no such effects. Does nothing while another holder has the lease. While a promotion deploys,
+/// its slot also records the end of the lease, for a rollback that replaces the promotion.
 pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_out: &[Effect]) {
     let Some(operation) = &mut subject.operation else { return };
     if leased_to_another(now, operation, lease.holder) {
         return;
     }
     let moves = carried_out.iter().any(|effect| matches!(effect, Effect::Deploy(..)));
-    // The previous holder was interrupted, so calls that it began may still arrive at AWS.
+    // Another holder had the lease and was interrupted, so calls that it began may still reach AWS.
     let cut_off = operation.lease.as_ref().is_some_and(|had| had.holder != lease.holder);
     if cut_off
         && moves
@@ -66,7 +68,7 @@ pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_o
     operation.lease = (!carried_out.is_empty()).then_some(lease);
 }
 
-/// Returns all pending effects, for any holder of the lease.
+/// Returns all pending effects, independent of the lease.
 pub(crate) fn remaining_effects(now: Timestamp, subject: &Subject) -> Vec<Effect> {
     let Some(operation) = &subject.operation else { return Vec::new() };
     match &operation.work {
@@ -86,13 +88,22 @@ fn promotion_effects(
     let untagged = subject.build.iter().filter(|build| !build.tagged).cloned().map(Effect::TagBuild);
     let pending_effects = match promotion.state {
         PromotionState::Pending => {
-            let naming: Vec<_> = untagged.collect();
-            // The approval mail names the build tag, so it waits until the build tag is final.
-            if naming.is_empty() { question_effects(now, subject, operation, promotion) } else { naming }
+            let unmet = unmet_conditions(now, subject, promotion);
+            let reads = condition_effects(now, subject, promotion, &unmet);
+            let is_pushed = promotion.pushed_tag.is_some() && is_newest(subject, promotion);
+            let pushed = is_pushed.then_some(&promotion.digest);
+            let latest = latest_tag(subject, Latest::Push, pushed);
+            // The approval mail names the build tag, so Stablepin sends no mail before the build
+            // tag is final.
+            let first: Vec<_> = untagged.chain(reads).collect();
+            let asks = first.is_empty() && unmet.is_empty();
+            let then = if asks { question_effects(now, subject, operation, promotion) } else { first };
+            then.into_iter().chain(latest).collect::<Vec<_>>()
         }
         PromotionState::InProgress if promotion.pin.is_some() => {
             let untagged = untagged.filter(|_| promotion.untaggable().is_none());
-            untagged.chain(stable_tag(subject)).chain(current_tag(subject, operation)).collect()
+            let tags = current_tag(subject, operation).into_iter().chain(latest_pin_tag(subject));
+            untagged.chain(stable_tag(subject)).chain(tags).collect()
         }
         PromotionState::InProgress => {
             let going_back = promotion.failure.is_some() && !operation.notified.contains(&Notice::GoingBack);
@@ -114,20 +125,53 @@ fn promotion_effects(
             .chain(family_restorations(subject, operation))
             .collect(),
         PromotionState::Completed => {
-            tag_taken_notice(operation).into_iter().chain(family_restorations(subject, operation)).collect()
+            let tags = tag_taken_notice(operation).into_iter().chain(latest_pin_tag(subject));
+            tags.chain(family_restorations(subject, operation)).collect()
         }
-        PromotionState::Cancelled => Vec::new(),
+        PromotionState::Cancelled => rejected_notice(operation, promotion).into_iter().collect(),
     };
     let telling = next_notification_at(operation).is_some_and(|at| at <= now);
     pending_effects.into_iter().chain(vote_confirmations(promotion).filter(|_| telling)).collect()
 }
 
-/// Returns the time of the next notification attempt. None after Stablepin gave up.
+fn unmet_conditions(now: Timestamp, subject: &Subject, promotion: &Promotion) -> Vec<Condition> {
+    subject.policy().map(|policy| unmet(now, subject, policy, promotion)).unwrap_or_default()
+}
+
+/// Returns the reads that show whether the unmet conditions are met now.
+fn condition_effects(
+    now: Timestamp,
+    subject: &Subject,
+    promotion: &Promotion,
+    unmet: &[Condition],
+) -> Vec<Effect> {
+    let Some(policy) = subject.policy() else { return Vec::new() };
+    let is_due = reports_are_due(now, promotion, unmet);
+    let effects = unmet.iter().filter_map(|condition| match condition {
+        Condition::Valid => Some(Effect::Inspect),
+        Condition::Passed(_) => is_due.then_some(Effect::ReadChecks),
+        Condition::PinnedIn(earlier) => is_due.then(|| Effect::ReadEarlierPin(earlier.clone())),
+        Condition::Soaked { environment, .. } => is_due.then(|| Effect::ReadEarlierPin(environment.clone())),
+        Condition::Reread => None,
+    });
+    let mut effects: Vec<Effect> = effects.collect();
+    if unmet.contains(&Condition::Reread) {
+        effects.push(Effect::ReadChecks);
+        effects.extend(policy.after.clone().map(Effect::ReadEarlierPin));
+        effects.sort_by_key(|effect| matches!(effect, Effect::ReadEarlierPin(_)));
+    }
+    // One read returns every check.
+    effects.dedup();
+    effects
+}
+
+/// Returns the earliest time of the next notification attempt. None after Stablepin gave up.
 fn next_notification_at(operation: &Operation) -> Option<Timestamp> {
     (operation.notify_failures < MAX_NOTIFY_FAILURES).then(|| operation.notify_at.unwrap_or(Timestamp::MIN))
 }
 
-/// Returns when the promotion's next notification is due. None if it has no open notification.
+/// Returns when the promotion's next vote confirmation or subscription check is due. None if
+/// nothing is pending.
 pub(crate) fn notification_due_at(subject: &Subject) -> Option<Timestamp> {
     let operation = subject.operation.as_ref()?;
     let promotion = subject.promotion()?;
@@ -140,8 +184,8 @@ pub(crate) fn notification_due_at(subject: &Subject) -> Option<Timestamp> {
         .flatten()
 }
 
-/// Returns the confirmations of votes by link. Each one goes to the link's approver, who can then
-/// notice misuse.
+/// Returns the pending confirmations of votes by link. Each confirmation goes to the link's
+/// approver, so that the approver notices a vote by another person.
 fn vote_confirmations(promotion: &Promotion) -> impl Iterator<Item = Effect> {
     let by_link = promotion.votes.iter().filter(|(name, vote)| {
         matches!(vote.actor, Actor::Link { .. }) && !promotion.vote_confirmations.contains(*name)
@@ -149,7 +193,8 @@ fn vote_confirmations(promotion: &Promotion) -> impl Iterator<Item = Effect> {
     by_link.map(|(name, _)| Effect::ConfirmVote(name.clone()))
 }
 
-/// Returns whether this promotion is the newest that waits to request approval.
+/// Returns whether this promotion has the newest push among the promotions that wait to request
+/// approval.
 pub(crate) fn is_next(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.waiting.last().is_some_and(|next| next.promotion == promotion.id)
 }
@@ -159,12 +204,13 @@ pub(crate) fn is_newest(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.latest.as_ref().is_some_and(|latest| latest.promotion == promotion.id)
 }
 
-/// Returns when approvers who have not voted get their only reminder: when a quarter of the time is
-/// left, but at most a day before the end. Only the newest build gets a reminder. Older builds may
-/// still be approved.
+/// Returns the time of the only reminder to approvers who have not voted. A quarter of the
+/// promotion's time is left then, but at most a day. Only the newest build gets a reminder,
+/// although older builds may still be approved.
 pub(crate) fn reminder(subject: &Subject, promotion: &Promotion) -> Option<Timestamp> {
     let newest = is_newest(subject, promotion) && !promotion.asked.is_empty();
-    let left = promotion.expires_at.duration_since(promotion.opened_at) / 4;
+    let began = promotion.ready_at.unwrap_or(promotion.opened_at);
+    let left = promotion.expires_at.duration_since(began) / 4;
     newest.then(|| promotion.expires_at - left.min(SignedDuration::from_hours(24)))
 }
 
@@ -181,7 +227,7 @@ fn question_effects(
         return Vec::new();
     };
     let asked = approval_requests(now, subject, policy, promotion);
-    // Subscriptions are checked when approval is requested.
+    // Stablepin checks the subscriptions when it requests approval.
     let asks = !asked.is_empty() || !promotion.asked.is_empty();
     let looks = asks
         && promotion.unreachable.is_none()
@@ -190,7 +236,7 @@ fn question_effects(
         (Notice::Unreachable, is_unreachable(subject, policy, promotion)),
         (Notice::MailRefused, promotion.mail_refused.is_some()),
     ];
-    // SNS may refuse these notifications too, so Stablepin gives them up after many failures.
+    // Notifications may fail too, so Stablepin stops trying after many failures.
     let is_pending =
         |notice: &Notice| operation.failures < MAX_NOTIFY_FAILURES && !operation.notified.contains(notice);
     let notices = notices.into_iter().filter(|(notice, holds)| *holds && is_pending(notice));
@@ -213,8 +259,8 @@ fn approval_requests(
         _ if crate::approval::is_own(subject, policy, promotion, name) => false,
         None => turn,
         Some(asked) if address_changed(subject, name, asked) => asked.before < MOST_LINKS,
-        // Only a reader of the old link can have tried codes, and that reader does not get the new
-        // link.
+        // Only a person who has the old link can have tried codes. That person does not receive the
+        // new link.
         Some(asked) if asked.burnt => asked.before < MOST_LINKS,
         Some(asked) => reminder(subject, promotion).is_some_and(|at| asked.at < at && at <= now),
     };
@@ -222,19 +268,37 @@ fn approval_requests(
 }
 
 /// Returns the effect that puts the stable tag on the current pin, even if another operation set
-/// the pin. After two promotions race, the tag shows the later pin.
+/// the pin. If two promotions set pins at the same time, the stable tag finally shows the newer
+/// pin.
 fn stable_tag(subject: &Subject) -> Option<Effect> {
     subject.environment.pin.clone().map(Effect::TagStable)
 }
 
-/// Returns the effect for the current tag. None if a later operation has changed the live digest.
+/// Returns the effect that puts the tag `{environment}-current`. None if the tag is already put, or
+/// if another operation has changed the live digest.
 fn current_tag(subject: &Subject, operation: &Operation) -> Option<Effect> {
     let current = subject.environment.current.as_ref()?;
     (current.by == operation.id() && !current.tagged).then(|| Effect::TagCurrent(current.digest.clone()))
 }
 
+/// Returns the effect that puts the tag `latest` on the environment's pin.
+fn latest_pin_tag(subject: &Subject) -> Option<Effect> {
+    latest_tag(subject, Latest::Pin, subject.environment.pin.as_ref().map(|pin| &pin.digest))
+}
+
+/// Returns the effect that puts the tag `latest` on the digest. None if this digest was the last
+/// for which Stablepin tried this. Only the environment that names the builds decides the tag's
+/// digest.
+fn latest_tag(subject: &Subject, setting: Latest, wanted: Option<&ImageDigest>) -> Option<Effect> {
+    let application = &subject.configuration.application;
+    let follows = application.latest == setting && application.build_environment == subject.name;
+    let digest =
+        wanted.filter(|digest| follows && subject.environment.latest_tag.as_ref() != Some(digest))?;
+    Some(Effect::TagLatest(digest.clone()))
+}
+
 /// Returns the repairs of task definition families. Empty while any operation has the slot, because
-/// its rollout registers newer revisions itself.
+/// that operation's rollout registers newer revisions itself.
 fn family_restorations(subject: &Subject, operation: &Operation) -> impl Iterator<Item = Effect> {
     let is_free = subject.environment.slot.is_none();
     operation.families.iter().filter(move |_| is_free).cloned().map(Effect::RestoreFamily)
@@ -244,13 +308,21 @@ fn ended_notice(operation: &Operation) -> Option<Effect> {
     (!operation.notified.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
 }
 
-/// Returns the notice that ECR did not accept a tag of the pin or of its build.
+/// Returns the notice that an approver rejected the promotion. If a promotion is cancelled for
+/// another reason, no person waits for its result, so there is no notice.
+fn rejected_notice(operation: &Operation, promotion: &Promotion) -> Option<Effect> {
+    let is_rejected = matches!(promotion.reason, Some(PromotionReason::Rejected { .. }));
+    ended_notice(operation).filter(|_| is_rejected)
+}
+
+/// Returns the pending notice that ECR did not accept a tag of the pin or of its build.
 fn tag_taken_notice(operation: &Operation) -> Option<Effect> {
     let is_due = operation.unput_tag().is_some() && !operation.notified.contains(&Notice::TagTaken);
     is_due.then_some(Effect::Notify(Notice::TagTaken))
 }
 
-/// Returns the effects that restore a moved tag: the stable tag, or the tag of the live digest.
+/// Returns the effects that put a moved or deleted tag on the right digest again: the stable tag,
+/// or the tag of the live digest.
 fn repair_effects(subject: &Subject, operation: &Operation, repair: &Repair) -> Vec<Effect> {
     if repair.repaired_at.is_some() {
         return tag_taken_notice(operation).into_iter().collect();
@@ -258,20 +330,22 @@ fn repair_effects(subject: &Subject, operation: &Operation, repair: &Repair) -> 
     let environment = &subject.environment;
     let shown = environment.applied == environment.pin.as_ref().map(|pin| pin.number);
     let stable = stable_tag(subject).filter(|_| !shown && environment.tag_taken.is_none());
-    // No rollback needs the tag of the live digest, so Stablepin limits the attempts.
+    // No rollback needs the tag of the live digest, so Stablepin gives up after a number of failed
+    // attempts.
     let current = current_tag(subject, operation).filter(|_| operation.failures < MAX_NOTIFY_FAILURES);
     stable.into_iter().chain(current).collect()
 }
 
-/// Returns the notice of a live drift. Each drift has one notice, and notices are at least an hour
-/// apart.
+/// Returns the notice of a live drift, if it is due. Each drift has one notice, and two notices are
+/// at least an hour apart.
 fn drift_notice(now: Timestamp, subject: &Subject, operation: &Operation) -> Option<Effect> {
     let pending_effects = drift_notice_at(subject).is_some_and(|at| at <= now);
     (pending_effects && !operation.notified.contains(&Notice::LiveDrift))
         .then_some(Effect::Notify(Notice::LiveDrift))
 }
 
-/// Returns when people get the notice of this operation's drift. None after the drift has ended.
+/// Returns when people get the notice of this operation's live drift. None after the notice, and
+/// after the end of the drift.
 pub(crate) fn drift_notice_at(subject: &Subject) -> Option<Timestamp> {
     let drift = subject.environment.live_drift.as_ref().filter(|drift| drift.is_open())?;
     let operation = subject.operation.as_ref()?;
@@ -289,6 +363,7 @@ fn rollback_effects(
         RollbackState::Requested | RollbackState::InProgress => {}
         RollbackState::Completed => {
             let tags = current_tag(subject, operation).into_iter().chain(tag_taken_notice(operation));
+            let tags = tags.chain(latest_pin_tag(subject));
             return tags.chain(family_restorations(subject, operation)).collect();
         }
         RollbackState::Incomplete | RollbackState::Failed => {
@@ -314,7 +389,7 @@ fn rollback_effects(
 }
 
 /// Returns the effects of a rollout. Services that have reached their goal are observed until
-/// `until`, and once after it.
+/// `until`, and once after `until`.
 fn rollout_effects(
     now: Timestamp,
     subject: &Subject,

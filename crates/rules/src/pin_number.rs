@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::InvalidName;
 
-/// The number of an environment's pin, from 1. In JSON it is a number. In keys and tags it is
-/// [padded](Self::padded) with zeros.
+/// The number of an environment's pin. The first pin has number 1. In JSON the value is a number.
+/// In keys and tags it is text, [padded](Self::padded) with zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct PinNumber(u64);
 
-/// The largest number that every JSON reader reads exactly (RFC 8259, section 6).
+/// The largest whole number that every JSON parser reads exactly (RFC 8259, section 6).
 const MAX: u64 = (1 << 53) - 1;
 
 const EXPECTED: &str = "use a whole number from 1, such as 42";

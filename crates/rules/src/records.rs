@@ -2,7 +2,9 @@
 //! plain data. Only [`crate::transition`] changes them.
 
 mod build;
+mod check;
 mod environment;
+mod ignored_push;
 mod operation;
 mod pin;
 mod promotion;
@@ -13,11 +15,13 @@ mod subject;
 mod token;
 
 pub use build::{Build, Occurrence};
+pub use check::{Check, CheckResult, Checks, MOST_CHECKS, Recorded};
 pub use environment::{Environment, Freeze, Hold, Latest, MOST_LEFT, Question, Slot, SlotKind, Waiting};
+pub use ignored_push::IgnoredPush;
 pub use operation::{DriftReport, Lease, Notice, Operation, Repair, Work};
 pub use pin::{Current, NotPut, Pin, TakenTag};
 pub use promotion::{
-    ApprovalRequest, Promotion, PromotionState, RefusedBuildTag, RefusedMail, Verdict, Vote,
+    ApprovalRequest, Promotion, PromotionState, RefusedBuildTag, RefusedMail, Validated, Verdict, Vote,
 };
 pub(crate) use reason::revert_goal;
 pub use reason::{

@@ -1,5 +1,5 @@
-//! Refusals: why Stablepin did not carry out a request. A refused request changes nothing. Each
-//! text suggests what to do instead.
+//! Refusals: the reasons why Stablepin did not carry out a request. A refused request changes
+//! nothing. Each text suggests an alternative to the person.
 
 use jiff::Timestamp;
 
@@ -15,14 +15,14 @@ pub enum Refusal {
     NoSuchEnvironment,
 
     #[error(
-        "retention is deleting {digest} from the registry at this moment, and nothing was begun: push the build again, \
-         or go back to another pin"
+        "retention is deleting {digest} from the registry right now, so nothing was started: push the build \
+         again, or roll back to another pin"
     )]
     ImageMarkedForDeletion { digest: ImageDigest },
 
     #[error(
-        "{most} promotions of {digest} were opened, and retention has not seen yet which of them have ended: decide or withdraw \
-         those that are open, and try again after its next run"
+        "{most} promotions of {digest} were opened, and retention has not yet checked which of them have \
+         ended: decide or withdraw those that are open, and try again after its next run"
     )]
     TooManyOpened { digest: ImageDigest, most: usize },
 
@@ -35,81 +35,80 @@ pub enum Refusal {
     LinkExpired { at: Timestamp },
     #[error("a newer link was mailed to {approver}: use that one")]
     LinkReplaced { approver: ApproverName },
-    #[error("this environment does not have {approver} among its approvers any more")]
+    #[error("this environment no longer has {approver} as an approver")]
     NotAnApprover { approver: ApproverName },
     #[error("approver {approver} has already decided")]
     AlreadyDecided { approver: ApproverName },
     #[error(
-        "{approver} and {other} can be one signer, who has decided already, and one signer has one vote: give each approver \
-         principals of their own in the application's file"
+        "{approver} and {other} can be the same signer, who has already decided, and one signer has one \
+         vote: give each approver their own principals in the application's file"
     )]
     SharedSigner { approver: ApproverName, other: ApproverName },
     #[error(
-        "approver {approver} asked for this promotion or pushed it, and two pairs of eyes are wanted: somebody else must decide"
+        "approver {approver} requested this promotion or pushed the image, and four_eyes is on: somebody \
+         else must decide"
     )]
     OwnRequest { approver: ApproverName },
     #[error(
-        "nobody knows who pushed this, and four_eyes is \"strict\": ask for the promotion by a signed request, and \
-         somebody else decides"
+        "it is not known who pushed this, and four_eyes is \"strict\": request the promotion by a signed \
+         request, and let somebody else decide"
     )]
     RequesterUnknown,
     #[error(
-        "so many have pushed this image that nobody can be told not to be one of them: build it anew, so that it has another \
-         digest, and push that"
+        "too many principals pushed this image to tell whether the approver is one of them: build it again, \
+         so that it has another digest, and push that"
     )]
     TooManyPushers,
-    #[error(
-        "too many wrong codes were tried with this link, so that it decides nothing any more: look for a newer mail"
-    )]
+    #[error("too many wrong codes were tried with this link, so it no longer works: look for a newer mail")]
     LinkBurnt,
-    #[error("the code is the one that is printed in the mail, below the link: six letters and digits")]
+    #[error("the code is in the mail, below the link: six letters and digits")]
     WrongCode,
     #[error("type the environment's name, {environment}, to decide")]
     NotTyped { environment: EnvironmentName },
-    #[error("what this page shows has changed since it was opened: look at it again")]
+    #[error("this page has changed since you opened it: review it again")]
     FactsChanged,
     #[error("the promotion is {}: {reason}", state.as_str())]
     NotPending { state: PromotionState, reason: String },
-    #[error("the promotion expired on {}: push again, or ask for it again", minute(at))]
+    #[error("the promotion expired on {}: push again, or request it again", minute(at))]
     Expired { at: Timestamp },
     #[error(
-        "a later build was approved as pin {pin}, and the pin never goes back to an earlier push: use a rollback"
+        "a later build was approved as pin {pin}, and a promotion never replaces it with an earlier push: \
+         use a rollback"
     )]
     Superseded { pin: PinNumber },
 
     // Rollbacks.
-    #[error("nothing was ever pinned here, so there is nothing to go back to: approve a build first")]
+    #[error("this environment has no pin to roll back to: approve a build first")]
     NothingPinned,
-    #[error(
-        "there is no earlier pin whose build is not live and was not rolled back from: name a pin by its number"
-    )]
+    #[error("every earlier pin is live already or was rolled back from: name a pin by its number")]
     NoPrevious,
     #[error("there is no pin {number} here: the newest is pin {newest}")]
     UnknownPin { number: PinNumber, newest: PinNumber },
     #[error("{to} was never pinned in this environment, so it was never verified here: promote it instead")]
     NeverPinned { to: String },
     #[error(
-        "the pin moved from {from} to {to} while the rollback was prepared, and nothing was touched: ask again"
+        "the pin moved from {from} to {to} while the rollback was prepared, and Stablepin changed nothing: \
+         request it again"
     )]
     PinMoved { from: PinNumber, to: PinNumber },
     #[error("{to} names more than one build that was pinned here: {}", list(candidates))]
     Ambiguous { to: String, candidates: Vec<PinNumber> },
     #[error("{digest} (pin {pin}) is live already on every service that was named")]
     AlreadyLive { pin: PinNumber, digest: ImageDigest },
-    #[error("rollback {id} is running: follow it, and ask again when it has ended")]
+    #[error("rollback {id} is running: wait until it has ended, and request yours again")]
     RollbackRunning { id: OperationId },
-    #[error("it is frozen since {} ({reason})", minute(since))]
+    #[error("it has been frozen since {} ({reason})", minute(since))]
     Frozen { since: Timestamp, reason: String },
     #[error("it is not frozen")]
     NotFrozen,
     #[error("it is not held")]
     NotHeld,
     #[error(
-        "{}: what is pushed from now on is later, and nothing has to be reset",
-        at.as_ref().map_or("there is no watermark yet".to_owned(), |at| format!("the watermark is of {}", minute(at)))
+        "{}: every new push is later, so nothing needs a reset",
+        at.as_ref().map_or("there is no watermark yet".to_owned(), |at| format!("the watermark is {}", minute(at)))
     )]
     WatermarkNotAhead { at: Option<Timestamp> },
-    #[error("say why: the reason is shown to everybody who wonders")]
+    #[error("write a reason: other people will want to know it")]
     ReasonNeeded,
     #[error("{service} is not a service of this environment: its services are {known}")]
     UnknownService { service: String, known: String },

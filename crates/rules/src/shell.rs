@@ -15,7 +15,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the arguments that a real shell passes to a command when the words are quoted.
+    /// Quotes the words, and returns the arguments that a real shell then passes to a command.
     fn arguments(words: &[&str]) -> Vec<String> {
         let quoted: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
         let script =

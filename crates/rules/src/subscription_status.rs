@@ -1,5 +1,5 @@
-//! The subscriptions of the topics that carry secret links, compared with the approvers' mail
-//! addresses. The comparison shows which approvers receive mails.
+//! The subscriptions of the SNS topics that carry secret links. A comparison with the approvers'
+//! mail addresses shows which approvers receive mails.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::application::MailAddress;
 
-/// The message attribute that each subscription filters by. Its value is the mail address, because
-/// an approver's name is unique only within one application.
+/// The message attribute in the filter policy of each subscription. Its value is the mail address
+/// and not the approver's name, because the name is unique only within one application.
 pub const ATTRIBUTE: &str = "mail";
 
 /// A topic's subscription, as SNS lists it.
@@ -29,7 +29,8 @@ pub enum SubscriptionStatus {
     Confirmed,
     /// Subscribed but not confirmed. SNS deletes an unconfirmed subscription after two days.
     Pending,
-    /// The address was never subscribed, a person unsubscribed it by a click, or SNS disabled it.
+    /// No subscription exists: nobody subscribed the address, a person unsubscribed it by a click,
+    /// or SNS disabled it.
     Missing,
 }
 
@@ -43,7 +44,7 @@ impl SubscriptionStatus {
         }
     }
 
-    /// Returns the status in words that follow an address.
+    /// Returns the status as words that continue a sentence after the address.
     pub fn words(self) -> &'static str {
         match self {
             Self::Confirmed => "is subscribed",
@@ -59,25 +60,27 @@ impl Subscription {
     }
 }
 
-/// Returns the filter policy for a mailbox's subscription. SNS takes up to 15 minutes to apply a
-/// changed policy.
+/// Returns the filter policy for the subscription of a mailbox. After a change, SNS takes up to 15
+/// minutes to apply the new policy.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html>
 pub fn filter(mail: &MailAddress) -> String {
     serde_json::json!({ ATTRIBUTE: [mail.lower()] }).to_string()
 }
 
-/// The attributes of a subscription that SNS does not return in its list of subscriptions.
+/// The attributes of a subscription that SNS does not include in its list of subscriptions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub filter: Option<String>,
     pub scope: Option<String>,
-    /// True if unsubscribing needs authentication. False: the subscriber confirmed by a click in a
-    /// mail, so a click can also unsubscribe. None: SNS does not report the value.
+    /// True if SNS requires authentication to unsubscribe. False: the subscriber confirmed by a
+    /// click in a mail, so a click in a mail can also unsubscribe. None: SNS does not report the
+    /// value.
     pub authenticated: Option<bool>,
 }
 
 /// Returns the problem of a subscription to a topic that carries secret links. None if the
-/// subscriber is a mailbox that gets only its own links, and a click cannot unsubscribe it.
+/// subscriber is a mailbox that receives only its own links, and a click cannot unsubscribe the
+/// mailbox.
 pub fn wrong(subscription: &Subscription, attributes: &Attributes) -> Option<String> {
     let name = subscription.name();
     let parsed: Value =
@@ -99,7 +102,9 @@ pub fn wrong(subscription: &Subscription, attributes: &Attributes) -> Option<Str
         return Some(format!("{name} gets the links of {}", others.join(", ")));
     }
     (subscription.protocol == "email" && attributes.authenticated == Some(false)).then(|| {
-        format!("{name} was confirmed by a click, and is ended by one: unsubscribe it, and subscribe it anew")
+        format!(
+            "{name} was confirmed by a click, so a click can end it: unsubscribe it, and subscribe it again"
+        )
     })
 }
 
@@ -110,12 +115,12 @@ impl Subscription {
 }
 
 /// Returns the problem of a subscription that is not an approver's mailbox. Pending subscriptions
-/// count too, because the topic's policy denies only new subscriptions and an owner may still
-/// confirm. `approvers` contains the addresses of the approvers of all applications, in lower case.
+/// count too: the topic's policy denies only new subscriptions, so the owner may still confirm a
+/// pending one. `approvers` contains the lower-case addresses of the approvers of all applications.
 pub fn unknown_subscriber(subscription: &Subscription, approvers: &BTreeSet<String>) -> Option<String> {
     let name = subscription.name();
     if subscription.protocol != "email" {
-        return Some(format!("{name} is not a mailbox, and only approvers' mailboxes belong there"));
+        return Some(format!("{name} is not a mailbox, and only approvers' mailboxes may subscribe"));
     }
     let known = approvers.contains(&subscription.endpoint.to_ascii_lowercase());
     (!known).then(|| format!("{name} is no approver's address in any application"))
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_subscribers_are_reported() {
+    fn subscriber_that_is_no_approver_is_reported() {
         let approvers = BTreeSet::from(["lead@example.com".to_owned()]);
         let found = |protocol: &str, endpoint: &str, arn: Option<&str>| {
             unknown_subscriber(&subscription(protocol, endpoint, arn), &approvers)
@@ -190,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn filter_contains_only_the_subscribers_address() {
+    fn filter_policy_contains_only_the_subscribers_address() {
         assert_eq!(filter(&lead()), r#"{"mail":["lead@example.com"]}"#);
         let own = subscription("email", "lead@example.com", Some("arn"));
         let right = attributes(Some(&filter(&lead())));
@@ -204,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn subscription_to_links_of_others_is_reported() {
+    fn subscription_that_gets_links_of_other_approvers_is_reported() {
         let mailbox = subscription("email", "lead@example.com", Some("arn"));
         let said = |filter: Option<&str>| wrong(&mailbox, &attributes(filter)).unwrap_or_default();
         for filter in [None, Some(""), Some("{}"), Some("not JSON"), Some("[]")] {

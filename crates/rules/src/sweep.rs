@@ -1,5 +1,5 @@
-//! The sweep: compares the tags in the registry with the pushes that Stablepin has handled. The
-//! difference shows pushes with lost events.
+//! The sweep: a comparison of the tags in the registry with the pushes that Stablepin has handled.
+//! The difference shows the pushes whose events were lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,54 +14,56 @@ use crate::image::{ImageDigest, ImageTag};
 pub struct FoundTag {
     pub tag: ImageTag,
     pub digest: ImageDigest,
-    /// The time of the first push of the image. A later tag on the same image does not change it.
+    /// The time of the first push of the image. Another tag that is put on the same image does not
+    /// change this time.
     pub pushed_at: Option<Timestamp>,
 }
 
 /// A tag in the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownTag {
-    /// The digests that Stablepin has put the tag on, or was about to.
+    /// The digests that Stablepin has put the tag on, or has intended to.
     pub intents: BTreeSet<ImageDigest>,
-    /// The digest and time of the tag's newest push that Stablepin has handled.
+    /// The digest and time of the newest push of the tag that Stablepin has handled.
     pub followed: Option<(ImageDigest, Timestamp)>,
     /// A push that Stablepin could not handle, because retention was deleting the image.
     pub unanswered: Option<(ImageDigest, Timestamp)>,
 }
 
 impl KnownTag {
-    /// Returns the time of the last known push of the tag on this digest.
+    /// Returns the time of the last known push of the tag with this digest.
     pub fn pushed_at(&self, digest: &ImageDigest) -> Option<Timestamp> {
         let pushes = [&self.followed, &self.unanswered].into_iter().flatten();
         pushes.filter(|(on, _)| on == digest).map(|(_, at)| *at).max()
     }
 }
 
-/// A push without an event, with the earliest time at which it may have happened.
+/// A push for which no event arrived, with the earliest possible time of the push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     pub tag: ImageTag,
     pub digest: ImageDigest,
     pub at: Timestamp,
-    /// True if `at` is the exact time of the push, as its event reported.
+    /// True if `at` is the exact time of the push, from its event. False: `at` is the earliest
+    /// possible time.
     pub told: bool,
 }
 
-/// The most digests that are stored for one of Stablepin's tags: 71 KB of an item's 400 KB.
+/// The most digests that are stored for one of Stablepin's tags. They use 71 KB of the 400 KB of an
+/// item.
 pub const MOST_INTENTS: usize = 1000;
 
-/// The number of newest pins whose digests the table always keeps. An event may be delayed by a
-/// day, because EventBridge retries for that long. An environment cannot get more pins than this
-/// within a day.
+/// The number of newest pins whose digests the table always keeps. EventBridge retries for a day,
+/// so an event may arrive a day late. An environment cannot get more pins than this in a day.
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html>
 pub const NEWEST_PINS: usize = 500;
 
 /// Returns the digests that Stablepin may delete from the record of its moving tag, because no
-/// event for these digests can still arrive. Empty while the record has room. `newest` contains the
-/// digests of the newest pins, and the digest that the tag now points to.
+/// event for these digests can still arrive. Empty while the record is within its limit. `newest`
+/// contains the digests of the newest pins, and the digest that now has the tag.
 ///
-/// A late event for a deleted digest still opens no promotion, because `builds` never matches
-/// Stablepin's own tags.
+/// If an event for a deleted digest still arrives, it opens no promotion, because `builds` never
+/// matches Stablepin's own tags.
 pub fn forgotten(intents: &BTreeSet<ImageDigest>, newest: &BTreeSet<ImageDigest>) -> Vec<ImageDigest> {
     if intents.len() <= MOST_INTENTS {
         return Vec::new();
@@ -72,8 +74,9 @@ pub fn forgotten(intents: &BTreeSet<ImageDigest>, newest: &BTreeSet<ImageDigest>
 /// The time in which the event of a push may still arrive. The sweep skips pushes that are younger.
 const EVENTS_COME_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// Returns the build tags on another digest than their newest handled push. A push from before
-/// `configured_at` counts only if Stablepin has handled an earlier push of the tag.
+/// Returns the missed pushes: tags that match `builds` and are not on the digest of their newest
+/// handled push. If Stablepin has handled no push of a tag, a push from before `configured_at` does
+/// not count.
 pub fn missed(
     now: Timestamp,
     builds: &BuildPatterns,
@@ -81,8 +84,8 @@ pub fn missed(
     found: &[FoundTag],
     known: &BTreeMap<ImageTag, KnownTag>,
 ) -> Vec<Missed> {
-    // A time far in the future also counts as settled, because no clock can have reported it
-    // correctly.
+    // True if no event for a push at this time can still arrive. A time far in the future is wrong,
+    // so the sweep does not wait for it to pass.
     let settled = |time: Timestamp| now.duration_since(time) > EVENTS_COME_WITHIN || is_ahead(now, time);
     let of = |found_tag: &FoundTag| {
         let known = known.get(&found_tag.tag);
@@ -92,8 +95,8 @@ pub fn missed(
         }
         let found =
             |at, told| Missed { tag: found_tag.tag.clone(), digest: found_tag.digest.clone(), at, told };
-        // A push that Stablepin could not handle counts at any age, even after other handled
-        // pushes.
+        // A push that Stablepin could not handle counts at any age, even if Stablepin has handled
+        // other pushes of the tag since.
         match known.and_then(|known| known.unanswered.as_ref()) {
             Some((digest, at)) if *digest == found_tag.digest => return Some(found(*at, true)),
             Some(_) | None => {}
@@ -101,8 +104,8 @@ pub fn missed(
         let pushed_at = found_tag.pushed_at.filter(|at| settled(*at))?;
         let at = match known.and_then(|known| known.followed.as_ref()) {
             Some((digest, _)) if *digest == found_tag.digest => None,
-            // The tag moved back to an older image. The time of the move is unknown, but later than
-            // the last handled push.
+            // A pusher put the tag on an older image again. The time of that push is unknown, but
+            // it is after the newest handled push.
             Some((_, seen)) => settled(*seen).then_some(pushed_at.max(*seen)),
             None => (pushed_at > configured_at).then_some(pushed_at),
         };
@@ -133,8 +136,8 @@ mod tests {
         ImageTag::parse(text).unwrap()
     }
 
-    /// Runs the sweep an hour after the configuration. Each tuple of `tags` has a tag, a digest,
-    /// and the minutes from the configuration to the push.
+    /// Runs the sweep an hour after the application was configured. Each tuple of `tags` has a tag,
+    /// a digest, and the minutes from the configuration to the push.
     fn found(tags: &[(&str, u8, i64)], known: &[(&str, KnownTag)]) -> Vec<(String, u8, i64)> {
         let found: Vec<FoundTag> = tags
             .iter()
@@ -165,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn sweep_finds_push_without_event() {
+    fn sweep_finds_push_whose_event_was_lost() {
         assert_eq!(found(&[("main", 1, 20)], &[]), [("main".to_owned(), 1, 20)]);
         assert_eq!(found(&[("main", 2, 20)], &[("main", followed(1, 10))]), [("main".to_owned(), 2, 20)]);
     }
 
     #[test]
-    fn tag_moved_back_gets_time_of_last_handled_push() {
+    fn missed_push_of_a_known_image_gets_time_of_last_handled_push() {
         assert_eq!(found(&[("main", 1, 5)], &[("main", followed(2, 10))]), [("main".to_owned(), 1, 10)]);
     }
 
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn sweep_skips_pushes_before_configuration() {
+    fn sweep_skips_pushes_from_before_the_configuration() {
         assert!(found(&[("v1", 1, -600)], &[]).is_empty());
     }
 
@@ -201,7 +204,7 @@ mod tests {
         assert_eq!(
             found(&[("main", 1, -600)], &[("main", unanswered(1))]),
             main,
-            "even if an earlier push was answered"
+            "even if an earlier push was handled"
         );
         assert!(
             found(&[("main", 1, -600)], &[("main", unanswered(2))]).is_empty(),
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn sweep_skips_unmatched_tags_and_our_own() {
+    fn sweep_skips_tags_that_are_no_builds_and_stablepins_own() {
         assert!(found(&[("latest", 1, 20)], &[]).is_empty());
         let ours = KnownTag { intents: BTreeSet::from([digest(1)]), ..KnownTag::default() };
         assert!(found(&[("v1", 1, 20)], &[("v1", ours.clone())]).is_empty());
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn sweep_finds_push_despite_future_times() {
+    fn sweep_finds_push_even_if_a_reported_time_is_in_the_future() {
         let years = 60 * 24 * 365 * 50;
         assert_eq!(
             found(&[("main", 1, years)], &[]),
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn old_digests_are_dropped_beyond_the_limit() {
+    fn record_of_a_tag_drops_old_digests_beyond_its_limit() {
         let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
         let intents = |count: usize| (0..count).map(of).collect::<BTreeSet<_>>();
         let newest: BTreeSet<_> = (900..1400).map(of).collect();

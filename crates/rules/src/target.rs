@@ -14,17 +14,17 @@ use crate::refusal::Refusal;
 pub enum To {
     Stable,
     Previous,
-    /// A pin number, with its original text. Text of seven or more digits may also be the start of
-    /// a commit.
+    /// A pin number, with its original text. A text of seven or more digits may also be the
+    /// beginning of a commit.
     Pin(PinNumber, String),
     Digest(ImageDigest),
-    /// A build tag, a numbered stable tag, or the start of a commit.
+    /// A build tag, a numbered stable tag, or the beginning of a commit.
     Name(String),
 }
 
 impl To {
-    /// Parses `stable`, `previous`, a pin number or a digest. Any other text counts as a tag or
-    /// commit of a build.
+    /// Parses `stable`, `previous`, a pin number or a digest. Any other text counts as the tag or
+    /// the commit of a build.
     pub fn parse(text: &str) -> Self {
         match text {
             "stable" => Self::Stable,
@@ -46,8 +46,9 @@ pub fn ready(environment: &Environment) -> Result<&Pin, Refusal> {
 }
 
 /// Returns the digests in the task definitions of an environment's services, even if their tasks
-/// crash. Without a digest there, the running containers count; without services, the pin counts.
-/// Tasks of an older deployment do not count, because they may run the rollback's target.
+/// crash. If a task definition has no digest, the digests of its running containers count. If
+/// nothing is known, the pin counts. Tasks of an older deployment may run the rollback's target, so
+/// they do not count.
 pub fn intended(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
     let of = |rollout: &ServiceRollout| match &rollout.before.described {
         Some(digest) => BTreeSet::from([digest.clone()]),
@@ -56,8 +57,8 @@ pub fn intended(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BT
     or_pinned(services.iter().flat_map(of).collect(), pinned)
 }
 
-/// Returns the digests that an environment is known to run, from its containers and task
-/// definitions. Returns the pin if they give no digest.
+/// Returns the digests that an environment is known to run, from its running containers and task
+/// definitions. Returns the pin if no digest is known.
 pub fn live(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
     let seen: BTreeSet<ImageDigest> = services
         .iter()
@@ -72,7 +73,7 @@ fn or_pinned(seen: BTreeSet<ImageDigest>, pinned: Option<&ImageDigest>) -> BTree
 }
 
 /// Finds the target among the environment's pins. `history` contains every pin, in any order.
-/// `intended` contains the digests that the environment should run now.
+/// `intended` contains the digests that the environment is supposed to run now.
 pub fn resolve(
     to: &To,
     environment: &Environment,
@@ -93,7 +94,7 @@ pub fn resolve(
             pin.build_tag.to_string() == name || numbered(stable_tag, pin.number).as_str() == name
         });
         let (None, Ok(wanted)) = (tagged, Commit::parse(name)) else { return Ok(tagged) };
-        // The stored commit or the requested commit may be a short form.
+        // The pin's commit or the requested commit may be a short form.
         let same = |pin: &Pin| {
             pin.commit.as_ref().is_some_and(|kept| {
                 kept.starts_with(wanted.as_str()) || wanted.as_str().starts_with(kept.as_str())
@@ -126,8 +127,8 @@ pub fn resolve(
             .ok_or_else(|| Refusal::NeverPinned { to: digest.to_string() }),
         To::Name(name) => named(name)?.ok_or_else(|| Refusal::NeverPinned { to: name.clone() }),
     }?;
-    // If an older pin has the current digest, the target is the current pin. The rollback then sets
-    // no new pin.
+    // If the digest of an older pin equals the digest of the current pin, the current pin is the
+    // target, and the rollback sets no new pin.
     let pin = if found.digest == current.digest { current } else { found };
     Ok(Target {
         pin: pin.number,

@@ -1,8 +1,7 @@
-//! The next revision of a task definition. Only the images of the containers that run one
-//! repository change.
+//! The next revision of a task definition. Only the images of the application's containers change.
 //!
-//! The code works on the JSON from ECS, because Rust types would drop members that are newer than
-//! this program.
+//! The code works on the JSON from ECS. Rust types would drop fields that ECS added after this
+//! program was built.
 
 mod at_digest;
 mod compare;

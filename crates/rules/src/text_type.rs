@@ -21,7 +21,7 @@ macro_rules! text_conversions {
 }
 
 /// Defines a type that wraps a checked text. If the only argument is the name of an existing tuple
-/// struct of one `String`, the macro adds the conversions and `Display` to that struct.
+/// struct with one `String`, the macro only adds the conversions and `Display` to that struct.
 macro_rules! text_type {
     ($name:ident) => {
         text_conversions!($name);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::pattern::Pattern;
 
 const KEY: &str = "aws:principalarn";
-/// The condition operators that exempt a principal from a denial.
+/// The condition operators that exempt principals from a denial.
 const EXEMPTIONS: [&str; 4] = ["arnnotequals", "arnnotlike", "stringnotequals", "stringnotlike"];
 
 /// The roles that a topic's policy must exempt from its denials.
@@ -19,8 +19,9 @@ pub struct TopicRoles {
     pub publishers: Vec<String>,
 }
 
-/// Returns the problems of the policy: one if other principals may subscribe, and one if they may
-/// publish. A statement that this function does not fully understand counts as no denial.
+/// Returns the problems of the policy: one if other principals may subscribe, and one if other
+/// principals may publish. A statement that this function does not fully understand does not count
+/// as a denial.
 pub fn open_to_others(policy: Option<&str>, topic_arn: &str, roles: &TopicRoles) -> Vec<String> {
     let document: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let is_open = |action: &str, roles: &[String]| {
@@ -57,7 +58,8 @@ fn denies_others(statement: &Value, action: &str, topic_arn: &str, roles: &[Stri
         && exempts_only(&statement["Condition"], roles)
 }
 
-/// Returns whether the condition exempts only these roles. A missing condition exempts nobody.
+/// Returns whether the condition exempts only these roles. A missing condition exempts no
+/// principal.
 fn exempts_only(condition: &Value, roles: &[String]) -> bool {
     let Some(operators) = condition.as_object() else { return condition.is_null() };
     operators.iter().all(|(operator, keys)| {
@@ -71,7 +73,8 @@ fn exempts_only(condition: &Value, roles: &[String]) -> bool {
     })
 }
 
-/// Returns the values of a policy element. A single value counts as a list of one.
+/// Returns the values of a policy element. A value that is not an array counts as a list of one
+/// value.
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     let one = (!value.is_array() && !value.is_null()).then_some(value);
     value.as_array().into_iter().flatten().chain(one)
@@ -102,7 +105,7 @@ mod tests {
         open_to_others(policy, TOPIC, &roles())
     }
 
-    /// Returns the publish statement of the stack's template.
+    /// Returns the template's policy statement that restricts publishing.
     fn publish_statement() -> Value {
         json!({
             "Effect": "Deny", "Principal": "*", "Action": "sns:Publish", "Resource": TOPIC,
@@ -110,7 +113,7 @@ mod tests {
         })
     }
 
-    /// Returns the subscribe statement of the stack's template.
+    /// Returns the template's policy statement that restricts subscribing.
     fn statement() -> Value {
         json!({
             "Effect": "Deny", "Principal": "*", "Action": "sns:Subscribe", "Resource": TOPIC,
@@ -126,7 +129,7 @@ mod tests {
         !findings(Some(&policy.to_string())).iter().any(|said| said.contains("lets others publish"))
     }
 
-    /// Returns a policy with the subscribe statement, after replacing one member of the statement.
+    /// Returns a policy with the subscribe statement, after replacing one element of the statement.
     fn with(member: &str, value: Value) -> Value {
         let mut one = statement();
         one[member] = value;
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn denial_for_all_other_roles_closes_topic() {
+    fn policy_that_denies_all_other_roles_closes_the_topic() {
         assert!(is_closed(&json!({ "Version": "2012-10-17", "Statement": statement() })));
         let others = json!({ "Effect": "Allow", "Principal": "*", "Action": "sns:*", "Resource": TOPIC });
         assert!(is_closed(&json!({ "Statement": [others, statement()] })));
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn topic_open_to_subscribers_is_reported() {
+    fn topic_is_reported_if_other_principals_can_subscribe() {
         let said = &findings(None)[0];
         assert!(
             said.starts_with(&format!("{TOPIC} lets others subscribe")) && said.ends_with(ROLE),
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn publish_denial_closes_topic_to_publishers() {
+    fn policy_that_denies_publishing_closes_topic_to_publishers() {
         let policy = json!({ "Statement": [statement(), publish_statement()] });
         assert_eq!(findings(Some(&policy.to_string())), [""; 0]);
         for (member, value) in [
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn topic_open_to_publishers_is_reported() {
+    fn topic_is_reported_if_other_principals_can_publish() {
         let only_subscribers = json!({ "Statement": statement() }).to_string();
         let said = findings(Some(&only_subscribers));
         let wanted = format!("deny sns:Publish to everybody but {TAGGER} and {PROMOTER}");

@@ -1,5 +1,5 @@
-//! The transition: the only code that changes states. It takes a subject, inputs and the time, and
-//! returns the changed subject.
+//! The transition: the only code that changes states. Its arguments are the time, a subject and
+//! inputs. It returns the changed subject.
 
 mod drift;
 mod environment;
@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::application::ServiceName;
 use crate::audit::{Actor, AuditRecord, Kind};
-use crate::build_tag::{current, numbered};
+use crate::build_tag::{current, latest, numbered};
 use crate::caller::Caller;
 use crate::containing_index::ContainingIndex;
 use crate::effect::{Effect, Outcome};
@@ -23,6 +23,7 @@ use crate::one_line::{LONGEST_TEXT, bounded, clause};
 use crate::operation_id::OperationId;
 use crate::pending_effects::{MAX_NOTIFY_FAILURES, drift_notice_at, notification_due_at, remaining_effects};
 use crate::pin_number::PinNumber;
+use crate::pipeline_run::PipelineRun;
 use crate::records::{Build, Direction, Hold, Notice, Occurrence, Pin, Rollout, Subject, Token, Work};
 use crate::refusal::Refusal;
 
@@ -32,11 +33,11 @@ pub use live_drift::{LiveSeen, ObservedService, is_known};
 pub use promotion::{Decision, Form, Opening, joined, may_decide};
 pub use rollback::RollbackRequest;
 
-/// An input of the transition. Any input may arrive twice, late, or in any order.
+/// An input of the transition. An input may arrive late or more than once, and inputs may arrive in
+/// any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A push to a repository from which the environment gets builds, or a signed request for a
-    /// promotion.
+    /// A push of a build to the application's repository, or a signed request for a promotion.
     Opened(Box<Opening>),
     RollbackRequested(Box<RollbackRequest>),
     Decision(Decision),
@@ -46,22 +47,27 @@ pub enum Input {
     Attributed(Caller),
     /// An image index that contains the promotion's image.
     Contained(ContainingIndex),
+    /// A pipeline named its run.
+    RunNamed {
+        run: PipelineRun,
+        by: Actor,
+    },
     /// The withdrawal of an open promotion.
     Withdrawn {
         actor: Actor,
         reason: Option<String>,
     },
     Outcome(Outcome),
-    /// A tag of Stablepin that is on another image, or does not exist.
+    /// A tag of Stablepin that is on another image, or that does not exist.
     Drifted(Drifted),
-    /// An observation of what the services run, while no rollout changes them.
+    /// An observation of what the services run while no rollout changes them.
     LiveSeen(LiveSeen),
     /// A person's environment command: freeze, thaw, release the hold, reset the watermark.
     Commanded(EnvironmentCommand),
     /// Time has passed.
     Tick,
-    /// A hint that something may have happened. The reconciler then works on the operation before
-    /// `wake_at`.
+    /// A hint that something may have happened. Because of the hint, the reconciler works on the
+    /// operation before `wake_at`.
     Nudge,
 }
 
@@ -72,11 +78,11 @@ pub struct Change {
     pub after: Subject,
     /// The new pin, for the history of pins.
     pub pin: Option<Pin>,
-    /// The tags that Stablepin is about to put. The table records them before ECR receives them.
+    /// The tags that Stablepin is about to put. The table records each tag before ECR receives it.
     pub intents: Vec<Intent>,
     /// The push that this change handles. The table refuses to handle the same push twice.
     pub opened: Option<Occurrence>,
-    /// The record of the link after the change.
+    /// The record of the link after the transition.
     pub token: Option<Token>,
     pub audit: Vec<AuditRecord>,
 }
@@ -87,11 +93,11 @@ pub struct Intent {
     pub repository: RepositoryName,
     pub tag: ImageTag,
     pub digest: ImageDigest,
-    /// True if the transaction fails if Stablepin has already put this tag on another digest.
+    /// True if the transaction must fail if Stablepin has already put this tag on another digest.
     pub exclusive: bool,
 }
 
-/// Applies the inputs to the subject. The same arguments always give the same change. If an input
+/// Applies the inputs to the subject. The same arguments always give the same change. If one input
 /// is refused, nothing changes.
 pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Result<Change, Refusal> {
     let mut transition = Transition::new(now, subject);
@@ -104,6 +110,7 @@ pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Resu
             Input::WrongCode(token) => promotion::wrong_code(&mut transition, token)?,
             Input::Attributed(caller) => transition.attribute(caller),
             Input::Contained(index) => promotion::contained(&mut transition, index),
+            Input::RunNamed { run, by } => promotion::run_named(&mut transition, run.clone(), by),
             Input::Withdrawn { actor, reason } => {
                 promotion::withdraw(&mut transition, actor, reason.as_deref())?;
             }
@@ -124,11 +131,13 @@ pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Resu
 struct Transition {
     now: Timestamp,
     change: Change,
-    /// The pause before the next attempt, after a failure or while a service still moves.
+    /// The pause before the next attempt. Set after a failure, and while a deployment is in
+    /// progress.
     pause: Option<SignedDuration>,
     /// True if something failed. Several failures in one transition count as one failed attempt.
     failed: bool,
-    /// True if an input brought news. Pending effects are then due at once.
+    /// True if an input contained something new. The reconciler then carries out pending effects at
+    /// once.
     learned: bool,
 }
 
@@ -145,7 +154,7 @@ impl Transition {
         Self { now, change, pause: None, failed: false, learned: false }
     }
 
-    /// Shortens the texts from AWS before they are used and stored.
+    /// Shortens the texts from AWS before the transition uses and stores them.
     fn cut(&mut self) {
         if let Some(operation) = &mut self.change.after.operation {
             for direction in [Direction::Forward, Direction::Revert] {
@@ -170,12 +179,17 @@ impl Transition {
                 if !promotion::build_tag_refused(self, reason) {
                     return self.problem(reason);
                 }
-                // The count of failures is not reset, because ECR may refuse the pin's tag as well.
+                // The count of failures is not reset, because ECR may also refuse the pin's tag.
                 if let Some(operation) = &mut self.change.after.operation {
                     operation.problem = None;
                 }
                 return;
             }
+            Outcome::Validated { configuration, result } => {
+                promotion::validated(self, *configuration, result);
+            }
+            Outcome::ChecksRead(checks) => promotion::checks_read(self, checks),
+            Outcome::EarlierPinRead(at) => promotion::earlier_pin_read(self, *at),
             Outcome::ApprovalRequested { approver, token, mail } => {
                 promotion::asked(self, approver, token, mail)
             }
@@ -184,14 +198,14 @@ impl Transition {
                 if !promotion::mail_refused(self, approver, reason) {
                     return self.problem(reason);
                 }
-                // A repeated refusal does not clear a failure of another effect, such as a
-                // notification.
+                // A repeated refusal is no success, so it does not clear a failure of another
+                // effect, such as a notification.
                 if known {
                     return;
                 }
             }
-            // A failed notification delays no other effect, and does not count as a problem of the
-            // operation.
+            // A failed notification does not delay other effects, and does not count as a problem
+            // of the operation.
             Outcome::NotifyFailed(_) => {
                 if let Some(operation) = &mut after.operation {
                     operation.notify_failures = operation.notify_failures.saturating_add(1);
@@ -218,7 +232,7 @@ impl Transition {
                     self.stable_tagged();
                 }
             }
-            // A first refusal may mean that a new permission is not effective yet.
+            // The first refusal may mean that a new permission is not yet effective.
             Outcome::StableTaken(taken)
                 if taken.is_refused()
                     && after
@@ -232,7 +246,7 @@ impl Transition {
                 let taken = &taken.cut();
                 let environment = &mut after.environment;
                 if environment.pin.as_ref().is_some_and(|pin| pin.number == taken.pin) {
-                    // Only the first operation that finds the problem notifies people.
+                    // Only the operation that finds the problem first notifies people.
                     let known = environment.tag_taken.as_ref();
                     if !known.is_some_and(|known| taken.says_no_more_than(known))
                         && let Some(operation) = &mut after.operation
@@ -245,6 +259,7 @@ impl Transition {
             }
             Outcome::Problem(text) => return self.problem(text),
             Outcome::BackupTried => rollback::backup_tried(self),
+            Outcome::LatestTried(digest) => after.environment.latest_tag = Some(digest.clone()),
             Outcome::CurrentTried(digest) => {
                 if let Some(current) = &mut after.environment.current
                     && current.digest == *digest
@@ -303,7 +318,7 @@ impl Transition {
         }
     }
 
-    /// Records a failure that may pass by itself, and the pause before the next attempt.
+    /// Records a failure after which Stablepin tries again, and the pause before the next attempt.
     fn problem(&mut self, text: &str) {
         if let Some(operation) = &mut self.change.after.operation {
             operation.failures = operation.failures.saturating_add(u32::from(!self.failed));
@@ -319,8 +334,8 @@ impl Transition {
         }
     }
 
-    /// Records the caller of a push or of a moved tag. For a moved tag, the first attribution wins,
-    /// because later calls only repeat the move.
+    /// Records the caller who pushed an image or moved a tag. If several calls moved the tag, the
+    /// first caller is kept, because the other calls only repeated the move.
     fn attribute(&mut self, caller: &Caller) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::attribute(self, caller),
@@ -338,7 +353,7 @@ impl Transition {
         }
     }
 
-    /// Gives the build its next build tag, because another digest has the current one.
+    /// Gives the build its next build tag, because another digest has the current build tag.
     fn rename_build(&mut self, taken: &ImageTag) {
         let Some(build) = &mut self.change.after.build else { return };
         if build.tagged || build.build_tag.tag() != *taken {
@@ -354,7 +369,7 @@ impl Transition {
         );
     }
 
-    /// Ends the operation that waited until the stable tag showed the pin.
+    /// Completes the operation, because the stable tag now shows the pin.
     fn stable_tagged(&mut self) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::stable_tagged(self),
@@ -363,7 +378,8 @@ impl Transition {
         }
     }
 
-    /// Advances or ends the operation, and sets the time at which the reconciler next works on it.
+    /// Advances or ends the operation, and sets the time at which the reconciler next works on the
+    /// operation.
     fn settle(&mut self) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::settle(self),
@@ -394,7 +410,8 @@ impl Transition {
         let telling = notification_due_at(&self.change.after).map(|at| at.max(now));
         let nothing = due.iter().all(Effect::is_notification);
         let later = later.or_else(|| (!nothing && !given_up).then_some(now + LONGEST_PAUSE));
-        // Families are repaired after the rollout in the slot has ended.
+        // The reconciler repairs task definition families after the operation in the slot has
+        // ended.
         let waits = self.change.after.environment.slot.is_some()
             && self.change.after.operation.as_ref().is_some_and(|operation| !operation.families.is_empty());
         let later = later.or_else(|| (waits && !given_up).then_some(now + SignedDuration::from_mins(1)));
@@ -403,21 +420,21 @@ impl Transition {
             (None, _) => None,
             (Some(later), Some(pause)) => Some(later.min(now + pause)),
             (Some(later), None) if nothing => Some(later),
-            // A tick does not shorten a pause.
+            // A tick that brings nothing new does not shorten a pause.
             (Some(_), None) => match operation.wake_at {
                 Some(ahead) if ahead > now && !learned => Some(ahead),
                 _ => Some(now),
             },
         };
         operation.wake_at = match (look, telling) {
-            // A due notification does not shorten a pause either.
+            // A due notification does not shorten a pause after a failure.
             (Some(look), Some(telling)) if operation.failures == 0 => Some(look.min(telling)),
             (look, telling) => look.or(telling),
         };
     }
 
-    /// Records each tag that a pending effect puts, before ECR receives the tag. Every later change
-    /// records it again, because a new configuration may rename the tag.
+    /// Records each tag that a pending effect puts, before ECR receives the tag. Every transition
+    /// records the tags again, because a new configuration may change a tag's name.
     fn record_intents(&mut self, effect: &Effect) {
         let Some(policy) = self.change.after.policy() else { return };
         let ours = |tag: ImageTag, digest: &ImageDigest| Intent {
@@ -435,7 +452,11 @@ impl Transition {
             ],
             Effect::TagBackup { tag, digest } => vec![ours(tag.clone(), digest)],
             Effect::TagCurrent(digest) => vec![ours(current(&policy.name), digest)],
-            Effect::Ask(_)
+            Effect::TagLatest(digest) => vec![ours(latest(), digest)],
+            Effect::Inspect
+            | Effect::ReadChecks
+            | Effect::ReadEarlierPin(_)
+            | Effect::Ask(_)
             | Effect::CheckSubscriptions
             | Effect::ConfirmVote(_)
             | Effect::Prepare
@@ -483,7 +504,7 @@ impl Transition {
         self.change.pin = Some(record);
     }
 
-    /// Sets a hold. From now on, automation does not change the environment.
+    /// Sets a hold. Until its release, automation does not change the environment.
     fn hold(&mut self, hold: Hold) {
         let held = self.change.after.environment.hold.is_some();
         let (by, reason) = (hold.by, hold.reason.to_string());
@@ -501,7 +522,8 @@ impl Transition {
         }
     }
 
-    /// Restores the earlier hold, because the operation that set this hold changed nothing.
+    /// Restores the environment's previous hold, because the operation that set this hold changed
+    /// nothing.
     fn unhold(&mut self, of: OperationId, before: Option<Hold>) {
         let hold = &mut self.change.after.environment.hold;
         if hold.as_ref().is_none_or(|hold| hold.by != of) {
@@ -515,13 +537,13 @@ impl Transition {
                 digest: None,
                 from: Some("held".to_owned()),
                 to: "open".to_owned(),
-                reason: Some("nothing was touched".to_owned()),
+                reason: Some("Stablepin changed nothing".to_owned()),
                 actor: Actor::Stablepin,
             });
         }
     }
 
-    /// Releases the hold, because an approver approved after it began.
+    /// Releases the hold, because an approver approved after the hold began.
     fn release(&mut self, actor: &Actor) {
         if let Some(hold) = self.change.after.environment.hold.take() {
             self.audit(AuditEntry {
@@ -530,15 +552,15 @@ impl Transition {
                 digest: None,
                 from: Some("held".to_owned()),
                 to: "open".to_owned(),
-                reason: Some("approved after it began".to_owned()),
+                reason: Some("approved after the hold began".to_owned()),
                 actor: actor.clone(),
             });
         }
     }
 
-    /// Records what an ended operation leaves on the services. Stablepin later checks their task
-    /// definition families, so that nobody who uses a family's name gets a failed revision. It
-    /// remembers the revisions, so that it does not report them as drift.
+    /// Records what an ended operation leaves on the services. Stablepin checks their task
+    /// definition families afterwards, so that no caller who deploys a family by name gets a failed
+    /// revision. Stablepin remembers the revisions, so that it does not report them as live drift.
     fn leave_services(&mut self) {
         let after = &mut self.change.after;
         let Some(operation) = &mut after.operation else { return };
@@ -556,7 +578,8 @@ impl Transition {
                     .insert(service_rollout.service.clone(), started.task_definition.clone());
             }
         }
-        // The rollback records what the pre-empted promotion left, because the rollback ends first.
+        // The rollback also records what the pre-empted promotion left, because the rollback ends
+        // before the promotion does.
         if let Work::Rollback(rollback) = &operation.work
             && let Some(digest) = &rollback.preempted
         {
@@ -592,6 +615,7 @@ impl Transition {
             reason: entry.reason.map(bounded),
             actor: entry.actor,
             facts: None,
+            run: self.change.after.promotion().and_then(|promotion| promotion.build.run.clone()),
             at: self.now,
         });
     }
@@ -628,8 +652,8 @@ fn build_intent(build: &Build) -> Intent {
     }
 }
 
-/// Returns the pause after a number of failures: 1, 2, 4 … minutes, because the tick comes once a
-/// minute.
+/// Returns the pause after a number of failures: 1, 2, 4 … minutes. The unit is a minute, because
+/// the tick runs once a minute.
 fn pause_after(failures: u32) -> SignedDuration {
     SignedDuration::from_mins(1 << failures.saturating_sub(1).min(4)).min(LONGEST_PAUSE)
 }

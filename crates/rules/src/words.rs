@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Formats a time with its date and zone, because a mail may arrive hours late.
+/// Formats a time with its date and time zone, because people may read a mail hours later.
 pub fn time(at: Timestamp) -> String {
-    // A format string would take three times as long to parse, and a retention plan formats the
+    // Parsing a format string would take three times as long, and a retention plan formats the
     // times of a hundred thousand images.
     let at = TimeZone::UTC.to_datetime(at);
     format!("{:04}-{:02}-{:02} {:02}:{:02} UTC", at.year(), at.month(), at.day(), at.hour(), at.minute())
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_decimal_units() {
+    fn sizes_are_printed_in_decimal_units() {
         assert_eq!(size(999), "999 B");
         assert_eq!(size(1_000), "1.0 kB");
         assert_eq!(size(1_999_999), "1.9 MB");
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_minutes_and_zone() {
+    fn times_are_printed_with_minutes_and_zone() {
         assert_eq!(time("2025-07-17T14:30:52.9Z".parse().unwrap()), "2025-07-17 14:30 UTC");
     }
 }

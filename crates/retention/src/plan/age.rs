@@ -13,8 +13,8 @@ use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::words::time;
 
 /// Returns the time from which the age counts: the time in the newest build tag, or else the push
-/// time. A later restore from the archive counts instead. Push times before the start of ECR are
-/// invalid.
+/// time. If the image was restored from the archive after that time, the age counts from the
+/// restore. Push times before the launch of ECR are invalid.
 pub(super) fn age_of(image: &Image) -> Option<Timestamp> {
     let built = image.tags.iter().filter_map(Tag::build).map(|build| build.at()).max();
     built
@@ -22,11 +22,11 @@ pub(super) fn age_of(image: &Image) -> Option<Timestamp> {
         .map(|at| image.activated_at.map_or(at, |restored| at.max(restored)))
 }
 
-/// The start of ECR, 2015-12-21, in seconds since 1970.
+/// The launch of ECR, 2015-12-21, in seconds since 1970.
 /// <https://aws.amazon.com/about-aws/whats-new/2015/12/introducing-amazon-ec2-container-registry/>
 const ECR_BEGAN: i64 = 1_450_656_000;
 
-/// Returns each digest that was live when a recent rollback began, with its environment.
+/// Returns each digest that was live when a recent rollback began, with the rollback's environment.
 pub(super) fn backups<'a>(
     inventory: &'a Inventory,
     policy: &RetentionPolicy,
@@ -50,7 +50,7 @@ pub(super) fn too_young(
     if at > now {
         return Some((
             RetentionRule::Future,
-            format!("its time, {}, is yet to come: a clock is wrong", time(at)),
+            format!("its time, {}, is in the future: a clock is wrong", time(at)),
         ));
     }
     if !is_past(at, policy.days, now) {
@@ -74,11 +74,11 @@ pub(super) fn too_young(
     match image.status {
         StorageState::Active => None,
         StorageState::Activating => {
-            Some((RetentionRule::Activating, "is on its way back from the archive".to_owned()))
+            Some((RetentionRule::Activating, "is being restored from the archive".to_owned()))
         }
         StorageState::Archived(Some(since)) if is_past(since, policy.archive_days, now) => None,
         StorageState::Archived(Some(since)) => {
-            let words = format!("archived {}: can be had back for {} days", time(since), policy.archive_days);
+            let words = format!("archived {}: can be restored for {} days", time(since), policy.archive_days);
             Some((RetentionRule::Archived, words))
         }
         StorageState::Archived(None) => {
@@ -106,7 +106,7 @@ pub(super) fn old_words(image: &Image, at: Option<Timestamp>, policy: &Retention
             format!("of {of}: older than {} days, and nothing needs it", policy.days)
         }
         StorageState::Archived(since) => format!(
-            "archived {}: more than {} days ago, and nobody had it back",
+            "archived {}: more than {} days ago, and not restored",
             since.map(time).unwrap_or_default(),
             policy.archive_days
         ),

@@ -11,8 +11,8 @@ use stablepin_rules::name::EnvironmentName;
 
 /// Keeps images of any age that are needed on their own, not as a part of another image.
 pub(super) fn keep_needed(inventory: &Inventory, policy: &RetentionPolicy, keeps: &mut [Option<Reason>]) {
-    // The list may lack a needed image that was pushed during the reads. The indexes and
-    // accessories of such an image are kept.
+    // The list of images may lack a needed image that was pushed during the reads. The image
+    // indexes and referrers of such an image are kept.
     let mut unlisted: BTreeSet<&ImageDigest> = BTreeSet::new();
     for (digest, reason) in pins(inventory, policy) {
         match inventory.images.place(digest) {
@@ -26,7 +26,7 @@ pub(super) fn keep_needed(inventory: &Inventory, policy: &RetentionPolicy, keeps
             Needer::Current(environment) => {
                 (RetentionRule::Current, format!("was last proven to run in {environment}"))
             }
-            Needer::Operation(operation) => (RetentionRule::Open, format!("{operation} is not over")),
+            Needer::Operation(operation) => (RetentionRule::Open, format!("{operation} has not ended")),
             Needer::Workload(workload) => (RetentionRule::InUse, format!("in use by {workload}")),
         };
         match &need.image {
@@ -56,10 +56,7 @@ pub(super) fn keep_needed(inventory: &Inventory, policy: &RetentionPolicy, keeps
             keep(kept, (RetentionRule::IndexOfNeeded, format!("refers to {child}, which is needed")));
         }
         if let Some(subject) = subjects(image).iter().find(|subject| unlisted.contains(subject)) {
-            keep(
-                kept,
-                (RetentionRule::AboutKept, format!("says something about {subject}, which is needed")),
-            );
+            keep(kept, (RetentionRule::AboutKept, format!("describes {subject}, which is needed")));
         }
         for tag in &image.tags {
             if let Some((rule, by)) = tags.get(&tag.tag) {
@@ -79,7 +76,7 @@ pub(super) fn keep_needed(inventory: &Inventory, policy: &RetentionPolicy, keeps
 }
 
 /// Returns the pattern that protects a tag. No pattern protects Stablepin's build tags and backup
-/// tags, because other rules decide about such tags.
+/// tags, because other retention rules decide about such tags.
 fn protected<'a>(tag: &Tag, policy: &'a RetentionPolicy) -> Option<&'a str> {
     if tag.ours && (tag.build().is_some() || tag.backup().is_some()) {
         return None;
@@ -107,7 +104,7 @@ fn pins<'a>(inventory: &'a Inventory, policy: &RetentionPolicy) -> Vec<(&'a Imag
                 false => (
                     RetentionRule::PinHistory,
                     format!(
-                        "was pin {} of {environment}; the newest {} of them stay to go back to",
+                        "was pin {} of {environment}; the newest {} of them are kept for rollbacks",
                         pin.number.get(),
                         policy.newest()
                     ),

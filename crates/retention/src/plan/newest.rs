@@ -9,7 +9,7 @@ use crate::inventory::{Image, StorageState, Tag};
 use crate::policy::RetentionPolicy;
 use stablepin_rules::name::EnvironmentName;
 
-/// Keeps the newest images of each environment, and the newest images that have only other tags. A
+/// Keeps the newest images of each environment, and the newest tagged images without a build tag. A
 /// build tag names the environment and the time of its image.
 pub(super) fn keep_newest(policy: &RetentionPolicy, images: &[Image], keeps: &mut [Option<Reason>]) {
     let mut of: BTreeMap<Option<EnvironmentName>, BTreeSet<(Timestamp, usize)>> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! The rules that keep or remove an image, and their reasons.
+//! The retention rules that keep or remove an image, and the reasons.
 
 use serde::{Deserialize, Serialize};
 
-/// The rule that keeps an image, or that allows its removal. The strongest rule comes first.
+/// The retention rule that keeps an image, or that allows its removal. The strongest rule is first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RetentionRule {
@@ -22,13 +22,13 @@ pub enum RetentionRule {
     Protected,
     /// Stablepin does not understand a part of the image, so the use of the image is unknown.
     NotUnderstood,
-    /// The image is an index that refers to a needed image.
+    /// The image is an image index that refers to a needed image.
     IndexOfNeeded,
-    /// A kept index refers to the image.
+    /// A kept image index refers to the image.
     PartOfKept,
-    /// The image is an accessory of a kept image: a signature, attestation, SBOM or the like.
+    /// The image is a referrer of a kept image: a signature, attestation, SBOM or the like.
     AboutKept,
-    /// The image has no tag, and may be a child of an index with unknown children.
+    /// The image has no tag, and may be a child of an image index with unknown children.
     MayBePart,
     /// The image is one of the newest of its environment.
     Newest,
@@ -44,7 +44,7 @@ pub enum RetentionRule {
     Activating,
     /// The image is archived and can still be restored.
     Archived,
-    /// Tags say that two images describe each other, so there is no correct order of deletion.
+    /// Tags say that two images refer to each other, so there is no correct order of deletion.
     Tangled,
     /// The image may be removed, but this run has reached its limit.
     OverShare,
@@ -94,7 +94,8 @@ impl RetentionRule {
     }
 }
 
-/// A rule with its explanation. Of several reasons, the smallest value wins: the strongest rule.
+/// A retention rule with its explanation. If an image has several reasons, the smallest reason
+/// counts, because it has the strongest rule.
 pub(super) type Reason = (RetentionRule, String);
 
 pub(super) fn keep(kept: &mut Option<Reason>, reason: Reason) {
@@ -103,7 +104,7 @@ pub(super) fn keep(kept: &mut Option<Reason>, reason: Reason) {
     }
 }
 
-/// Returns true if the image runs or may have to run. The indexes of such an image are needed too.
+/// Returns true if the image runs or may have to run. Its image indexes are then needed too.
 pub(super) fn is_used(kept: &Option<Reason>) -> bool {
     kept.as_ref().is_some_and(|(rule, _)| *rule <= RetentionRule::InUse)
 }

@@ -21,8 +21,8 @@ impl RunId {
         Uuid::try_parse(text).ok().filter(|id| id.to_string() == text).map(Self)
     }
 
-    /// Returns the id of an application's nightly run. Every event of the same night gives the same
-    /// id, so a repeated event starts no second run.
+    /// Returns the id of an application's nightly run. Every schedule event of a night gives the
+    /// same id, so a repeated event starts no second run.
     pub fn of_night(at: Timestamp, application: &ApplicationName) -> Self {
         let hash = Sha256::digest(format!("{at} {application}"));
         let mut random = [0; 10];

@@ -14,11 +14,11 @@ pub struct RepositoryRun {
     pub state: RepositoryState,
     /// The number of images in the repository.
     pub images: u64,
-    /// The number of kept images for each rule.
+    /// The number of kept images for each retention rule.
     pub by_rule: BTreeMap<String, u64>,
     /// The number of images that the plan of this run removes.
     pub to_remove: u64,
-    /// The number of images that only a later run removes, because this run has a limit.
+    /// The number of images that a later run may remove, because this run has reached its limit.
     pub later: u64,
     pub deleted: u64,
     pub archived: u64,
@@ -27,16 +27,16 @@ pub struct RepositoryRun {
     pub restored: u64,
     /// The number of images that the run kept, because they changed after the plan.
     pub skipped: u64,
-    /// The bytes that the deletions freed: blobs that no remaining image uses. In a run that only
-    /// plans, the bytes that its plan would free.
+    /// The bytes that the deletions freed: blobs that no remaining image uses. In a dry run, the
+    /// bytes that its plan would free.
     pub freed_bytes: u64,
     /// False if Stablepin could not read every manifest. Then some shared layers are unknown.
     pub freed_is_exact: bool,
     /// The number of images that ECR did not delete, for each error code.
     pub errors: BTreeMap<String, u64>,
     pub warnings: Vec<String>,
-    /// The sources of workloads that Stablepin did not read, because the application's file waives
-    /// them.
+    /// The workload sources that Stablepin did not read, because the application's file waives
+    /// these sources.
     pub waived: BTreeSet<String>,
     /// The reason why the run skipped the repository, or failed.
     pub problem: Option<String>,
@@ -118,7 +118,7 @@ impl RepositoryState {
     }
 }
 
-/// A stored document in the bucket: a plan or a report.
+/// A document in the S3 bucket: a plan or a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     pub key: String,
@@ -160,11 +160,11 @@ pub struct Applied {
 /// A report of progress in one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunProgress {
-    /// The function is reading the inventory and making the plan.
+    /// The Lambda function is reading the inventory and making the plan.
     Planning,
-    /// The plan exists. A run that only plans ends now. Any other run applies the plan.
+    /// The plan exists. A dry run ends now. Any other run applies the plan.
     Planned(Planned),
-    /// The function has applied a part of the plan.
+    /// The Lambda function has applied a part of the plan.
     Applying(Applied),
     Done(Applied),
     LeftAlone {

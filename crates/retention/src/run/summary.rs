@@ -7,7 +7,7 @@ use super::repository::{RepositoryRun, RepositoryState};
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::words;
 
-/// Summarizes the result: "12 images deleted, 3.4 GB freed; 1 repository left alone: web: …".
+/// Summarizes the result: "12 images deleted, 3.4 GB freed; 1 repository skipped: web: …".
 pub(super) fn summary(
     purpose: Purpose,
     share: u8,
@@ -26,7 +26,7 @@ pub(super) fn summary(
     let mut said = Vec::new();
     match purpose {
         Purpose::Plan => said.push(format!(
-            "{} would go, {about}{} would be freed, {}",
+            "{} would be removed, {about}{} would be freed, {}",
             images(sum(|repository_run| repository_run.to_remove)),
             words::size(freed),
             price_a_month(freed)
@@ -44,7 +44,7 @@ pub(super) fn summary(
                 .collect();
             let untagged = sum(|repository_run| repository_run.untagged);
             if untagged > 0 {
-                done.push(format!("{} taken off", count(untagged, "tag", "tags")));
+                done.push(format!("{} removed", count(untagged, "tag", "tags")));
             }
             if done.is_empty() {
                 done.push("nothing changed".to_owned());
@@ -55,13 +55,13 @@ pub(super) fn summary(
             said.push(done.join(", "));
             let skipped = sum(|repository_run| repository_run.skipped);
             if skipped > 0 {
-                said.push(format!("{} changed meanwhile and left", images(skipped)));
+                said.push(format!("{} changed meanwhile and skipped", images(skipped)));
             }
         }
     }
     let later = sum(|repository_run| repository_run.later);
     if later > 0 {
-        said.push(format!("{} over the share of {share} %, left for later", images(later)));
+        said.push(format!("{} over this run's limit of {share} %, left for later runs", images(later)));
     }
     let errors = repositories.values().flat_map(|repository_run| repository_run.errors.values()).copied();
     let errors = errors.fold(0, u64::saturating_add);
@@ -72,14 +72,14 @@ pub(super) fn summary(
         repositories.values().flat_map(|repository_run| &repository_run.waived).map(String::as_str).collect();
     if !waived.is_empty() {
         let waived: Vec<&str> = waived.into_iter().collect();
-        said.push(format!("waived, and not read: {}", waived.join(", ")));
+        said.push(format!("waived, not read: {}", waived.join(", ")));
     }
-    let ended = [(RepositoryState::LeftAlone, "left alone"), (RepositoryState::Failed, "failed")];
+    let ended = [(RepositoryState::LeftAlone, "skipped"), (RepositoryState::Failed, "failed")];
     for (state, how) in ended {
         let those = || repositories.iter().filter(|(_, repository_run)| repository_run.state == state);
         if let Some((name, first)) = those().next() {
             let how_many = count(those().count() as u64, "repository", "repositories");
-            let problem = first.problem.as_deref().unwrap_or("nobody knows why");
+            let problem = first.problem.as_deref().unwrap_or("the reason is not known");
             let others = match those().count() - 1 {
                 0 => String::new(),
                 more => format!(", and {more} more"),

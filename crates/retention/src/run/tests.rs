@@ -105,8 +105,8 @@ fn run_audits_its_start_and_each_state_change() {
         records,
         [
             "Requested → InProgress: make room",
-            "InProgress → CompletedWithErrors: 12 images deleted, 3.4 GB freed; 5 images over the share of 50 %, left \
-             for later; 1 repository left alone: web-1: ECS did not answer ListTasks",
+            "InProgress → CompletedWithErrors: 12 images deleted, 3.4 GB freed; 5 images over this run's limit of 50 %, \
+             left for later runs; 1 repository skipped: web-1: ECS did not answer ListTasks",
         ]
     );
     assert_eq!(after.ended_at, Some(at("2026-11-21T02:05:00Z")));
@@ -165,14 +165,14 @@ fn repeated_and_late_reports_change_nothing() {
 }
 
 #[test]
-fn run_that_only_plans_ends_with_its_plan() {
+fn dry_run_completes_when_its_plan_is_made() {
     let (plan, records) = after_reports(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned()))]);
     assert_eq!((plan.state(), plan.repositories[&name("web")].freed_bytes), (RunState::Completed, 4 * GB));
     assert_eq!(
         records,
         [
-            "Requested → Completed: 12 images would go, 4.0 GB would be freed, about $0.37 a month; 5 images over the \
-             share of 20 %, left for later"
+            "Requested → Completed: 12 images would be removed, 4.0 GB would be freed, about $0.37 a month; 5 images \
+             over this run's limit of 20 %, left for later runs"
         ]
     );
     let (apply, _) = after_reports(run(APPLY, 1), &[("web", RunProgress::Planned(planned()))]);
@@ -184,8 +184,8 @@ fn run_that_only_plans_ends_with_its_plan() {
     assert_eq!(
         records,
         [
-            "InProgress → Failed: nothing changed; 5 images over the share of 20 %, left for later; 1 repository left \
-             alone: web: ECS did not answer ListTasks"
+            "InProgress → Failed: nothing changed; 5 images over this run's limit of 20 %, left for later runs; \
+             1 repository skipped: web: ECS did not answer ListTasks"
         ]
     );
 }
@@ -208,19 +208,19 @@ fn summary_names_every_result_of_a_run() {
     };
     assert_eq!(
         summary(all),
-        "1 image deleted, 2 images archived, 3 images restored, 1 tag taken off, up to 1.0 GB freed; 2 images changed \
-         meanwhile and left; 1 image refused by ECR"
+        "1 image deleted, 2 images archived, 3 images restored, 1 tag removed, up to 1.0 GB freed; \
+         2 images changed meanwhile and skipped; 1 image refused by ECR"
     );
     assert_eq!(summary(Applied::default()), "nothing changed");
     let three = [("web", left_alone()), ("web-1", left_alone()), ("web-2", left_alone())];
     assert_eq!(
         after_reports(run(APPLY, 3), &three).0.summary(),
-        "nothing changed; 3 repositories left alone: web: ECS did not answer ListTasks, and 2 more"
+        "nothing changed; 3 repositories skipped: web: ECS did not answer ListTasks, and 2 more"
     );
 }
 
 #[test]
-fn run_keeps_twenty_warnings_per_repository() {
+fn run_keeps_at_most_twenty_warnings_per_repository() {
     let many = |from: usize| Planned {
         warnings: (from..from + 15).map(|n| format!("warning\n{n}")).collect(),
         ..planned()
@@ -298,16 +298,16 @@ fn purposes_and_states_serialize_by_name() {
 
 /// A record that an older version stored lacks newer fields.
 #[test]
-fn old_repository_record_parses_without_newer_fields() {
+fn old_repository_record_without_newer_fields_is_readable() {
     let repository: RepositoryRun = serde_json::from_str(r#"{"state":"Done","deleted":3}"#).unwrap();
     assert_eq!(repository.deleted, 3);
 }
 
 #[test]
-fn audit_record_names_waived_sources() {
+fn audit_record_names_waived_workload_sources() {
     let planned = Planned { waived: BTreeSet::from(["batch".to_owned(), "pipes".to_owned()]), ..planned() };
     let (run, records) = after_reports(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned))]);
     let reason = records.last().unwrap();
-    assert!(reason.contains("; waived, and not read: batch, pipes"), "{reason}");
+    assert!(reason.contains("; waived, not read: batch, pipes"), "{reason}");
     assert_eq!(run.repositories.values().next().unwrap().waived.len(), 2);
 }

@@ -72,14 +72,14 @@ fn workload(inventory: &mut Inventory, image: NeededName) {
 }
 
 #[test]
-fn protected_tag_keeps_the_image_with_all_tags() {
+fn protected_tag_keeps_the_image_with_all_its_tags() {
     // awslabs/ecr-cleanup-lambda#34: deleting one tag also deleted the protected tag of the image.
     let inventory = with_newer([image(1, 400, &[other("v1.2.3"), other("feature-x"), build(400)])]);
     stays(&inventory, 1, RetentionRule::Protected);
 }
 
 #[test]
-fn untagged_image_stays_if_a_task_runs_its_digest() {
+fn untagged_image_is_kept_if_a_task_runs_its_digest() {
     // Reported in awslabs/ecr-cleanup-lambda#44 and aws/containers-roadmap#2394.
     let mut inventory = with_newer([image(1, 400, &[])]);
     goes(&inventory, 1, 0);
@@ -97,7 +97,7 @@ fn tag_in_a_task_definition_keeps_the_image_with_that_tag() {
 }
 
 #[test]
-fn pattern_must_match_the_whole_tag() {
+fn protection_pattern_must_match_the_whole_tag() {
     // awslabs/ecr-cleanup-lambda: the pattern `latest` also protected the tag `my-latest-test`.
     let inventory =
         with_newer([image(1, 400, &[other("my-latest-test")]), image(2, 400, &[other("latest")])]);
@@ -131,7 +131,7 @@ fn build_tag_from_a_pipeline_is_not_trusted() {
 }
 
 #[test]
-fn index_keeps_its_untagged_children() {
+fn image_index_keeps_its_untagged_children() {
     // Reported for GHCR in vlaurin/action-ghcr-prune#76 and docker/buildx#940.
     let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[other("main")]) };
     let inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
@@ -140,7 +140,7 @@ fn index_keeps_its_untagged_children() {
 }
 
 #[test]
-fn child_of_two_indexes_is_deleted_after_both_indexes() {
+fn child_of_two_image_indexes_is_deleted_after_both() {
     let index = |n, tags: &[Tag]| Image { children: vec![digest(3)], ..image(n, 400, tags) };
     let inventory = with_newer([index(1, &[]), index(2, &[other("main")]), image(3, 401, &[])]);
     goes(&inventory, 1, 0);
@@ -152,8 +152,8 @@ fn child_of_two_indexes_is_deleted_after_both_indexes() {
 }
 
 #[test]
-fn running_platform_image_keeps_its_whole_index() {
-    // A service names the index, but its task reports the child's digest.
+fn running_platform_image_keeps_its_whole_image_index() {
+    // An ECS service names the image index, but its task reports the child's digest.
     let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[]) };
     let mut inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
     workload(&mut inventory, NeededName::Digest(digest(2)));
@@ -163,7 +163,7 @@ fn running_platform_image_keeps_its_whole_index() {
 }
 
 #[test]
-fn accessories_stay_as_long_as_their_image() {
+fn referrers_are_kept_as_long_as_their_image() {
     // Reported in google/go-containerregistry#1767, and for Harbor's accessories.
     let cosign =
         |n, of, suffix: &str| image(n, 400, &[other(&format!("sha256-{}{suffix}", digest(of).hex()))]);
@@ -181,13 +181,13 @@ fn accessories_stay_as_long_as_their_image() {
 }
 
 #[test]
-fn images_that_describe_each_other_stay() {
+fn images_that_refer_to_each_other_are_kept() {
     let about = |n, of| image(n, 400, &[other(&format!("sha256-{}.sig", digest(of).hex()))]);
     let inventory = with_newer([about(1, 2), about(2, 1), about(3, 3), about(4, 2)]);
     for n in [1, 2, 4] {
         stays(&inventory, n, RetentionRule::Tangled);
     }
-    goes(&inventory, 3, 0); // Image 3 describes only itself, so there is a correct order.
+    goes(&inventory, 3, 0); // Image 3 refers only to itself, so there is a correct order.
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn image_with_three_tags_counts_as_one_newest_image() {
 }
 
 #[test]
-fn small_repository_keeps_all_its_images() {
+fn repository_of_five_images_keeps_all_images() {
     // ecr-cleaner on PyPI deleted all images, because the Python slice `[-0:]` is the whole list.
     let inventory = inventory((0..5).map(|n| image(n, 400, &[other(&format!("build-{n}"))])).collect());
     for n in 0..5 {
@@ -216,7 +216,7 @@ fn small_repository_keeps_all_its_images() {
 }
 
 #[test]
-fn pin_and_pin_history_stay_after_400_days() {
+fn pin_and_newest_earlier_pins_are_kept_after_400_days() {
     // aws/containers-roadmap#1128 and #2746: the image is in use, but its push is old.
     let mut inventory = with_newer((1..=8).map(|n| image(n, 400, &[])));
     let pin = |number, n| Pinned {
@@ -239,7 +239,7 @@ fn pin_and_pin_history_stay_after_400_days() {
 }
 
 #[test]
-fn image_of_unknown_age_stays() {
+fn image_with_an_unknown_or_future_time_is_kept() {
     let at = |n, pushed_at| Image { pushed_at, ..image(n, 0, &[]) };
     let inventory = with_newer([
         at(1, None),
@@ -287,7 +287,7 @@ fn expired_backup_tag_is_removed_from_a_kept_image() {
 }
 
 #[test]
-fn image_that_was_live_stays_without_a_backup_tag() {
+fn image_live_before_a_rollback_is_kept_without_a_backup_tag() {
     let mut inventory = with_newer([image(1, 400, &[build(400)]), image(2, 400, &[build(400)])]);
     let live = |n: usize, days: i64| WasLive {
         environment: environment("production"),
@@ -303,7 +303,7 @@ fn image_that_was_live_stays_without_a_backup_tag() {
 }
 
 #[test]
-fn backup_tag_that_a_workload_names_stays() {
+fn backup_tag_that_a_workload_names_is_kept() {
     let mut inventory = with_newer([image(1, 400, &[build(400), backup(40), backup(50)])]);
     workload(&mut inventory, NeededName::Tag(backup(40).tag));
     let plan = plan(&inventory, &policy(), now());
@@ -314,8 +314,8 @@ fn backup_tag_that_a_workload_names_stays() {
 }
 
 #[test]
-fn signature_and_index_of_an_unlisted_needed_image_stay() {
-    // The image was pushed during the reads, so the list lacks the image.
+fn needed_unlisted_image_keeps_its_signature_and_image_index() {
+    // The needed image was pushed during the reads, so the list of images lacks this image.
     let signature = image(2, 400, &[other(&format!("sha256-{}.sig", digest(1).hex()))]);
     let index = Image { children: vec![digest(1)], ..image(3, 400, &[]) };
     let mut inventory = with_newer([signature, index]);
@@ -326,7 +326,7 @@ fn signature_and_index_of_an_unlisted_needed_image_stay() {
 }
 
 #[test]
-fn planned_image_lists_images_to_delete_first() {
+fn planned_image_lists_the_images_to_delete_before_it() {
     let index = Image { children: vec![digest(2)], ..image(1, 400, &[]) };
     let sbom = Image { subject: Some(digest(2)), ..image(3, 400, &[]) };
     let plan = plan(&with_newer([index, image(2, 400, &[]), sbom]), &policy(), now());
@@ -336,7 +336,7 @@ fn planned_image_lists_images_to_delete_first() {
 }
 
 #[test]
-fn archived_image_stays_with_its_parts_for_archive_days() {
+fn archived_image_and_its_parts_are_kept_for_archive_days() {
     let archived =
         |n, days| Image { status: StorageState::Archived(Some(days_ago(days))), ..image(n, 400, &[]) };
     let index = Image { children: vec![digest(4)], ..archived(3, 10) };
@@ -368,7 +368,7 @@ fn run_removes_the_oldest_images_up_to_its_share() {
 }
 
 #[test]
-fn plan_explains_each_image() {
+fn plan_explains_the_fate_of_each_image() {
     let index = Image { children: vec![digest(2)], ..image(1, 400, &[other("main")]) };
     let mut inventory = with_newer([
         index,
@@ -410,23 +410,23 @@ fn plan_explains_each_image() {
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @"
     01: Keep (protected): its tag main is protected by main
-    02: Keep (part-of-kept): part of the index sha256:0000000000000000000000000000000000000000000000000000000000000001, which stays
-    03: Keep (about-kept): says something about sha256:0000000000000000000000000000000000000000000000000000000000000001, which stays
+    02: Keep (part-of-kept): part of the index sha256:0000000000000000000000000000000000000000000000000000000000000001, which is kept
+    03: Keep (about-kept): describes sha256:0000000000000000000000000000000000000000000000000000000000000001, which is kept
     04: Keep (newest): one of the newest 5 builds of production
     05: Keep (young): of 2025-12-02 02:00 UTC: younger than 90 days
     06: Keep (in-use): in use by task 1 of service prod/web
     07: Keep (backup): production-rollback-20251229-020000 was live when a rollback began, less than 30 days ago
-    08: Keep (pin-history): was pin 1 of production; the newest 5 of them stay to go back to
+    08: Keep (pin-history): was pin 1 of production; the newest 5 of them are kept for rollbacks
     09: Keep (pin): pin 2 of production
-    0a: Keep (archived): archived 2025-12-23 02:00 UTC: can be had back for 60 days
-    0b: Delete { wave: 0 } (archived-long-ago): archived 2025-09-24 02:00 UTC: more than 60 days ago, and nobody had it back
-    0c: Keep (open): promotion 0197 is not over
+    0a: Keep (archived): archived 2025-12-23 02:00 UTC: can be restored for 60 days
+    0b: Delete { wave: 0 } (archived-long-ago): archived 2025-09-24 02:00 UTC: more than 60 days ago, and not restored
+    0c: Keep (open): promotion 0197 has not ended
     0d: Delete { wave: 0 } (old): of 2024-11-28 02:00 UTC: older than 90 days, and nothing needs it
     ");
 }
 
 #[test]
-fn unreadable_image_stays_and_blocks_no_other_deletion() {
+fn unreadable_image_is_kept_and_blocks_no_other_deletion() {
     let odd = |n, children: &[usize]| Image {
         odd: Some("its manifest is not understood".into()),
         children: children.iter().map(|n| digest(*n)).collect(),
@@ -442,7 +442,7 @@ fn unreadable_image_stays_and_blocks_no_other_deletion() {
 }
 
 #[test]
-fn unreadable_index_keeps_every_untagged_image() {
+fn unreadable_image_index_keeps_every_untagged_image() {
     let signature = Image { subject: Some(digest(2)), ..image(5, 400, &[other("signature")]) };
     let images =
         [image(1, 400, &[other("v1")]), image(2, 400, &[]), image(4, 400, &[other("old")]), signature];

@@ -175,7 +175,7 @@ fn rule_8(registry: &Registry, policy: &RetentionPolicy) -> BTreeSet<ImageDigest
             NeededName::Tag(name) => runs.extend(has(name)),
         }
     }
-    // Every index of a needed image is needed too, and every index of such an index.
+    // Every image index of a needed image is needed too, and so is every parent of such an index.
     loop {
         let more: Vec<_> = registry
             .images
@@ -206,7 +206,7 @@ fn present(registry: &Registry, digest: &ImageDigest) -> bool {
     registry.images.iter().any(|image| image.digest == *digest)
 }
 
-/// Applies a plan to a registry. Panics if the plan deletes a part of an index that stays.
+/// Applies a plan to a registry. Panics if the plan deletes a part of a kept image index.
 fn applied(registry: &Registry, plan: &Plan) -> Registry {
     let mut after = registry.clone();
     let mut waves: Vec<(u16, &ImageDigest, bool)> = plan
@@ -298,7 +298,7 @@ proptest! {
     }
 
     #[test]
-    fn young_newest_and_undated_images_stay(
+    fn young_newest_and_undated_images_are_never_removed(
         registry in any_registry(), policy in any_policy(),
     ) {
         let plan = plan(&registry.inventory(), &policy, now());
@@ -342,7 +342,7 @@ proptest! {
     }
 
     #[test]
-    fn second_run_finds_nothing_to_do(registry in any_registry(), policy in any_policy()) {
+    fn second_run_right_after_the_first_removes_nothing(registry in any_registry(), policy in any_policy()) {
         let first = plan(&registry.inventory(), &policy, now());
         let after = applied(&registry, &first);
         let second = plan(&after.inventory(), &policy, now());
@@ -350,7 +350,7 @@ proptest! {
     }
 
     #[test]
-    fn stricter_policy_never_deletes_more(
+    fn stricter_policy_never_removes_an_additional_image(
         registry in any_registry(), policy in any_policy(), need in any_need(), more in 0..4_u8,
     ) {
         let (mut larger, mut stricter) = (registry.clone(), policy.clone());
@@ -400,9 +400,9 @@ proptest! {
     }
 }
 
-/// The properties are only useful if the generated registries lead to every rule and fate.
+/// The properties are only useful if generated registries lead to every retention rule and fate.
 #[test]
-fn generated_registries_cover_every_rule() {
+fn generated_registries_cover_every_retention_rule() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();

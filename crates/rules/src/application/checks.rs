@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::errors::{Problems, quoted};
-use super::settings::{Application, EnvironmentPolicy, FourEyes};
+use super::settings::{Application, EnvironmentPolicy, FourEyes, Latest};
 use super::values::{Principal, shell_sign};
+use crate::build_tag;
 use crate::name::{ApproverName, EnvironmentName};
+use crate::records::MOST_CHECKS;
 
 pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
     check_approvers_differ(application, problems);
@@ -22,14 +24,18 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
         approval(application, environment, &format!("environment[{index}].approval"), problems);
         four_eyes(application, environment, &format!("environment[{index}].approval"), problems);
         order(application, environment, &format!("environment[{index}].after"), problems);
+        soak(environment, &format!("environment[{index}].soak"), problems);
+        required_checks(environment, &format!("environment[{index}].requires"), problems);
     }
+    latest(application, problems);
     stable_tags(application, problems);
     services(application, problems);
     containers(application, problems);
     size(application, problems);
 }
 
-/// Runs the checks for new files only. Stored files may be older than these checks.
+/// Runs the checks for new files only. A stored file may have been stored before these checks
+/// existed.
 pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) {
     check_signers_differ(application, problems);
     lists(application, problems);
@@ -41,18 +47,19 @@ pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) 
     }
 }
 
-/// The most patterns in one list. Stablepin compares each pushed tag, and each tag of a repository,
-/// with all of them.
+/// The most patterns in one list. Stablepin compares every pushed tag and every tag of a repository
+/// with all patterns of a list.
 const MOST_PATTERNS: usize = 50;
 
-/// The most principals of an approver. Stablepin compares each request's signer with all of them.
+/// The most principals of an approver. Stablepin compares the signer of each request with all of
+/// them.
 const MOST_PRINCIPALS: usize = 20;
 
-/// The most endpoints of an environment. Stablepin probes all of them at once, up to five times
-/// each, while other work waits.
+/// The most endpoints of an environment. Stablepin probes all endpoints at once, each up to five
+/// times. Other work waits until the probes have ended.
 const MOST_ENDPOINTS: usize = 20;
 
-/// The most waived accounts and services. A repository's policy has no room for more accounts.
+/// The most waived accounts and AWS services. A repository's policy has no space for more accounts.
 const MOST_WAIVED: usize = 50;
 
 fn lists(application: &Application, problems: &mut Problems<'_>) {
@@ -108,7 +115,7 @@ fn check_approvers_differ(application: &Application, problems: &mut Problems<'_>
     }
 }
 
-/// Returns every principal with its key.
+/// Returns every principal of every approver, with the principal's key in the file.
 fn principals(application: &Application) -> Vec<(String, &Principal)> {
     let mut principals = Vec::new();
     for (index, approver) in application.approvers.iter().enumerate() {
@@ -119,7 +126,8 @@ fn principals(application: &Application) -> Vec<(String, &Principal)> {
     principals
 }
 
-/// Checks that no signer matches two principals, because such a signer could vote as two approvers.
+/// Checks that no signer can match two principals, because such a signer could vote as two
+/// approvers.
 fn check_signers_differ(application: &Application, problems: &mut Problems<'_>) {
     let principals = principals(application);
     for (index, (key, principal)) in principals.iter().enumerate() {
@@ -163,8 +171,8 @@ fn approval(
         }
     }
     let (required, available) = (usize::from(approval.required), approval.approvers.len());
-    // A wrong name in the list is already reported. The number of approvers can only be checked
-    // after its correction.
+    // A wrong name in the list is already reported. The number of approvers is known only after a
+    // person has corrected the name.
     if required > available && !problems.is_reported(&format!("{key}.approvers")) {
         let message = match available {
             0 => format!(
@@ -179,8 +187,8 @@ fn approval(
     }
 }
 
-/// Checks that the four-eyes rule can work: each approver has principals, by which Stablepin
-/// recognizes the approver's requests, and at least one approval is required.
+/// Checks that the four-eyes rule can work. Each approver must have principals, because Stablepin
+/// recognizes the approver's requests by them. The rule also needs at least one required approval.
 fn four_eyes(
     application: &Application,
     environment: &EnvironmentPolicy,
@@ -198,20 +206,47 @@ fn four_eyes(
         approval.approvers.iter().filter(|name| !known(name)).map(ApproverName::as_str).collect();
     if !unknown.is_empty() {
         let message = format!(
-            "wants to know who asked, and nobody knows which requests are those of {}: write their principals, or \
-             four_eyes = \"off\"",
+            "must know who requested a promotion, and the requests of {} are not known: write their \
+             principals, or four_eyes = \"off\"",
             unknown.join(" and ")
         );
         problems.add(&format!("{key}.four_eyes"), &message);
     }
     if approval.required == 0 {
-        let message = "wants a second pair of eyes, and required = 0 asks for none: write required = 1, or \
+        let message = "needs a second person, and required = 0 needs nobody: write required = 1, or \
                        four_eyes = \"off\"";
         problems.add(&format!("{key}.four_eyes"), message);
     }
 }
 
-/// Checks that `after` names another environment, and that the chain has no cycle.
+/// Checks that an environment with a soak time names an earlier environment, and that the soak time
+/// is shorter than the time after which a promotion expires.
+fn soak(environment: &EnvironmentPolicy, key: &str, problems: &mut Problems<'_>) {
+    if environment.soak.is_zero() {
+        return;
+    }
+    if environment.after.is_none() {
+        problems.add(key, "needs an earlier environment: name it in after, or leave soak out");
+    } else if environment.soak >= environment.approval.expires {
+        let message = "is not shorter than approval.expires, so every promotion would expire before: \
+                       write a shorter time, or a longer approval.expires";
+        problems.add(key, message);
+    }
+}
+
+fn required_checks(environment: &EnvironmentPolicy, key: &str, problems: &mut Problems<'_>) {
+    let requires = &environment.requires;
+    for (index, name) in requires.iter().enumerate() {
+        if requires[..index].contains(name) {
+            problems.add(&format!("{key}[{index}]"), &format!("\"{name}\" is in the list already"));
+        }
+    }
+    if requires.len() > MOST_CHECKS {
+        problems.add(key, &format!("has {} entries, and may have {MOST_CHECKS}", requires.len()));
+    }
+}
+
+/// Checks that `after` names another environment, and that the chain of environments has no cycle.
 fn order(application: &Application, environment: &EnvironmentPolicy, key: &str, problems: &mut Problems<'_>) {
     let Some(after) = &environment.after else { return };
     if application.environment(after).is_none() {
@@ -225,7 +260,7 @@ fn order(application: &Application, environment: &EnvironmentPolicy, key: &str, 
         way.push(name);
         next = application.environment(name).and_then(|environment| environment.after.as_ref());
     }
-    // A cycle is reported once, at its first environment in the file.
+    // Reports a cycle only once, at the environment of the cycle that is first in the file.
     let is_first = || {
         let position = |name: &EnvironmentName| application.environments.iter().position(|e| e.name == *name);
         way.iter().all(|name| position(name) >= position(&environment.name))
@@ -234,6 +269,25 @@ fn order(application: &Application, environment: &EnvironmentPolicy, key: &str, 
         way.push(&environment.name);
         let way: Vec<&str> = way.iter().map(|name| name.as_str()).collect();
         problems.add(key, &format!("goes round in a circle: {}", way.join(" after ")));
+    }
+}
+
+/// Checks that the tag `latest` is neither a build nor a stable tag, if Stablepin puts the tag.
+fn latest(application: &Application, problems: &mut Problems<'_>) {
+    if application.latest == Latest::Off {
+        return;
+    }
+    let tag = build_tag::latest();
+    if let Some(pattern) = application.builds.pattern_of(&tag) {
+        let message = format!(
+            "would be taken for a build, because builds has {}: write \"off\", or narrower builds",
+            quoted(pattern.as_str())
+        );
+        problems.add("latest", &message);
+    }
+    if let Some(index) = application.environments.iter().position(|one| one.stable_tag == tag) {
+        let message = "\"latest\" is kept by the setting latest: write another tag, or latest = \"off\"";
+        problems.add(&format!("environment[{index}].stable_tag"), message);
     }
 }
 
@@ -301,8 +355,8 @@ fn containers(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-/// The most claims of an application. One transaction writes all of them, and a transaction has at
-/// most 100 items.
+/// The most resources that an application claims. One transaction writes all claims, and a
+/// transaction has at most 100 items.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 const MOST_CLAIMS: usize = 80;
 
@@ -318,8 +372,8 @@ fn size(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-/// The most characters of all service names together. A rollout's record contains each name several
-/// times, and the size of an item is limited.
+/// The most characters of all service names together. The record of a rollout contains each name
+/// several times, and a DynamoDB item has a limited size.
 const MOST_SERVICE_LETTERS: usize = 8_000;
 
 fn service_names(application: &Application, problems: &mut Problems<'_>) {

@@ -9,12 +9,12 @@ use toml::de::{DeTable, DeValue};
 /// A setting that differs between two files. Values are in TOML notation: `"72h"`, `2`, `["lead"]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The setting, such as `retention.days` or `environment[production].approval.expires`. Named
-    /// tables are identified by their names, so a new order of tables is no difference.
+    /// The setting, such as `retention.days` or `environment[production].approval.expires`. The key
+    /// identifies a named table by its name, so reordering the tables makes no difference.
     pub key: String,
-    /// The value before. None: the earlier file does not have the setting.
+    /// The value in the earlier file. None: the earlier file does not have the setting.
     pub from: Option<String>,
-    /// The value after. None: the later file does not have the setting.
+    /// The value in the later file. None: the later file does not have the setting.
     pub to: Option<String>,
 }
 
@@ -27,10 +27,10 @@ impl fmt::Display for Difference {
 }
 
 /// Returns the settings that differ, sorted by key. Without an earlier file, every setting is new.
-/// A missing setting differs from a setting that has the default value.
+/// A missing setting differs from a setting with the default value.
 ///
-/// Both texts must have passed the parser of application files. Text that is not TOML counts as an
-/// empty file.
+/// The parser of application files must have accepted both texts. Text that is not TOML counts as
+/// an empty file.
 pub fn difference(before: Option<&str>, after: &str) -> Vec<Difference> {
     let (before, after) = (before.map(settings).unwrap_or_default(), settings(after));
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
@@ -53,8 +53,8 @@ fn settings(text: &str) -> BTreeMap<String, String> {
     settings
 }
 
-/// The deepest level of tables that is compared setting by setting. An application file has only
-/// three levels.
+/// The number of nested table levels that are compared setting by setting. An application file has
+/// only three levels.
 const DEEPEST: usize = 5;
 
 fn flatten(key: String, value: &DeValue<'_>, deeper: usize, settings: &mut BTreeMap<String, String>) {
@@ -89,7 +89,7 @@ fn name<'a>(item: &'a DeValue<'_>) -> Option<&'a str> {
     item.get("name").and_then(|name| name.get_ref().as_str())
 }
 
-/// Returns the value on one line. The file may have the value on several lines.
+/// Returns the value on one line, even if it spans several lines in the file.
 fn written(value: &DeValue<'_>, deeper: usize) -> String {
     match value {
         DeValue::String(text) => toml::Value::String(text.to_string()).to_string(),

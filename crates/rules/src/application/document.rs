@@ -1,5 +1,5 @@
 //! A reader of TOML tables and values. It reports each mistake at its position and continues, so
-//! that one run finds all mistakes. For the caller, a wrong setting is absent.
+//! that people see all mistakes at once. The caller gets no value for a wrong setting.
 
 use std::ops::RangeInclusive;
 
@@ -13,8 +13,8 @@ pub(super) struct Section<'a> {
     key: String,
     table: Option<&'a DeTable<'a>>,
     known: Vec<&'static str>,
-    /// The keys of the surrounding table. In TOML, a key belongs to the table whose header comes
-    /// last, so people often write a key below the wrong header.
+    /// The keys of the surrounding table. In TOML, a key belongs to the last table header above it,
+    /// so people often write a key below the wrong header.
     known_around: Vec<&'static str>,
 }
 
@@ -36,8 +36,8 @@ impl<'a> Section<'a> {
         Some((path, value.get_ref()))
     }
 
-    /// Reads a text with the parser `read`. Error messages begin with the quoted text and continue
-    /// with the parser's error.
+    /// Reads a text with the parser `read`. An error message begins with the quoted text, and the
+    /// parser's error continues the sentence.
     pub(super) fn text<T>(
         &mut self,
         key: &'static str,
@@ -121,8 +121,8 @@ impl<'a> Section<'a> {
         Section { key, table, known: Vec::new(), known_around: self.known.clone() }
     }
 
-    /// Reads the tables that begin with `[[key]]`. None if the value is no list of tables, or if it
-    /// has too many tables.
+    /// Reads the tables that begin with `[[key]]`. None if the value is not a list of tables, or if
+    /// the list has more than `most` tables.
     pub(super) fn tables(
         &mut self,
         key: &'static str,
@@ -150,7 +150,7 @@ impl<'a> Section<'a> {
         Some(items.iter().enumerate().map(section).collect())
     }
 
-    /// Reports every unknown key. The caller must read all known keys first.
+    /// Reports every unknown key. The caller must first read all known keys.
     pub(super) fn refuse_other_keys(self, problems: &mut Problems<'_>) {
         for written in self.table.into_iter().flat_map(DeTable::keys) {
             let name = written.get_ref().as_ref();
@@ -233,8 +233,8 @@ fn shortened(written: &DeInteger<'_>) -> String {
     if text.len() > 24 { format!("{}…", &text[..24]) } else { text }
 }
 
-/// Returns whether two keys differ only slightly: by hyphens and by at most two letters. Short keys
-/// may differ by one letter.
+/// Returns whether two keys are nearly equal: they differ by at most two letters, or by one letter
+/// if the known key is short. Case is ignored, and a hyphen counts as an underscore.
 fn is_similar(written: &str, known: &str) -> bool {
     let written = written.to_lowercase().replace('-', "_");
     written.len() <= 40 && distance(&written, known) <= if known.len() > 4 { 2 } else { 1 }

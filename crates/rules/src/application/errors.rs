@@ -47,7 +47,7 @@ impl ConfigError {
     }
 }
 
-/// Returns the line and column of an offset, both from 1.
+/// Returns the line and the column of a byte offset. Both count from 1.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..text.floor_char_boundary(offset)];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -55,10 +55,10 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, 1 + before[line_start..].chars().count())
 }
 
-/// The most errors in the list. A file with more errors is probably not an application file.
+/// The most errors that are reported. A file with more errors is probably not an application file.
 const MOST: usize = 50;
 
-/// The mistakes so far, and the positions of all keys.
+/// The mistakes that are reported so far, and the positions of all keys.
 pub(super) struct Problems<'a> {
     text: &'a str,
     places: BTreeMap<String, usize>,
@@ -71,7 +71,7 @@ impl<'a> Problems<'a> {
         Self { text, places: BTreeMap::new(), found: Vec::new(), beyond: 0 }
     }
 
-    /// Stores the byte offset of a key's value.
+    /// Stores the byte offset of the value of a key.
     pub(super) fn place(&mut self, key: &str, offset: usize) {
         self.places.insert(key.to_owned(), offset);
     }
@@ -81,13 +81,14 @@ impl<'a> Problems<'a> {
         self.places.contains_key(key)
     }
 
-    /// Returns whether a mistake is reported for the key or a part of it.
+    /// Returns whether a mistake is already reported for the key or for a key inside it.
     pub(super) fn is_reported(&self, key: &str) -> bool {
         let within = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
         self.found.iter().any(|error| error.key.strip_prefix(key).is_some_and(within))
     }
 
-    /// Reports a mistake. Does nothing if the key or a part of it already has a mistake.
+    /// Reports a mistake. Does nothing if a mistake is already reported for the key or for a key
+    /// inside it.
     pub(super) fn add(&mut self, key: &str, message: &str) {
         if self.is_reported(key) {
             return;
@@ -101,7 +102,7 @@ impl<'a> Problems<'a> {
     }
 
     /// Returns the offset of the key. If the file does not have the key, returns the offset of the
-    /// nearest surrounding table.
+    /// innermost surrounding table that the file has.
     fn nearest(&self, key: &str) -> usize {
         let mut key = key;
         loop {
@@ -132,7 +133,8 @@ impl<'a> Problems<'a> {
     }
 }
 
-/// Quotes a text of the file in an error. Escapes control characters, and shortens a long text.
+/// Quotes a text of the file for an error message. Escapes control characters, and shortens a long
+/// text.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

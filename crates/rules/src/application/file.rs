@@ -29,8 +29,8 @@ const GIGABYTE: u64 = 1_000 * MEGABYTE;
 const MOST_APPROVERS: usize = 50;
 const MOST_ENVIRONMENTS: usize = 20;
 
-/// Reads the file. None if a name or a repository is wrong, because other settings depend on them.
-/// For every other wrong setting, reports a mistake and returns the default value.
+/// Reads the file. None if a name or a repository is wrong, because other settings depend on it.
+/// For any other wrong setting, reports a mistake and uses the default value.
 pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Application> {
     let mut file = Section::of_file(document);
     let name = file.required_text("name", problems, parsed(ApplicationName::parse));
@@ -42,6 +42,7 @@ pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Optio
         problems,
         one_of(&[("off", Latest::Off), ("push", Latest::Push), ("pin", Latest::Pin)]),
     );
+    let run_label = file.text("run_label", problems, parsed(LabelName::parse));
     let approvers: Option<Vec<Approver>> =
         all(file.tables("approver", problems, MOST_APPROVERS), |section| approver(section, problems));
     let names: Vec<ApproverName> = approvers.iter().flatten().map(|approver| approver.name.clone()).collect();
@@ -64,13 +65,14 @@ pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Optio
         builds,
         build_environment: build_environment.unwrap_or_else(|| first.name.clone()),
         latest: latest.unwrap_or(Latest::Off),
+        run_label,
         approvers: approvers?,
         environments,
         retention,
     })
 }
 
-/// Reads the patterns of build tags. At least one pattern must include tags.
+/// Reads the patterns of pushed tags that are builds. At least one pattern must include tags.
 fn builds(list: Option<Vec<BuildPattern>>, problems: &mut Problems<'_>) -> BuildPatterns {
     let mut builds = BuildPatterns::default();
     let list = list.unwrap_or_default();
@@ -105,8 +107,8 @@ fn builds(list: Option<Vec<BuildPattern>>, problems: &mut Problems<'_>) -> Build
     builds
 }
 
-/// Reads every table, even after a mistake in an earlier one. None if one of the tables has a
-/// mistake.
+/// Reads every table, even if the file has a mistake in one of the tables before it. None if any of
+/// the tables has a mistake.
 fn all<'a, T>(
     sections: Option<Vec<Section<'a>>>,
     read: impl FnMut(Section<'a>) -> Option<T>,
@@ -191,7 +193,7 @@ fn approval(mut section: Section<'_>, approvers: &[ApproverName], problems: &mut
         approvers: named.unwrap_or_else(|| approvers.to_vec()),
         expires: expires.unwrap_or(HOUR * 72),
         four_eyes: four_eyes.unwrap_or(FourEyes::Off),
-        // By default, approvers type the code from the mail.
+        // By default, approvers must type the code from the mail.
         step: step.unwrap_or(Step::Code),
     }
 }

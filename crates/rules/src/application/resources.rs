@@ -9,7 +9,7 @@ use crate::image::{ImageTag, RepositoryName};
 use crate::pattern::Pattern;
 
 /// The resources that only this application may use, sorted and distinct. Another application
-/// cannot claim them.
+/// cannot claim the same resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources {
     pub repositories: Vec<RepositoryName>,
@@ -39,7 +39,7 @@ impl Allowed {
         format!("arn:{partition}:ecr:{region}:{account}:repository/{repository}")
     }
 
-    /// Returns the ARN of a service's cluster.
+    /// Returns the ARN of an ECS service's cluster.
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html>
     pub fn cluster_arn(&self, service: &ServiceName) -> String {
         let Self { partition, region, account, .. } = self;
@@ -67,7 +67,7 @@ impl fmt::Display for Outside {
         let Self { arn, parameter, .. } = self;
         write!(
             f,
-            "this stack may not touch {arn}: add it to the stack's parameter {parameter}, and deploy the stack"
+            "this stack may not use {arn}: add it to the stack's parameter {parameter}, and deploy the stack"
         )
     }
 }
@@ -75,15 +75,15 @@ impl fmt::Display for Outside {
 /// A resource that only one application may use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// The claimed resource: a repository's name, a stable tag as `repository#tag`, or a service's
-    /// ARN.
+    /// The claimed resource: a repository's name, a stable tag as `repository#tag`, or an ECS
+    /// service's ARN.
     pub what: String,
     /// The setting that names the resource, such as `environment[0].services[1]`.
     pub key: String,
 }
 
 impl Application {
-    /// Returns every claim of this application once, with the first setting that names the
+    /// Returns every claim of this application once, each with the first setting that names the
     /// resource.
     pub fn claims(&self, allowed: &Allowed) -> Vec<Claim> {
         let mut claims = vec![Claim { what: self.repository.to_string(), key: "repository".to_owned() }];

@@ -1,11 +1,11 @@
-//! The AWS services that start tasks and jobs by a name in their configuration.
+//! The AWS services whose configuration names the tasks and jobs that they start.
 
 use std::fmt;
 
-/// A service with resources that name task definitions, job definitions or images.
+/// An AWS service with resources that name task definitions, job definitions or images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
-    /// Rules of EventBridge event buses.
+    /// EventBridge rules on event buses.
     EventBridge,
     /// Schedules of EventBridge Scheduler.
     Scheduler,
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn source_parses_its_printed_name() {
+    fn source_round_trips_through_its_printed_name() {
         for source in Source::ALL {
             assert_eq!(Source::parse(&source.to_string()), Some(source));
         }

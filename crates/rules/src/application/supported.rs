@@ -1,19 +1,16 @@
-//! The settings that a file may have but this version does not support. The parser refuses them,
-//! because a safeguard that is written but not enforced is worse than none. A setting that becomes
-//! supported is removed from this list.
+//! The settings that a file may have but that this version does not support. The parser refuses
+//! them: people would rely on a safeguard that Stablepin does not enforce. When a version supports
+//! a setting, the setting is removed from this list.
 
 use super::errors::Problems;
-use super::settings::{Application, EnvironmentPolicy, Latest, Validate};
+use super::settings::{Application, EnvironmentPolicy, Signature};
 
 pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>) {
-    let mut refuse = |key: &str, instead: &str| {
-        problems.add(key, &format!("is not available in this version: {instead}"));
-    };
-    if application.latest != Latest::Off {
-        refuse("latest", "write \"off\", and let the pipeline push the tag latest");
-    }
     for (index, environment) in application.environments.iter().enumerate() {
-        let mut refuse = |key: &str, instead: &str| refuse(&format!("environment[{index}].{key}"), instead);
+        let mut refuse = |key: &str, instead: &str| {
+            let key = format!("environment[{index}].{key}");
+            problems.add(&key, &format!("is not available in this version: {instead}"));
+        };
         refuse_in_environment(application, environment, &mut refuse);
     }
 }
@@ -29,26 +26,7 @@ fn refuse_in_environment(
     if environment.role.is_some() {
         refuse("role", "leave it out; the repository and the services must be of this stack's account");
     }
-    if !environment.requires.is_empty() {
-        refuse("requires", "leave it out, and run the checks before the push");
-    }
-    if environment.after.is_some() {
-        refuse("after", "leave it out; each environment is approved by itself");
-    }
-    if !environment.soak.is_zero() {
-        refuse("soak", "leave it out; approvers decide when a build has been tried long enough");
-    }
-    let (validate, default) = (&environment.validate, Validate::default());
-    if validate.max_bytes != default.max_bytes {
-        refuse("validate.max_size", "leave it out");
-    }
-    if validate.platforms != default.platforms {
-        refuse("validate.platforms", "leave it out");
-    }
-    if validate.labels != default.labels {
-        refuse("validate.labels", "leave it out");
-    }
-    if validate.signature != default.signature {
+    if environment.validate.signature != Signature::Off {
         refuse("validate.signature", "write \"off\"");
     }
 }

@@ -1,7 +1,7 @@
-//! The settings with a text as value: durations, sizes, addresses, ARNs, services.
+//! The settings whose value is a text: durations, sizes, addresses, ARNs, ECS services.
 //!
-//! Each error of these parsers continues a sentence that begins with the quoted text: `"2 weeks" is
-//! not a duration: …`.
+//! Each error of these parsers continues a sentence that begins with the quoted text. Example: `"2
+//! weeks" is not a duration: …`.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use crate::image::{ImageTag, RepositoryName};
 use crate::name::InvalidName;
 use crate::pattern::Pattern;
 
-/// Reads a value with its type's parser.
+/// Reads a value with the parser of its type.
 pub(super) fn parsed<T>(parse: fn(&str) -> Result<T, InvalidName>) -> impl Fn(&str) -> Result<T, String> {
     move |text| parse(text).map_err(|error| format!("is not a valid {}: {}", error.what, error.expected))
 }
@@ -28,7 +28,7 @@ pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T,
     }
 }
 
-/// Reads a duration in one unit, such as `72h`. The units are s, m, h, and d (24 hours).
+/// Reads a duration in one unit, such as `72h`. The units are s, m, h and d (24 hours).
 pub(super) fn duration(
     range: RangeInclusive<SignedDuration>,
 ) -> impl Fn(&str) -> Result<SignedDuration, String> {
@@ -58,7 +58,7 @@ pub(super) fn duration(
     }
 }
 
-/// Formats a duration in the largest unit that gives a whole number.
+/// Formats a duration as a whole number in the largest possible unit.
 fn short(duration: SignedDuration) -> String {
     let seconds = duration.as_secs();
     let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
@@ -90,7 +90,7 @@ pub(super) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, 
     }
 }
 
-/// Reads a repository's name. This version refuses ARNs, because it supports no repositories of
+/// Reads a repository's name. Refuses ARNs, because this version does not support repositories of
 /// other accounts.
 pub(super) fn repository(text: &str) -> Result<RepositoryName, String> {
     if text.starts_with("arn:") {
@@ -101,8 +101,8 @@ pub(super) fn repository(text: &str) -> Result<RepositoryName, String> {
     parsed(RepositoryName::parse)(text)
 }
 
-/// Reads a stable tag. A tag has at most 128 characters, and 28 of them are reserved for a suffix
-/// such as a pin's number.
+/// Reads a stable tag. ECR allows 128 characters, and Stablepin reserves 28 of them for a suffix
+/// such as a pin number.
 pub(super) fn stable_tag(text: &str) -> Result<ImageTag, String> {
     if text.len() > 100 {
         return Err("is too long: use 100 characters at most".to_owned());
@@ -110,7 +110,8 @@ pub(super) fn stable_tag(text: &str) -> Result<ImageTag, String> {
     parsed(ImageTag::parse)(text)
 }
 
-/// An entry of `builds`: a pattern for tags. A leading `!` excludes the tags that match.
+/// An entry of `builds`: a pattern for tags. An entry that begins with `!` excludes the matching
+/// tags.
 pub(super) enum BuildPattern {
     Include(Pattern),
     Exclude(Pattern),
@@ -137,8 +138,8 @@ pub(super) fn tag_pattern(text: &str) -> Result<Pattern, String> {
 }
 
 text_type!(
-    /// A mail address such as `lead@example.com`. It is ASCII and has no display name, so a mail
-    /// header may contain it.
+    /// A mail address such as `lead@example.com`. It has only ASCII characters and no display name,
+    /// so a mail header may contain it.
     MailAddress,
     "mail address",
     "write it as name@example.com",
@@ -169,21 +170,21 @@ pub(super) fn mail_address(text: &str) -> Result<MailAddress, String> {
     parsed(MailAddress::parse)(text).map_err(|error| shell_sign(text).unwrap_or(error))
 }
 
-/// Returns an error if the address has a character with a meaning in a shell. RFC 5322 allows some
-/// of these characters, but no mailbox needs them.
+/// Returns an error if the address has a character with a special meaning in a shell. RFC 5322
+/// allows some of these characters, but no mailbox needs them.
 pub(super) fn shell_sign(mail: &str) -> Option<String> {
     let sign = mail.chars().find(|sign| "!#$&*?^`{|}~;<>()\"\\".contains(*sign))?;
     Some(format!("has a {sign}, which a shell may read as a command: write an address without it"))
 }
 
-/// The prefix of role names that IAM Identity Center creates. Other callers cannot create roles
-/// with this prefix.
+/// The prefix of the names of roles that IAM Identity Center creates. No other principal can create
+/// a role with this prefix.
 const RESERVED: &str = "AWSReservedSSO_";
 
 text_type!(
     /// A signer of IAM requests: the ARN of a role, a user, or a session of an `AWSReservedSSO_*`
     /// role. AWS assigns the session names of such roles. Sessions of other roles are refused,
-    /// because their callers choose the session name and could use another person's name.
+    /// because the caller chooses the session name and could choose the name of another person.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
     Principal,
     "principal",
@@ -203,9 +204,9 @@ impl Principal {
         }
     }
 
-    /// Returns whether this principal signed a request. A role signs as a session. The session's
-    /// ARN has the role's name without its path, and a session name that the caller chose. The
-    /// session name does not count.
+    /// Returns whether this principal signed a request. A role signs as a session, and the ARN of a
+    /// session has the role's name without its path. The session's own name is ignored, because the
+    /// caller chose it.
     pub fn is(&self, signer: &str) -> bool {
         if self.as_str() == signer {
             return true;
@@ -220,23 +221,23 @@ impl Principal {
         own.is_some() && own == theirs && account(self.as_str()) == account(signer)
     }
 
-    /// Returns whether one signer may match both this principal and the given ARN. This check is
-    /// looser than [`Principal::is`], because it gives no permission and only prevents two votes of
-    /// one person.
+    /// Returns whether one signer may match both this principal and the given ARN. This check
+    /// matches more ARNs than [`Principal::is`], because it gives no permission and only prevents
+    /// that one person votes twice.
     pub fn may_be(&self, arn: &str) -> bool {
         may_be_one(self.as_str(), arn)
     }
 }
 
 /// Returns whether two ARNs may belong to one person. AWS names a session of an `AWSReservedSSO_*`
-/// role after the person, so equal session names are one person, even with different permission
+/// role after its person. So equal session names mean one person, even with different permission
 /// sets or accounts.
 pub(crate) fn may_be_one(arn: &str, other: &str) -> bool {
     let (Some(one), Some(other)) = (Identity::of(arn), Identity::of(other)) else { return false };
     if let (Some(one), Some(other)) = (one.person, other.person) {
         return one.eq_ignore_ascii_case(other);
     }
-    // Only a user can request a federation token. The token's name may be any text.
+    // Only a user can request a federation token, and the user can choose any name for the token.
     let is_token = |kind: &str| kind == FEDERATED;
     let is_user = |kind: &str| kind == "user" || is_token(kind);
     let any_name = (is_token(one.kind) || is_token(other.kind)) && is_user(one.kind) && is_user(other.kind);
@@ -244,23 +245,24 @@ pub(crate) fn may_be_one(arn: &str, other: &str) -> bool {
     one.account == other.account && (same || any_name)
 }
 
-/// Returns whether an ARN identifies its signer. A root user or a federated user may be any person.
+/// Returns whether an ARN identifies its signer. An ARN of the root user or a federated user may
+/// belong to any person.
 pub(crate) fn is_identified(arn: &str) -> bool {
     Identity::of(arn).is_some_and(|identity| identity.kind != FEDERATED)
 }
 
-/// The kind part in the ARN of a federated user.
+/// The resource kind in the ARN of a federated user.
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetFederationToken.html>
 const FEDERATED: &str = "federated-user";
 
-/// The role or user in an ARN. Two roles or users of an account never have the same name, even with
-/// different paths or case. The ARN of a role's session has no path.
+/// The role or user in an ARN. Two roles or two users of an account never have the same name, even
+/// with another path or letter case. The ARN of a role's session has no path.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 struct Identity<'a> {
     account: &'a str,
     kind: &'a str,
     name: &'a str,
-    /// The session's name, if AWS assigns it. None if the caller chose the name.
+    /// The session's name if AWS assigned it. None if the caller chose it.
     person: Option<&'a str>,
 }
 
@@ -296,7 +298,8 @@ impl RoleArn {
     }
 }
 
-/// Returns the service, kind and name in `arn:{partition}:{service}::{account}:{kind}/{name}`.
+/// Returns the AWS service, the resource kind and the resource name in
+/// `arn:{partition}:{service}::{account}:{kind}/{name}`.
 fn iam_resource(text: &str) -> Option<(&str, &str, &str)> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, service, "", account, resource] = parts[..] else { return None };
@@ -312,27 +315,27 @@ fn iam_resource(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 text_type!(
-    /// A URL that Stablepin probes to check the application's health. It is http or https, with a
-    /// host name or an IPv4 address, and without user and fragment.
+    /// A URL that Stablepin probes to check the application's health. The scheme is http or https,
+    /// the host is a DNS name or an IPv4 address, and the URL has no user and no fragment.
     Endpoint,
     "endpoint",
     "write a URL of http:// or https://, a host name and a path, without user, password or fragment",
-    Self::is_valid
+    is_url
 );
 
-impl Endpoint {
-    fn is_valid(text: &str) -> bool {
-        let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
-            return false;
-        };
-        let authority = rest.split(['/', '?']).next().unwrap_or(rest);
-        let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
-        text.len() <= 2048
-            && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b))
-            && is_host(host)
-            && port.bytes().all(|b| b.is_ascii_digit())
-            && port.parse::<u16>().is_ok_and(|port| port > 0)
-    }
+/// Returns whether the text is an HTTP or HTTPS URL without credentials, so that it is safe to show
+/// and to open.
+pub(crate) fn is_url(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+        return false;
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+    text.len() <= 2048
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b))
+        && is_host(host)
+        && port.bytes().all(|b| b.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// Returns whether the text is a DNS name or an IPv4 address.
@@ -390,6 +393,12 @@ impl Platform {
         let part = |part: &str| (1..=32).contains(&part.len()) && part.bytes().all(character);
         (2..=3).contains(&text.split('/').count()) && text.split('/').all(part)
     }
+
+    /// Returns whether an image of the platform `found` meets this required platform. A required
+    /// platform without a variant accepts every variant.
+    pub fn is_met_by(&self, found: &str) -> bool {
+        found.strip_prefix(self.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 text_type!(
@@ -409,8 +418,8 @@ impl ContainerName {
 }
 
 text_type!(
-    /// An AWS account. `*` represents all principals that a repository's policy allows without
-    /// naming an account.
+    /// An AWS account. `*` represents every principal that a repository's policy allows without
+    /// naming its account.
     AccountId,
     "account",
     "write the 12 digits of an AWS account, or * for everybody whom the policy lets in without naming an account",
@@ -423,7 +432,8 @@ impl AccountId {
     }
 }
 
-/// An account or AWS service that retention does not read, because the file waives it.
+/// An account or AWS service that retention does not read, because the application's file waives
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waived {
     /// An account that may pull images.
@@ -444,7 +454,7 @@ impl Waived {
 }
 
 text_type!(
-    /// An ECS service, by the names of its cluster and the service: `prod/web`.
+    /// An ECS service, written as the cluster's name and the service's name: `prod/web`.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
     ServiceName,
     "service",
@@ -471,7 +481,7 @@ impl ServiceName {
         self.parts().0
     }
 
-    /// Returns the service's own name.
+    /// Returns the service's name without the cluster.
     pub fn service(&self) -> &str {
         self.parts().1
     }

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::build_tag::BuildTag;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::pipeline_run::PipelineRun;
 
 /// The position of a push among the pushes of an environment: by time, then by digest. The time is
-/// fixed when Stablepin first sees the push, and is at most as late as our clock
+/// fixed when Stablepin first sees the push. The time is never later than Stablepin's clock
 /// [allows](crate::event_time::place).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Occurrence {
@@ -21,14 +22,14 @@ pub struct Build {
     pub digest: ImageDigest,
     pub repository: RepositoryName,
     pub build_tag: BuildTag,
-    /// True if ECR has the build tag on the digest.
+    /// True if Stablepin has put the build tag on the digest in ECR.
     pub tagged: bool,
-    /// The number of build tags that Stablepin tried but another digest already had.
+    /// The number of build tags that Stablepin tried and that another digest already had.
     pub names_taken: u32,
-    /// The commit, if known: 7 to 40 hexadecimal digits. The pusher writes it in a label or tag, so
-    /// it is a hint and no proof.
+    /// The commit, if known: 7 to 40 hexadecimal digits. The pusher writes the commit in a label or
+    /// tag, so it is a hint and no proof.
     pub commit: Option<String>,
-    /// The tag of the first push of this digest that Stablepin saw.
+    /// The pushed tag of the first push of this digest that Stablepin saw.
     pub pushed_tag: ImageTag,
     pub pushed_at: Timestamp,
     pub media_type: String,
@@ -37,5 +38,8 @@ pub struct Build {
     pub size_bytes: Option<u64>,
     /// The known platforms that the image runs on, such as `linux/amd64`.
     pub platforms: Vec<String>,
+    /// The run of the pipeline that made the build. None if no pipeline has named its run.
+    #[serde(default)]
+    pub run: Option<PipelineRun>,
     pub version: u64,
 }

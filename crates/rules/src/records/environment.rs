@@ -15,7 +15,7 @@ use crate::live_drift::LiveDrift;
 use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
 
-/// The most digests in `rolled_back_from`: 71 KB of the 400 KB that an item may hold.
+/// The most digests in `rolled_back_from`. They use 71 KB of the 400 KB of an item.
 pub const MOST_LEFT: usize = 1000;
 
 /// The state of an environment, shared by all its promotions and rollbacks.
@@ -24,32 +24,38 @@ pub struct Environment {
     pub pin: Option<Pin>,
     /// The pin that the stable tag showed when Stablepin last read or wrote the tag.
     pub applied: Option<PinNumber>,
-    /// The pin's tag that ECR did not accept. Stablepin tries again when the tag is free.
+    /// The pin's tag that ECR did not accept. Stablepin tries again when no other image has the
+    /// tag.
     #[serde(default)]
     pub tag_taken: Option<TakenTag>,
-    /// The latest push that was ever pinned. Stablepin never replaces it by an earlier push, but a
-    /// person may reset it.
+    /// The latest push that ever became a pin. Stablepin never replaces this watermark by an
+    /// earlier push, but a person may reset it.
     pub watermark: Option<Occurrence>,
     pub latest: Option<Latest>,
-    /// The undecided approval requests of the last minutes, oldest first. They limit how many
-    /// promotions request approval at once.
+    /// The undecided approval requests of the last minutes, oldest first. Their number limits how
+    /// many promotions request approval at once.
     #[serde(default)]
     pub asked: Vec<Question>,
-    /// Open promotions that have not requested approval yet. The newest of them is next.
+    /// Open promotions that have not yet requested approval. The promotion with the newest push is
+    /// next.
     #[serde(default)]
     pub waiting: BTreeSet<Waiting>,
     pub slot: Option<Slot>,
     pub hold: Option<Hold>,
     pub freeze: Option<Freeze>,
     pub current: Option<Current>,
-    /// Digests that a rollback replaced, the most recent last. `previous` never resolves to one of
-    /// them.
+    /// The digest on which Stablepin last tried to put the tag `latest`. The attempt may have
+    /// failed, for example because the repository's tags are immutable.
+    #[serde(default)]
+    pub latest_tag: Option<ImageDigest>,
+    /// Digests that a rollback replaced, the most recent last. The rollback target `previous` never
+    /// means one of these digests.
     pub rolled_back_from: Vec<ImageDigest>,
     /// The services that did not run the pin at the last check, although Stablepin did not change
     /// them.
     #[serde(default)]
     pub live_drift: Option<LiveDrift>,
-    /// The task definition revision of each configured service after our last rollout.
+    /// The task definition revision of each configured service after Stablepin's last rollout.
     #[serde(default)]
     pub left: BTreeMap<ServiceName, String>,
     pub version: u64,
@@ -70,6 +76,7 @@ impl Environment {
             hold: None,
             freeze: None,
             current: None,
+            latest_tag: None,
             rolled_back_from: Vec::new(),
             live_drift: None,
             left: BTreeMap::new(),
@@ -78,7 +85,7 @@ impl Environment {
     }
 
     /// Excludes a digest from `previous`. A full list drops its oldest entry, because `previous`
-    /// looks at newer pins first.
+    /// checks newer pins first.
     pub(crate) fn exclude_from_previous(&mut self, digest: ImageDigest) {
         self.allow_as_previous(&digest);
         self.rolled_back_from.push(digest);
@@ -86,13 +93,14 @@ impl Environment {
         self.rolled_back_from.drain(..beyond);
     }
 
-    /// Allows `previous` to resolve to this digest again.
+    /// Allows `previous` to mean this digest again.
     pub(crate) fn allow_as_previous(&mut self, digest: &ImageDigest) {
         self.rolled_back_from.retain(|left| left != digest);
     }
 }
 
-/// A stop for automation: the environment does not change until a person releases the hold.
+/// A stop for automation: Stablepin does not change the environment by itself until the hold is
+/// released by a person or by a newer approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub since: Timestamp,
@@ -101,7 +109,7 @@ pub struct Hold {
     pub by: OperationId,
 }
 
-/// A person's stop for promotions. Rollbacks are still allowed.
+/// A stop for promotions that a person has set. Rollbacks are still allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freeze {
     pub since: Timestamp,
@@ -109,15 +117,15 @@ pub struct Freeze {
     pub by: Actor,
 }
 
-/// The right to change an environment's services. Only the operation in the slot may change them.
+/// The exclusive right to change an environment's services. Only the operation in the slot has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     pub operation: OperationId,
     pub kind: SlotKind,
     pub digest: ImageDigest,
     pub since: Timestamp,
-    /// The end of the promotion's lease, while the promotion makes a call that moves a service. The
-    /// call may arrive until this time. None: no such call has begun.
+    /// The end of the promotion's lease while the promotion makes a call that deploys to a service.
+    /// Until then, the call may still reach ECS. None: no such call is in progress.
     #[serde(default)]
     pub moving_until: Option<Timestamp>,
 }
@@ -135,20 +143,20 @@ pub enum SlotKind {
 pub struct Latest {
     pub occurrence: Occurrence,
     pub promotion: OperationId,
-    /// True if the promotion is still Pending.
+    /// True if the promotion is still in the state `Pending`.
     pub open: bool,
-    /// The time until which a second tag on the same digest does not request approval again.
+    /// The time until which another tag on the same digest does not request approval again.
     pub fresh_until: Timestamp,
 }
 
-/// A promotion that has requested approval.
+/// A promotion that has requested approval and is undecided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     pub at: Timestamp,
     pub promotion: OperationId,
 }
 
-/// A promotion that requests approval later, because many pushes arrived at once.
+/// A promotion that has not yet requested approval, because many promotions were opened at once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Waiting {
     pub occurrence: Occurrence,

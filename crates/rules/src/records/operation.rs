@@ -24,7 +24,7 @@ pub struct Operation {
     pub wake_at: Option<Timestamp>,
     pub lease: Option<Lease>,
     /// The number of failed notifications in a row. Notifications have their own count and pause,
-    /// so that they delay no other effect.
+    /// so that their failures delay no other effect.
     #[serde(default)]
     pub notify_failures: u32,
     #[serde(default)]
@@ -33,13 +33,14 @@ pub struct Operation {
     pub failures: u32,
     /// The last failure, in words for people.
     pub problem: Option<String>,
-    /// The pin's tag that ECR did not accept, if this operation found the problem first. Other
-    /// operations do not notify people again.
+    /// The pin's tag that ECR did not accept, if this operation found the problem first. Only the
+    /// first operation notifies people.
     #[serde(default)]
     pub tag_taken: Option<TakenTag>,
     /// The notifications that people have received.
     pub notified: BTreeSet<Notice>,
-    /// The services whose task definition family still needs a check after the operation's end.
+    /// The services whose task definition family Stablepin must still check after the operation's
+    /// end.
     #[serde(default)]
     pub families: BTreeSet<ServiceName>,
     pub version: u64,
@@ -62,7 +63,7 @@ impl Operation {
         }
     }
 
-    /// Returns the tag that ECR did not accept, for the notification.
+    /// Returns the tag that ECR did not accept, for the notification of people.
     pub fn unput_tag(&self) -> Option<TakenTag> {
         let of_build = || match &self.work {
             Work::Promotion(promotion) => promotion.untaggable(),
@@ -80,7 +81,7 @@ impl Operation {
         }
     }
 
-    /// Returns the rollout that now deploys to services, and its direction.
+    /// Returns the rollout that now deploys to the services, with its direction.
     pub fn rollout(&self) -> Option<(Direction, &Rollout)> {
         let revert = self.rollout_to(Direction::Revert).map(|rollout| (Direction::Revert, rollout));
         revert.or_else(|| self.rollout_to(Direction::Forward).map(|rollout| (Direction::Forward, rollout)))
@@ -121,8 +122,8 @@ pub struct DriftReport {
     pub detected_at: Timestamp,
 }
 
-/// The repair of one of Stablepin's tags that was moved or deleted. The tag must agree with the
-/// table, even if an authorized person moved it.
+/// The repair of one of Stablepin's tags that a person moved or deleted. The tag must agree with
+/// the table, even if the person was authorized to move the tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
     pub id: OperationId,
@@ -135,7 +136,7 @@ pub struct Repair {
     /// The principal that moved the tag. None until CloudTrail names it.
     #[serde(default)]
     pub moved_by: Option<Caller>,
-    /// True if the tag is missing because ECR refused it earlier, and not because a person moved
+    /// True if the tag is missing because ECR refused it, and not because a person moved or deleted
     /// it.
     #[serde(default)]
     pub refused: bool,
@@ -152,9 +153,9 @@ pub struct Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Notice {
-    /// A promotion failed, and its services roll back.
+    /// A promotion failed, and Stablepin reverts its services.
     GoingBack,
-    /// The operation has failed or is incomplete.
+    /// The operation has ended as failed, rolled back or incomplete.
     Ended,
     /// Too few approvers of the promotion receive mails.
     Unreachable,
@@ -162,6 +163,6 @@ pub enum Notice {
     MailRefused,
     /// Services do not run the pin, although Stablepin did not change them.
     LiveDrift,
-    /// A pin is set, but ECR did not accept its tag.
+    /// A pin is set, but ECR did not accept the pin's tag or the build's tag.
     TagTaken,
 }

@@ -27,18 +27,19 @@ pub struct Pin {
     pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
     /// The task definition with which each service ran this pin successfully. A rollback to the pin
-    /// uses it again.
+    /// deploys the same task definition.
     pub revisions: BTreeMap<ServiceName, String>,
 }
 
-/// The digest that last ran successfully on the services. It gets the tag `{environment}-current`.
+/// The digest that last ran successfully on the services. Stablepin puts the tag
+/// `{environment}-current` on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Current {
     pub digest: ImageDigest,
-    /// The operation that puts the tag.
+    /// The operation that must put the tag.
     pub by: OperationId,
-    /// True if Stablepin has tried to put the tag. One attempt is enough, because no rollback needs
-    /// the tag.
+    /// True if Stablepin has tried to put the tag. Stablepin tries only once, because no rollback
+    /// needs the tag.
     pub tagged: bool,
 }
 
@@ -54,7 +55,7 @@ pub struct TakenTag {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum NotPut {
-    /// Another image has the tag, and the repository does not allow tags to move.
+    /// Another image has the tag, and the tag is immutable in the repository.
     Taken {
         on: ImageDigest,
         /// The ARN of the principal that put the tag on the other image, from CloudTrail.
@@ -64,8 +65,8 @@ pub enum NotPut {
     Refused { reason: String, at: Timestamp },
 }
 
-/// The time from a refusal to the next attempt with the same tag. The tag of a new pin is tried at
-/// once.
+/// The time from a refusal to the next attempt to put the same tag. The tag of a new pin is tried
+/// at once.
 const REFUSED_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
 impl TakenTag {
@@ -79,10 +80,10 @@ impl TakenTag {
             }
             NotPut::Refused { reason, .. } => reason.clone(),
         };
-        format!("the tag {tag} of pin {pin} could not be put: {why}")
+        format!("ECR did not accept the tag {tag} of pin {pin}: {why}")
     }
 
-    /// Returns whether this problem explains the digest on which the tag was found.
+    /// Returns whether this problem explains why the tag is on the found digest, or on no digest.
     pub(crate) fn explains(&self, tag: &ImageTag, found: Option<&ImageDigest>, now: Timestamp) -> bool {
         self.tag == *tag
             && match &self.why {
@@ -91,7 +92,7 @@ impl TakenTag {
             }
     }
 
-    /// Returns a copy with a shortened reason, for the record.
+    /// Returns a copy with a shortened reason, to save space in the record.
     pub(crate) fn cut(&self) -> Self {
         let mut kept = self.clone();
         if let NotPut::Refused { reason, .. } = &mut kept.why {
@@ -104,7 +105,8 @@ impl TakenTag {
         matches!(self.why, NotPut::Refused { .. })
     }
 
-    /// Returns whether a notification of this problem adds nothing to a notification of `known`.
+    /// Returns whether a notification of this problem would add nothing to the notification of
+    /// `known`.
     pub(crate) fn says_no_more_than(&self, known: &Self) -> bool {
         self == known || (self.is_refused() && known.is_refused() && self.pin == known.pin)
     }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::build::{Build, Occurrence};
+use super::check::Checks;
 use super::pin::{NotPut, TakenTag};
 use super::reason::{PromotionReason, RolloutFailure};
 use super::rollout::{Progress, Rollout, ServiceRollout};
@@ -22,27 +23,50 @@ use crate::subscription_status::SubscriptionStatus;
 pub struct Promotion {
     pub id: OperationId,
     pub digest: ImageDigest,
-    /// A copy of the build, so that the page needs only one read. Until the build is tagged, the
-    /// build's own record may be newer.
+    /// A copy of the build, so that the approval page needs only one read. Until the build has its
+    /// build tag, the build's own record may be newer.
     pub build: Build,
     pub occurrence: Occurrence,
     pub state: PromotionState,
     /// The reason why the promotion ended. None before its end.
     pub reason: Option<PromotionReason>,
     pub opened_at: Timestamp,
-    /// The signer who requested this promotion. None if a push opened it, because ECR's event does
-    /// not name the pusher.
+    /// The signer of the request for this promotion. None if a push opened the promotion, because
+    /// ECR's event does not name the pusher.
     #[serde(default)]
     pub asked_by: Option<Actor>,
-    /// The ARNs of all principals that pushed a build tag on this digest, from CloudTrail.
+    /// The ARNs of all principals that pushed this digest with a tag that is a build, from
+    /// CloudTrail.
     #[serde(default)]
     pub pushers: BTreeSet<String>,
     /// The pushed tag. None if a signed request opened the promotion.
     #[serde(default)]
     pub pushed_tag: Option<ImageTag>,
+    /// The time at which an undecided promotion expires. Before [`ready_at`](Self::ready_at), the
+    /// time at which the promotion fails if its conditions are not met.
     pub expires_at: Timestamp,
-    /// The time at which the promotion requests approval, if no newer build waits then. None: at
-    /// once.
+    /// The successful validation of the image. None if the image has not yet been validated.
+    #[serde(default)]
+    pub validated: Option<Validated>,
+    /// The checks that pipelines have reported for the digest.
+    #[serde(default)]
+    pub checks: Checks,
+    /// The time at which the digest became a pin of the earlier environment. None if the digest is
+    /// not a pin of that environment, or if a rollback has replaced the digest there.
+    #[serde(default)]
+    pub pinned_earlier_at: Option<Timestamp>,
+    /// The time of the last read of the checks and the earlier environment.
+    #[serde(default)]
+    pub reports_read_at: Option<Timestamp>,
+    /// The conditions that were not met at the last look, for people. Empty if all are met.
+    #[serde(default)]
+    pub waits_for: Vec<String>,
+    /// The first time at which all conditions were met. Stablepin may ask the approvers from this
+    /// time on.
+    #[serde(default)]
+    pub ready_at: Option<Timestamp>,
+    /// The time at which the promotion requests approval, unless a promotion with a newer push is
+    /// still waiting at that time. None: the promotion requests approval at once.
     #[serde(default)]
     pub ask_at: Option<Timestamp>,
     pub asked: BTreeMap<ApproverName, ApprovalRequest>,
@@ -50,8 +74,8 @@ pub struct Promotion {
     /// The approvers who received a vote confirmation.
     #[serde(default)]
     pub vote_confirmations: BTreeSet<ApproverName>,
-    /// The approvers without a confirmed subscription when approval was requested. None before
-    /// Stablepin has checked.
+    /// The approvers who had no confirmed subscription when Stablepin requested approval. None
+    /// until Stablepin has checked the subscriptions.
     #[serde(default)]
     pub unreachable: Option<BTreeMap<ApproverName, SubscriptionStatus>>,
     /// SNS's refusal of approval mails.
@@ -60,20 +84,29 @@ pub struct Promotion {
     /// ECR's refusal of the build tag.
     #[serde(default)]
     pub build_tag_refused: Option<RefusedBuildTag>,
-    /// The rollout to the services. None before it begins, and in environments to which Stablepin
-    /// does not deploy.
+    /// The rollout to the services. None before the rollout begins, and always in an environment to
+    /// which Stablepin does not deploy.
     pub rollout: Option<Rollout>,
     /// The reason why the rollout failed. None if no revert has begun.
     pub failure: Option<RolloutFailure>,
-    /// The rollout that returns the services to their earlier image after the failure.
+    /// The rollout that returns the services to the pin or to their previous image after the
+    /// failure.
     pub revert: Option<Rollout>,
     /// The number of the pin that this promotion set.
     pub pin: Option<PinNumber>,
 }
 
+/// The successful validation of an image against one version of the application file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validated {
+    pub at: Timestamp,
+    /// The version of the file.
+    pub configuration: u64,
+}
+
 impl Promotion {
     /// Returns the build tag of a pinned build if ECR refuses the tag permanently. The promotion
-    /// does not wait for this tag.
+    /// completes without the tag.
     pub fn untaggable(&self) -> Option<TakenTag> {
         let refused = self.build_tag_refused.as_ref().filter(|refused| refused.is_lasting())?;
         let why = NotPut::Refused { reason: refused.reason.clone(), at: refused.at };
@@ -147,7 +180,7 @@ pub struct Vote {
     pub facts: Option<String>,
 }
 
-/// The last link that an approver received. A newer link replaces it.
+/// The last link that Stablepin mailed to an approver. A newer link replaces it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalRequest {
     pub token: TokenHash,
@@ -155,7 +188,7 @@ pub struct ApprovalRequest {
     /// True if a person tried too many wrong codes with the link.
     #[serde(default)]
     pub burnt: bool,
-    /// The number of earlier links to this approver for the same promotion.
+    /// The number of links that this approver received for the same promotion before this link.
     #[serde(default)]
     pub before: u8,
     /// The address that received the link, in lower case. If the approver's address changes,
@@ -176,8 +209,8 @@ pub struct RefusedMail {
 /// ECR's refusal of a build tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedBuildTag {
-    /// The number of refusals. The first refusal may mean that a new permission is not effective
-    /// yet.
+    /// The number of refusals so far. The first refusal may mean that a new permission is not yet
+    /// effective.
     pub times: u32,
     /// The newest refusal, in ECR's words.
     pub reason: String,
@@ -195,7 +228,7 @@ impl RefusedBuildTag {
 const REFUSED_MAIL_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 impl RefusedMail {
-    /// Returns when these approvers are mailed again.
+    /// Returns when Stablepin sends the mails to these approvers again.
     pub(crate) fn again_at(&self) -> Timestamp {
         self.at + REFUSED_MAIL_AGAIN
     }

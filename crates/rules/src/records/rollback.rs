@@ -26,25 +26,25 @@ pub struct Rollback {
     pub ask_reason: Option<String>,
     pub requested_at: Timestamp,
     pub state: RollbackState,
-    /// The reason why the rollback ended. While it runs: the reason why it will fail, if a service
-    /// has failed.
+    /// The reason why the rollback ended. If a service fails while the rollback is in progress: the
+    /// reason why the rollback will fail.
     pub reason: Option<RollbackReason>,
     pub rollout: Rollout,
-    /// The hold before the rollback. It is restored if the rollback changes nothing.
+    /// The hold before the rollback. Stablepin restores it if the rollback changes nothing.
     #[serde(default)]
     pub held_before: Option<Hold>,
-    /// The digest of the promotion that this rollback pre-empted. A late call of that promotion may
-    /// still reach ECS.
+    /// The digest of the promotion that this rollback pre-empted. A delayed call of that promotion
+    /// may still reach ECS.
     pub preempted: Option<ImageDigest>,
-    /// The earliest end of the rollback after a pre-emption. The rollback observes every service
-    /// once more after this time.
+    /// The earliest possible end of the rollback if it pre-empted a promotion. The rollback must
+    /// observe every service once more after this time.
     #[serde(default)]
     pub preempted_until: Option<Timestamp>,
-    /// The tag for the digest that was live. None if no digest or several digests were live. A
-    /// failure to put the tag has no consequence.
+    /// The backup tag for the digest that was live. None if no digest or several digests were live.
+    /// The rollback continues even if Stablepin cannot put the tag.
     pub backup: Option<Backup>,
-    /// The number of the new pin that this rollback set. None before the services are proven, or if
-    /// the target is already the pin.
+    /// The number of the new pin that this rollback set. None until every service is proven, and
+    /// None if the target is already the pin.
     pub pin: Option<PinNumber>,
 }
 
@@ -53,7 +53,7 @@ pub enum RollbackState {
     Requested,
     InProgress,
     Completed,
-    /// ECS accepted the deployments, but the services are not proven healthy.
+    /// Final: ECS accepted at least one deployment, but not every service became healthy.
     Incomplete,
     Failed,
 }
@@ -87,7 +87,7 @@ pub struct Target {
     #[serde(default)]
     pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
-    /// The task definition with which each service ran this pin successfully.
+    /// The task definition with which each service ran the target pin successfully.
     pub revisions: BTreeMap<ServiceName, String>,
 }
 

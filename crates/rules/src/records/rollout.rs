@@ -1,5 +1,5 @@
-//! Rollouts: the deployment of one digest to an environment's services. Promotions and rollbacks
-//! both use them.
+//! Rollouts: the deployment of one digest to an environment's services. Both promotions and
+//! rollbacks contain rollouts.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,12 @@ use crate::application::ServiceName;
 use crate::image::ImageDigest;
 use crate::one_line::{LONGEST_TEXT, clause};
 
-/// The most characters of AWS's texts that a rollout stores, divided among its services. Two
-/// rollouts of 80 services then leave room in an item of 400 KB.
+/// The most characters of AWS's texts that a rollout stores, divided among its services. With this
+/// limit, two rollouts of 80 services do not fill an item of 400 KB.
 const MOST_WORDS: usize = 8_000;
 
-/// The most digests that are stored per service. Two are enough to show that several digests run.
+/// The most digests that are stored per service. Two digests are enough to show that a service runs
+/// several.
 const MOST_DIGESTS: usize = 2;
 
 /// A rollout to several services. Each service has its own deployment.
@@ -22,17 +23,17 @@ const MOST_DIGESTS: usize = 2;
 pub struct Rollout {
     pub destination: Destination,
     pub services: Vec<ServiceRollout>,
-    /// The time limit. A service's pauses at lifecycle hooks extend the limit of that service.
+    /// The time limit. A pause at a lifecycle hook extends the limit only for the paused service.
     pub deadline: Timestamp,
-    /// The bake, which begins when every service is proven. None before.
+    /// The bake, which begins when every service is proven. None before the bake begins.
     pub bake: Option<Bake>,
-    /// The number of times that the bake was repeated. Each repetition has a new deadline.
+    /// The number of times that the bake was restarted with a new deadline.
     #[serde(default)]
     pub rebaked: u32,
 }
 
 impl Rollout {
-    /// Returns a rollout that begins now, with no deployment yet.
+    /// Returns a rollout without deployments, whose services have not yet been updated.
     pub fn begun(destination: Destination, services: Vec<ServiceRollout>, deadline: Timestamp) -> Self {
         Self { destination, services, deadline, bake: None, rebaked: 0 }
     }
@@ -65,12 +66,13 @@ impl Rollout {
         }
     }
 
-    /// Returns whether ECS accepted our deployment for at least one service.
+    /// Returns whether ECS accepted Stablepin's deployment for at least one service.
     pub fn applied_anywhere(&self) -> bool {
         self.services.iter().any(|service| service.started.is_some())
     }
 
-    /// Returns whether ECS accepted, or may have accepted, our deployment for at least one service.
+    /// Returns whether ECS accepted, or may have accepted, Stablepin's deployment for at least one
+    /// service.
     pub fn maybe_applied(&self) -> bool {
         let unheard = |service: &ServiceRollout| {
             service.if_moved && matches!(service.progress, Progress::Failed { .. })
@@ -80,7 +82,7 @@ impl Rollout {
 }
 
 /// The direction of a rollout: forward to the new digest, or a revert after a failure. An
-/// observation of a forward deployment does not count for the revert, and vice versa.
+/// observation of one direction's deployment does not count for the other direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     Forward,
@@ -94,8 +96,8 @@ pub enum Destination {
     Digest {
         digest: ImageDigest,
     },
-    /// The task definition that each service had before. A failed first promotion reverts to it,
-    /// because no pin exists.
+    /// The task definition that each service had before the rollout. If the first promotion fails,
+    /// it reverts to these task definitions, because no pin exists.
     Before,
 }
 
@@ -108,21 +110,21 @@ impl Destination {
     }
 }
 
-/// The time after a rollout in which every service must stay proven.
+/// The period after the deployment in which every service must stay proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bake {
     pub until: Timestamp,
     /// The time of the last probe of all endpoints.
     pub probed_at: Option<Timestamp>,
-    /// The failure of a probe. None if no probe has failed.
+    /// The failure of the last probe. None if the last probe succeeded.
     pub failed: Option<String>,
 }
 
 /// The time between two observations during a bake.
 const BETWEEN_LOOKS: SignedDuration = SignedDuration::from_secs(30);
 
-/// Returns whether a service with its last observation at `seen` must be observed again. Services
-/// are observed regularly until `until`, and once after it.
+/// Returns whether Stablepin must observe a service again after its last observation at `seen`.
+/// Stablepin observes services regularly until `until`, and once after `until`.
 pub(crate) fn look_again(until: Timestamp, now: Timestamp, seen: Timestamp) -> bool {
     if now < until { seen + BETWEEN_LOOKS <= now } else { seen < until }
 }
@@ -131,48 +133,48 @@ pub(crate) fn look_again(until: Timestamp, now: Timestamp, seen: Timestamp) -> b
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRollout {
     pub service: ServiceName,
-    /// The service's state before the rollout. A revert may restore it.
+    /// The service's state before the rollout. A revert may restore this state.
     pub before: Live,
-    /// Our deployment. None before ECS has accepted it.
+    /// Stablepin's deployment. None until ECS has accepted the deployment.
     pub started: Option<Started>,
     pub progress: Progress,
-    /// True if Stablepin does not know whether the service was moved. A revert moves the service
-    /// only if it was moved.
+    /// True if Stablepin does not know whether ECS has updated the service. A revert deploys to the
+    /// service only if ECS has updated it.
     pub if_moved: bool,
-    /// True if our deployment was started a second time, because a late call of the pre-empted
-    /// operation replaced the first deployment.
+    /// True if Stablepin started its deployment a second time, because a delayed call of the
+    /// pre-empted operation replaced Stablepin's first deployment.
     pub again: bool,
     /// The last observation, in words for people.
     pub seen: Option<String>,
     /// The current pause at a lifecycle hook. None if ECS does not wait.
     #[serde(default)]
     pub pause: Option<Pause>,
-    /// The total length of earlier pauses.
+    /// The total length of the pauses that have ended.
     #[serde(default)]
     pub paused_for: SignedDuration,
-    /// The number of times that AWS refused to move the service.
+    /// The number of times that ECS refused to update the service.
     #[serde(default)]
     pub refused: u32,
-    /// True if a call to move the service began and its result is unknown.
+    /// True if a call to update the service began and its result is unknown.
     #[serde(default)]
     pub unheard: bool,
-    /// A revision that Stablepin registered for the service but does not deploy, because it does
-    /// not match the request.
+    /// A revision that Stablepin registered for the service but does not deploy, because the
+    /// revision does not match the request.
     #[serde(default)]
     pub unused: Option<String>,
 }
 
-/// A wait of ECS at a lifecycle hook. The hook's owner ends the wait, so it does not count against
-/// the deadline.
+/// A wait of ECS at a lifecycle hook. The hook's owner decides when the wait ends, so the wait does
+/// not count against the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     pub since: Timestamp,
-    /// The time when Stablepin last observed the wait.
+    /// The time when Stablepin last observed that ECS waits.
     pub seen: Timestamp,
 }
 
 impl ServiceRollout {
-    /// Returns the rollout of a service before its first call to AWS.
+    /// Returns the rollout of a service before Stablepin makes the first call to AWS.
     pub fn waiting(service: ServiceName, before: Live) -> Self {
         let progress = Progress::Waiting;
         Self {
@@ -197,15 +199,15 @@ impl ServiceRollout {
 pub struct Live {
     pub task_definition: String,
     pub deployment: String,
-    /// The digests of running containers, if the image comes from the environment's repository. A
-    /// stored record has only the first few.
+    /// The digests of running containers whose image comes from the environment's repository. A
+    /// stored record contains only the first few digests.
     pub digests: BTreeSet<ImageDigest>,
     /// The digest in the service's task definition. None if the containers from the repository have
-    /// different digests.
+    /// different digests or only tags.
     pub described: Option<ImageDigest>,
 }
 
-/// A deployment of ours that ECS accepted.
+/// A deployment by Stablepin that ECS accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// The deployment's id, such as `ecs-svc/1234567890123456789`.
@@ -214,8 +216,8 @@ pub struct Started {
     pub service_deployment: Option<String>,
     /// The task definition's ARN with its revision.
     pub task_definition: String,
-    /// True if an essential container has a health check. ECS reports the health of tasks only
-    /// then.
+    /// True if an essential container has a health check. Only then ECS reports the health of
+    /// tasks.
     pub health_checked: bool,
     pub at: Timestamp,
 }
@@ -224,22 +226,24 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Progress {
-    /// ECS has not yet responded to the call that moves the service, or the call was not made.
+    /// Stablepin has not yet called ECS to update the service, or ECS has not yet responded.
     Waiting,
-    /// ECS accepted our deployment.
+    /// ECS accepted Stablepin's deployment.
     Deployed,
-    /// Our deployment finished, and every running task has the digest.
+    /// Stablepin's deployment is complete, and every running task has the digest.
     Proven { tasks: u32, at: Timestamp },
-    /// Our deployment finished, but the desired count is 0, so no task proves the digest.
+    /// Stablepin's deployment is complete, but the desired count is 0, so no task runs that could
+    /// prove the digest.
     Unproven {
         #[serde(default)]
         at: Timestamp,
     },
-    /// Our deployment failed, and ECS is rolling back by itself. Stablepin waits until `until`.
+    /// Stablepin's deployment failed, and ECS is rolling back by itself. Stablepin waits until the
+    /// time `until`.
     Returning { reason: String, until: Timestamp },
-    /// ECS rolled back by itself to this digest, or no deployment has moved the service.
+    /// ECS rolled back by itself to this digest, or no deployment has changed the service.
     Returned { reason: String, digest: Option<ImageDigest> },
-    /// Another deployment replaced ours.
+    /// Another deployment replaced Stablepin's deployment.
     Superseded { reason: String },
     /// The rollout of this service failed for this reason.
     Failed { reason: String },

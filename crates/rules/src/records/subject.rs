@@ -1,4 +1,4 @@
-//! The input of a transition: all records that one decision reads.
+//! The subject of a transition: all records that one decision reads.
 
 use super::build::Build;
 use super::environment::Environment;
@@ -15,11 +15,11 @@ pub struct Subject {
     pub name: EnvironmentName,
     pub environment: Environment,
     pub build: Option<Build>,
-    /// The operation. None before a transition opens it.
+    /// The operation to change. None until a transition opens it.
     pub operation: Option<Operation>,
 }
 
-/// The current configuration. Records never contain a copy, so that a changed policy applies at
+/// The current configuration. Records never contain a copy of it, so a changed policy applies at
 /// once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configuration {

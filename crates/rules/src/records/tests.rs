@@ -1,6 +1,6 @@
-//! Tests that later versions can read stored records. Each record has a committed sample, which
-//! must equal today's output and parse to the same record. A new field needs a default and a new
-//! sample. A renamed or removed field would make existing tables unreadable.
+//! Tests that later versions can read stored records. Each record has a committed sample. The
+//! sample must equal today's output and must parse to the same record. A new field needs a default
+//! value and a new sample. Never rename or remove a field: stored records would be unreadable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -11,14 +11,16 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::*;
-use crate::application::ServiceName;
+use crate::application::{CheckName, ServiceName};
 use crate::audit::{Actor, AuditRecord, Kind};
 use crate::build_tag::BuildTag;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::link::Link;
 use crate::live_drift::{Deviation, LiveDrift};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
+use crate::pipeline_run::{PipelineRun, RunSource};
 use crate::subscription_status::SubscriptionStatus;
 
 fn at(text: &str) -> Timestamp {
@@ -52,6 +54,7 @@ fn build() -> Build {
         build_tag: BuildTag::parse("production-20250717-143052-a1b2c3d4").unwrap(),
         tagged: true,
         names_taken: 0,
+        run: Some(pipeline_run()),
         commit: Some("a1b2c3d4e5f60718293a4b5c6d7e8f9012345678".to_owned()),
         pushed_tag: tag("main"),
         pushed_at: at("2025-07-17T14:30:52Z"),
@@ -60,6 +63,43 @@ fn build() -> Build {
         platforms: vec!["linux/amd64".to_owned()],
         version: 2,
     }
+}
+
+fn tests() -> CheckName {
+    CheckName::parse("staging-tests").unwrap()
+}
+
+fn pipeline() -> String {
+    "arn:aws:sts::111122223333:assumed-role/pipeline/build-42".to_owned()
+}
+
+fn link() -> Option<Link> {
+    Some(Link::parse("https://github.com/acme/web/actions/runs/42").unwrap())
+}
+
+fn pipeline_run() -> PipelineRun {
+    PipelineRun {
+        repository: Some("acme/web".to_owned()),
+        workflow: Some("release.yml".to_owned()),
+        id: Some("42".to_owned()),
+        link: link(),
+        started_by: Some("anna".to_owned()),
+        source: RunSource::Request,
+        named_by: Some(pipeline()),
+    }
+}
+
+fn checks() -> Checks {
+    let mut checks = Checks::default();
+    let check = Check {
+        result: CheckResult::Passed,
+        at: at("2025-07-17T14:29:00Z"),
+        link: link(),
+        seconds: Some(93),
+        by: Actor::Principal { arn: pipeline() },
+    };
+    checks.record(tests(), check);
+    checks
 }
 
 fn pin() -> Pin {
@@ -120,6 +160,7 @@ fn environment() -> Environment {
             by: Actor::Principal { arn: "arn:aws:iam::111122223333:role/operator".to_owned() },
         }),
         current: Some(Current { digest: digest(0xa1), by: id(1), tagged: true }),
+        latest_tag: Some(digest(0xa1)),
         rolled_back_from: vec![digest(0xa1)],
         live_drift: Some(LiveDrift {
             id: id(4),
@@ -168,6 +209,12 @@ fn promotion() -> Operation {
         pushers: BTreeSet::from(["arn:aws:sts::111122223333:assumed-role/pipeline/build-42".to_owned()]),
         pushed_tag: Some(ImageTag::parse("main").unwrap()),
         expires_at: at("2025-07-20T14:30:54.5Z"),
+        validated: Some(Validated { at: at("2025-07-17T14:30:55Z"), configuration: 3 }),
+        checks: checks(),
+        pinned_earlier_at: Some(at("2025-07-17T14:10:00Z")),
+        reports_read_at: Some(at("2025-07-17T14:30:56Z")),
+        waits_for: vec!["the check staging-tests".to_owned()],
+        ready_at: Some(at("2025-07-17T14:30:57Z")),
         ask_at: Some(at("2025-07-17T14:35:54.5Z")),
         asked: BTreeMap::from([(
             lead(),
@@ -360,6 +407,7 @@ fn audit() -> AuditRecord {
         reason: Some("tested on staging".to_owned()),
         actor: Actor::Link { approver: lead() },
         facts: Some("fa".repeat(32)),
+        run: Some(pipeline_run()),
         at: at("2025-07-17T15:00:00Z"),
     }
 }
@@ -383,7 +431,7 @@ fn records_match_their_samples() {
 }
 
 #[test]
-fn full_list_of_rolled_back_digests_drops_its_oldest() {
+fn full_list_of_rolled_back_digests_drops_its_oldest_entry() {
     let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
     let mut environment = Environment::untouched();
     (0..MOST_LEFT).for_each(|n| environment.exclude_from_previous(of(n)));
@@ -399,7 +447,7 @@ fn full_list_of_rolled_back_digests_drops_its_oldest() {
 }
 
 #[test]
-fn new_environment_round_trips() {
+fn new_environment_round_trips_through_json() {
     let untouched = Environment::untouched();
     let written = serde_json::to_string(&untouched).unwrap();
     assert_eq!(serde_json::from_str::<Environment>(&written).unwrap(), untouched);
@@ -449,7 +497,7 @@ fn states_serialize_as_their_printed_names() {
 }
 
 #[test]
-fn operation_id_has_one_spelling() {
+fn operation_id_parser_accepts_only_one_spelling() {
     let text = "0198184a-0100-7000-8000-00000000000f";
     assert_eq!(OperationId::parse(text).unwrap().to_string(), text);
     for other in [

@@ -25,7 +25,7 @@ fn stable() -> ImageTag {
     ImageTag::parse("prod-stable").unwrap()
 }
 
-/// Returns pin number `n` with the given build.
+/// Returns the pin with number `n` and the given build.
 fn pin(n: u64, build: u8) -> Pin {
     let environment = EnvironmentName::parse("production").unwrap();
     let at = jiff::Timestamp::from_second(1_752_762_652 + i64::from(build)).unwrap();
@@ -54,7 +54,7 @@ fn to(environment: &Environment, pins: &[Pin], live: &[u8], to: &str) -> Result<
 }
 
 #[test]
-fn rollback_target_has_several_notations() {
+fn rollback_target_can_be_named_in_several_forms() {
     let (environment, pins) = history(&[0xa1, 0xb2, 0xc3]);
     let resolved = |text: &str| to(&environment, &pins, &[0xc3], text);
     let second = Ok((2, digest(0xb2)));
@@ -71,7 +71,7 @@ fn rollback_target_has_several_notations() {
 }
 
 #[test]
-fn never_pinned_build_is_refused_as_target() {
+fn rollback_to_a_build_that_was_never_pinned_is_refused() {
     let (environment, pins) = history(&[0xa1, 0xb2]);
     for never in [
         digest(0xc3).to_string(),
@@ -107,7 +107,7 @@ fn previous_skips_live_and_rolled_back_digests() {
 }
 
 #[test]
-fn older_pin_of_current_digest_means_current_pin() {
+fn older_pin_with_the_current_digest_means_the_current_pin() {
     let (environment, pins) = history(&[1, 2, 1]);
     assert_eq!(to(&environment, &pins, &[], "1"), Ok((3, digest(1))));
     assert_eq!(to(&environment, &pins, &[], "prod-stable-000001"), Ok((3, digest(1))));
@@ -133,10 +133,10 @@ fn rollout(running: &[u8], described: Option<u8>) -> ServiceRollout {
     ServiceRollout::waiting(ServiceName::parse("prod/web").unwrap(), before)
 }
 
-/// Simulates a deployment from pin 2 to pin 3 that crashes halfway. Some tasks of pin 2 still run,
-/// and `previous` must be pin 2.
+/// Tests a deployment from pin 2 to pin 3 that crashes halfway. Some tasks still run pin 2, and
+/// `previous` must mean pin 2.
 #[test]
-fn previous_is_the_old_pin_in_an_unfinished_deployment() {
+fn previous_means_the_old_pin_while_a_deployment_crashes() {
     let (environment, pins) = history(&[1, 2, 3]);
     let intended = intended(&[rollout(&[2], Some(3)), rollout(&[2, 3], Some(3))], Some(&digest(3)));
     let target = resolve(&To::Previous, &environment, &pins, &intended, &stable()).unwrap();
@@ -144,7 +144,7 @@ fn previous_is_the_old_pin_in_an_unfinished_deployment() {
 }
 
 #[test]
-fn running_digests_replace_missing_described_digests() {
+fn running_digest_counts_if_task_definition_has_no_digest() {
     let pinned = digest(1);
     let intended = |services: &[ServiceRollout]| intended(services, Some(&pinned));
     assert_eq!(intended(&[rollout(&[2], None), rollout(&[4], Some(3))]), [2, 3].map(digest).into());
@@ -153,7 +153,7 @@ fn running_digests_replace_missing_described_digests() {
 }
 
 #[test]
-fn seven_digits_may_be_a_pin_or_a_commit() {
+fn seven_digits_may_mean_a_pin_or_a_commit() {
     let (environment, mut pins) = history(&[1, 2]);
     pins[0].commit = Some("1234567890".repeat(4));
     assert_eq!(to(&environment, &pins, &[2], "1234567"), Ok((1, digest(1))));
@@ -174,7 +174,7 @@ fn short_commit_matches_full_commit() {
 }
 
 #[test]
-fn commit_of_two_builds_is_ambiguous() {
+fn commit_of_two_builds_is_refused_as_ambiguous() {
     let (environment, mut pins) = history(&[0xa1, 0xb2, 0xc3]);
     pins[1].commit = Some(commit(0xa1));
     let refused = to(&environment, &pins, &[0xc3], "a1a1a1a1");
@@ -184,7 +184,7 @@ fn commit_of_two_builds_is_ambiguous() {
 }
 
 #[test]
-fn target_is_refused_while_a_rollback_runs() {
+fn second_rollback_is_refused_while_a_rollback_runs() {
     let (mut environment, pins) = history(&[1]);
     let id = OperationId::new(Uuid::from_u128(9));
     environment.slot = Some(Slot {
@@ -200,7 +200,7 @@ fn target_is_refused_while_a_rollback_runs() {
 }
 
 #[test]
-fn live_uses_the_pinned_digest_if_nothing_else_is_known() {
+fn live_digest_is_the_pinned_digest_if_nothing_else_is_known() {
     let pinned = digest(1);
     let live = |services: &[ServiceRollout]| live(services, Some(&pinned));
     assert_eq!(live(&[rollout(&[2], Some(3)), rollout(&[4], None)]), [2, 3, 4].map(digest).into());

@@ -14,14 +14,14 @@ use crate::image::{ImageDigest, ImageReference};
 pub struct Clone {
     /// The request body of `RegisterTaskDefinition`.
     pub request: Value,
-    /// The names of the containers that run the repository, in their order.
+    /// The names of the application's containers, in the order of the task definition.
     pub containers: Vec<String>,
     /// True if all these containers already have the digest, so that no registration is necessary.
     pub already: bool,
 }
 
-/// Returns the digest of all the application's containers in the task definition. None if their
-/// digests differ, or if a container has only a tag.
+/// Returns the one digest that all of the application's containers have in the task definition.
+/// Returns `None` if their digests differ, or if a container has only a tag.
 pub fn described_digest(
     described: &Value,
     own: &OwnContainers<'_>,
@@ -39,11 +39,12 @@ pub fn described_digest(
 }
 
 /// Returns a copy of the task definition in which the application's containers have the given
-/// digest. `described` and `tags` are the members `taskDefinition` and `tags` of the response of
+/// digest. `described` and `tags` are the fields `taskDefinition` and `tags` of the response to
 /// `DescribeTaskDefinition`. `tags` may be null.
 ///
-/// The copy changes every container of the application, with any host name and tag, and no other
-/// container. It has no tags with the prefix `aws:`, because only AWS can set them.
+/// The copy changes the image of every container of the application, for any host name and tag.
+/// Other containers do not change. Tags with the prefix `aws:` are removed, because only AWS can
+/// set them.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 pub fn at_digest(
     described: &Value,

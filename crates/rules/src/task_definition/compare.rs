@@ -1,26 +1,26 @@
-//! The comparison of two task definitions by the meaning of their members. The order of a set has
-//! no meaning, and an explicit default means the same as an absent member.
+//! The comparison of two task definitions by the meaning of their fields. The order of a set has no
+//! meaning, and an explicit default means the same as an absent field.
 //!
-//! Unknown members are compared literally.
+//! Unknown fields are compared literally.
 
 use serde_json::{Map, Value};
 
 use super::copy::OUTPUT_ONLY;
 use super::platform::is_for_fargate_alone;
 
-/// The rule for comparing a member's value. Without a rule, lists are compared in order, and other
-/// values literally.
+/// The rule for comparing the values of a field. In a field without a rule, the order of a list
+/// matters, and every other value is compared literally.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
-    /// A list whose entries have a name in this member. Order counts only among entries with the
+    /// A list whose entries have a name in this field. Order matters only among entries with the
     /// same name.
     By(&'static str),
-    /// A set, with the value that an absent member means.
+    /// A set. An absent field means this default set.
     Set(&'static [&'static str]),
-    /// A value with a default, which an absent member means.
+    /// A value. An absent field means this default value.
     Default(Plain),
-    /// A value with a default that applies only to definitions for Fargate alone. Elsewhere, the
-    /// instance or its agent decides.
+    /// A value. In a task definition that allows only Fargate, an absent field means this default
+    /// value. Otherwise the container instance or its agent decides.
     OnFargate(Plain),
 }
 
@@ -42,12 +42,12 @@ const fn text(text: &'static str) -> Rule {
     Rule::Default(Plain::Text(text))
 }
 
-/// ECS's rules for the members of a task definition, by path.
+/// ECS's rules for the fields of a task definition, by path.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
 ///
 /// Lists without a rule are ordered: `entryPoint` and `command` are command lines, and
 /// `environmentFiles` are "processed from the top down". Name servers and search domains are tried
-/// in order, and a later mount option overrides an earlier one.
+/// in order, and a mount option overrides the options before it.
 const RULES: [(&str, Rule); 60] = [
     ("containerDefinitions", Rule::By("name")),
     ("containerDefinitions.cpu", number(0)),
@@ -116,11 +116,11 @@ const RULES: [(&str, Rule); 60] = [
 ];
 
 /// Checks that two described task definitions differ only in the images of these containers and in
-/// members that only ECS sets. Returns the paths of other differences. Values are left out, because
-/// a value may be a secret.
+/// fields that only ECS sets. Returns the paths of all other differences. The result contains no
+/// values, because a value may be a secret.
 ///
-/// An absent member equals null, an empty list or object, and its explicit default. Newer versions
-/// of ECS return more members, and an old revision must stay comparable with its copy.
+/// An absent field equals null, an empty list or object, and its explicit default. Newer versions
+/// of ECS return more fields, and an old revision must still equal its copy.
 pub fn same_but_image(before: &Value, after: &Value, containers: &[String]) -> Result<(), Vec<String>> {
     let mode = before.get("networkMode").and_then(Value::as_str);
     let mut comparison = Comparison {
@@ -136,8 +136,8 @@ pub fn same_but_image(before: &Value, after: &Value, containers: &[String]) -> R
     if comparison.differences.is_empty() { Ok(()) } else { Err(comparison.differences) }
 }
 
-/// The place of a value. `shown` is the text for people, with the names or numbers of list entries.
-/// `path` is the rule's path, without names and numbers.
+/// The place of a value in a task definition. `shown` is the path for people, with the names or
+/// numbers of list entries. `path` identifies the rule, and has no names or numbers of entries.
 #[derive(Debug, Clone, Default)]
 struct Place {
     shown: String,
@@ -162,8 +162,8 @@ impl Place {
 struct Comparison<'a> {
     /// The containers whose images may differ.
     containers: &'a [String],
-    /// True if a missing host port means the container's port. This depends on the network mode. In
-    /// other modes, a missing port or 0 means any free port.
+    /// True if a missing host port means the container's port, which depends on the network mode.
+    /// If false, a missing host port or the host port 0 means any free port.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html>
     host_port_is_container_port: bool,
     on_fargate: bool,
@@ -254,7 +254,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Returns the value of a member. None if the value means the same as an absent member.
+    /// Returns the value of a field. None if the value means the same as an absent field.
     fn said<'v>(&self, of: &'v Map<String, Value>, member: &str, at: &Place) -> Option<&'v Value> {
         let value = of.get(member)?;
         let is_default = match (value, at.rule()) {
@@ -291,7 +291,8 @@ fn is(value: &Value, plain: Plain) -> bool {
     }
 }
 
-/// Returns an entry's name. If entries have no names, returns the entry's number.
+/// Returns the name of a list entry. If entries of the list have no names, returns the entry's
+/// number.
 fn label(entry: &Value, name: Option<&str>, index: usize) -> String {
     let name = name.and_then(|name| entry.get(name)).and_then(Value::as_str);
     name.map_or_else(|| index.to_string(), str::to_owned)

@@ -1,4 +1,4 @@
-//! The roles of containers in a task definition. The roles decide how ECS reports a task's health.
+//! The roles of containers in a task definition. ECS derives a task's health from them.
 
 use serde_json::Value;
 
@@ -29,8 +29,8 @@ pub fn container_roles(definition: &Value) -> Vec<ContainerRole> {
     containers(definition).map(role).collect()
 }
 
-/// Returns whether an essential container has a health check. Only such containers decide a task's
-/// health.
+/// Returns whether an essential container has a health check. Only the health checks of essential
+/// containers decide the health of a task.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
 pub fn is_health_checked(definition: &Value) -> bool {
     let is_essential = |one: &Value| one.get("essential").and_then(Value::as_bool).unwrap_or(true);
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_essential_containers_decide_health_check() {
+    fn only_essential_containers_make_a_task_health_checked() {
         let checked = |container: Value| {
             let definition = json!({ "containerDefinitions": [{ "name": "web" }, container] });
             let role = container_roles(&definition).pop().expect("there are two");

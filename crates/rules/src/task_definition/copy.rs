@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::errors::{TaskDefinitionError, malformed};
 
-/// The members that ECS returns but does not accept. [TaskDefinition] has them, and
-/// [RegisterTaskDefinition] does not.
+/// The fields that ECS returns but does not accept in a registration. [TaskDefinition] has these
+/// fields, and [RegisterTaskDefinition] does not.
 ///
 /// [TaskDefinition]: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html
 /// [RegisterTaskDefinition]: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html
@@ -21,8 +21,8 @@ pub const OUTPUT_ONLY: [&str; 9] = [
     "deleteRequestedAt",
 ];
 
-/// Returns the request that registers the same task definition again. Stablepin needs it because a
-/// deregistered revision cannot be deployed.
+/// Returns the request that registers the same task definition again. Stablepin needs this request
+/// because ECS cannot deploy a deregistered revision.
 pub fn copy(described: &Value, tags: &Value) -> Result<Map<String, Value>, TaskDefinitionError> {
     let Value::Object(described) = described else {
         return malformed("taskDefinition", "an object");

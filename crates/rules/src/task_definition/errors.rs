@@ -9,7 +9,7 @@ pub enum TaskDefinitionError {
         list(found)
     )]
     NotRun {
-        /// The family, and the container names in the application's file.
+        /// The task definition family, and the container names from the application's file.
         wanted: String,
         repository: RepositoryName,
         account: String,

@@ -1,4 +1,4 @@
-//! The containers of a task definition that run an application's image.
+//! The containers of a task definition that run an image of the application.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,15 @@ use super::errors::TaskDefinitionError;
 use crate::application::ContainerName;
 use crate::image::{ImageDigest, ImageReference, RepositoryName};
 
-/// The rule that selects an application's containers: by their image's repository, and by name if
-/// the application's file lists names.
+/// The rule that selects the application's containers: by the repository of their image, and also
+/// by name if the application's file lists names.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnContainers<'a> {
     pub account: &'a str,
     pub region: &'a str,
     pub repository: &'a RepositoryName,
-    /// The names of the containers. Empty: every container that runs the repository.
+    /// The names of the selected containers. If empty: every container that runs an image of the
+    /// repository.
     pub named: &'a [ContainerName],
 }
 
@@ -39,12 +40,12 @@ impl OwnContainers<'_> {
     }
 
     /// Checks that the selected containers run the same image. Otherwise a rollout of one digest
-    /// would replace different images. `running` has the digests of running tasks, by container
+    /// would replace different images. `running` contains the digests of running tasks by container
     /// name.
     ///
-    /// Compares every pair. Equal tags, or equal running digests, count as one image. Other pairs
-    /// of tags, and different digests, count as different images. A digest and a tag without
-    /// running tasks pass, because both may be the same image.
+    /// Compares every pair of containers. Equal tags, or equal running digests, count as one image.
+    /// Other pairs of tags, and different digests, count as different images. A pair of a digest
+    /// and a tag without running tasks passes, because both may mean the same image.
     pub fn agree(
         &self,
         definition: &Value,
@@ -94,7 +95,7 @@ mod tests {
         ImageDigest::parse(&format!("sha256:{}", byte.repeat(32))).unwrap()
     }
 
-    /// Returns a definition with `app`, `nginx`, and a sidecar from another repository.
+    /// Returns a task definition with `app`, `nginx`, and a sidecar from another repository.
     fn definition(app: &str, nginx: &str) -> Value {
         json!({ "family": "web", "containerDefinitions": [
             { "name": "app", "image": format!("{WEB}{app}") },
@@ -174,8 +175,8 @@ mod tests {
         agree(&json!({}), &[], &[]).unwrap();
     }
 
-    /// The first container may run the image of either of the others, but those two run different
-    /// images.
+    /// The first container may run the same image as each of the other two containers, but those
+    /// two run different images.
     #[test]
     fn agree_compares_every_pair_of_containers() {
         let at = |byte: &str| format!("@{}", digest(byte));
@@ -194,10 +195,10 @@ mod tests {
         assert!(error.contains("b runs") && error.contains("c runs"), "{error}");
         agree(&[ab.clone(), main.clone(), cd.clone()], &[]).unwrap_err();
         agree(&[main.clone(), ab.clone(), ab.clone(), cd.clone()], &[]).unwrap_err();
-        // Two containers have the same tag, but the tasks of one run another digest than the digest
-        // in the middle.
+        // The first and the last container have the same tag. The tasks of the last container run
+        // another digest than the container between them has.
         agree(&[main.clone(), ab.clone(), main.clone()], &[("c", "cd")]).unwrap_err();
-        // A digest agrees with two tags without running tasks, but the two tags differ.
+        // The digest agrees with each of the two tags, because no tasks run. The two tags differ.
         agree(&[ab.clone(), main.clone(), ":v1".to_owned()], &[]).unwrap_err();
         agree(&[main.clone(), ab.clone(), ab.clone()], &[]).unwrap();
         agree(&[main.clone(), ab, main], &[("a", "ab"), ("c", "ab")]).unwrap();

@@ -1,16 +1,17 @@
-//! The check that an image supports the platform on which a service runs.
+//! The check that an image supports the platform of a service.
 
 use serde_json::Value;
 
-/// Returns why an image for these platforms cannot run with a task definition. None if the image
-/// can run, or if that is unknown.
+/// Returns the reason why ECS cannot run an image for these platforms with a task definition. None
+/// if ECS can run the image, or if this is unknown.
 ///
-/// `on_fargate` is true if the service runs on Fargate. If ECS does not report it, a task
-/// definition counts as running there if it allows only Fargate. Fargate's default is Linux on
-/// x86-64. Elsewhere the instance decides, so only the task definition's own settings count.
+/// `on_fargate` is true if the service runs on Fargate. If ECS does not report the launch type, the
+/// service counts as running on Fargate if its task definition allows only Fargate. Fargate's
+/// default is Linux on x86-64. Container instances have no default, so only the task definition's
+/// own settings count.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RuntimePlatform.html>
 ///
-/// An empty or unknown platform text never refuses an image.
+/// An empty or unknown platform name is never a reason to refuse an image.
 pub fn wrong_platform(definition: &Value, on_fargate: Option<bool>, platforms: &[String]) -> Option<String> {
     let on_fargate = on_fargate.unwrap_or_else(|| is_for_fargate_alone(definition));
     let said = |member: &str, default| match definition.get("runtimePlatform").and_then(|all| all.get(member))
@@ -42,7 +43,8 @@ fn fits(wanted: Option<&str>, built_for: Option<&str>) -> bool {
     wanted.is_none() || built_for.is_none() || wanted == built_for
 }
 
-/// Returns the OCI name of the operating system of an image or a task definition.
+/// Returns the OCI name of an operating system. The text may come from an image or from a task
+/// definition.
 fn system(text: &str) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     match text.as_str() {
@@ -99,7 +101,7 @@ mod tests {
 
     /// Another tool had the same problem: <https://github.com/fabfuel/ecs-deploy/issues/214>
     #[test]
-    fn fargate_decides_default_platform() {
+    fn default_platform_applies_only_on_fargate() {
         let both = json!({ "requiresCompatibilities": ["EC2", "FARGATE"] });
         let arm = ["linux/arm64"];
         assert_eq!(why(&both, Some(false), &arm), None, "the instance decides");
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_platform_name_refuses_no_image() {
+    fn image_is_not_refused_for_an_unknown_platform_name() {
         for (system, architecture) in [("", ""), ("LINUX", ""), ("LINUX", "ARM128"), ("BEOS", "")] {
             for on_fargate in [Some(true), Some(false), None] {
                 let definition = runtime(system, architecture);

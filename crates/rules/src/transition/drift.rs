@@ -1,5 +1,5 @@
 //! Tag drift: a person moved or deleted one of Stablepin's tags. Stablepin notifies people and puts
-//! the tag back, because the table decides where the tag belongs.
+//! the tag on the right digest again, because the table decides which digest has the tag.
 
 use super::{AuditEntry, Transition};
 use crate::audit::{Actor, Kind};
@@ -9,13 +9,13 @@ use crate::image::{ImageDigest, ImageTag};
 use crate::operation_id::OperationId;
 use crate::records::{Operation, Repair, TakenTag, Work};
 
-/// The final state of a repair that Stablepin gave up.
+/// The final state of a repair that Stablepin gave up without putting the tag.
 const NOT_PUT: &str = "Not Put";
 
-/// A tag of Stablepin, as ECR shows it now.
+/// One of Stablepin's tags, as ECR shows it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drifted {
-    /// A fresh id for a new repair.
+    /// The id for a new repair, if this drift opens one.
     pub id: OperationId,
     pub tag: ImageTag,
     /// The digest that has the tag. None: the tag does not exist.
@@ -24,8 +24,8 @@ pub struct Drifted {
     pub by: Option<Caller>,
 }
 
-/// Opens a repair. The subject must have no operation. A tag that Stablepin has not put yet cannot
-/// drift.
+/// Opens a repair of the tag. The subject must not contain an operation. A tag that Stablepin has
+/// not yet put cannot drift.
 pub(super) fn open(transition: &mut Transition, drifted: &Drifted) {
     let now = transition.now;
     let Some(policy) = transition.change.after.policy() else { return };
@@ -42,7 +42,7 @@ pub(super) fn open(transition: &mut Transition, drifted: &Drifted) {
         refused = taken.is_some_and(TakenTag::is_refused);
         let ours = |number| environment.applied == Some(number) || taken.is_some();
         let pin = environment.pin.as_ref().filter(|pin| ours(pin.number));
-        // The tag now shows the pin, so the earlier problem is solved.
+        // The tag now shows the pin, so the problem with the tag is solved.
         if let Some(pin) = pin.filter(|pin| drifted.found.as_ref() == Some(&pin.digest)) {
             (environment.applied, environment.tag_taken) = (Some(pin.number), None);
             return;
@@ -72,7 +72,7 @@ pub(super) fn open(transition: &mut Transition, drifted: &Drifted) {
 
 pub(super) fn tick(transition: &mut Transition) {
     if transition.change.after.policy().is_none() {
-        end(transition, "the environment left the configuration");
+        end(transition, "the environment was removed from the configuration");
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// Adds the caller who moved the tag. CloudTrail may report the caller after the repair.
+/// Records the caller who moved the tag. CloudTrail may report the caller only after the repair.
 pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     let Some(repair) = repair(transition).filter(|repair| repair.moved_by.is_none()) else { return };
     repair.moved_by = Some(caller.clone());
@@ -112,7 +112,7 @@ fn audit_drift(transition: &mut Transition, digest: Option<ImageDigest>, to: &st
     let Some(repair) = repair(transition) else { return };
     let found = repair.found.as_ref().map_or("deleted".to_owned(), ImageDigest::to_string);
     let what = match &repair.found {
-        _ if repair.refused => "could not be put before, and is tried again",
+        _ if repair.refused => "was refused before, and Stablepin tries it again",
         Some(_) => "was moved by hand",
         None => "was deleted by hand",
     };

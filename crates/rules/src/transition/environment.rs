@@ -8,8 +8,8 @@ use crate::one_line::reason;
 use crate::records::{Environment, Freeze};
 use crate::refusal::Refusal;
 
-/// A person's command for an environment. Rollbacks are allowed even if an environment is frozen or
-/// held.
+/// A person's command for an environment. No command prevents rollbacks: a freeze and a hold stop
+/// only promotions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentCommand {
     pub action: EnvironmentAction,
@@ -22,9 +22,10 @@ pub enum EnvironmentAction {
     /// Stops new promotions.
     Freeze,
     Thaw,
-    /// Allows automation again after a rollback or a failure.
+    /// Allows promotions again after a rollback or a failed release.
     ReleaseHold,
-    /// Sets a watermark in the future back to now, so that new pushes count as later.
+    /// Resets a watermark that lies in the future to the current time, so that new pushes count as
+    /// later.
     ResetWatermark,
 }
 
@@ -67,8 +68,8 @@ pub(super) fn carry_out(transition: &mut Transition, order: &EnvironmentCommand)
     Ok(())
 }
 
-/// Sets a watermark in the future to now. An earlier time is never allowed, because an earlier push
-/// could then become the pin after a later one.
+/// Resets a watermark that lies in the future to the current time. It never goes further back:
+/// otherwise an old push could replace a newer pin.
 fn reset(environment: &mut Environment, now: Timestamp) -> Result<(String, String), Refusal> {
     let Environment { watermark, latest, .. } = environment;
     let at = watermark.as_ref().map(|mark| mark.at);

@@ -1,5 +1,5 @@
-//! Live drift: services do not run the pin. Stablepin notifies people once. The drift ends when
-//! every service runs the pin again.
+//! Live drift: services do not run the pin. Stablepin notifies people once for each drift. The
+//! drift ends when every service runs the pin again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,15 @@ use crate::records::{DriftReport, Environment, Operation, Work};
 /// An observation of what some services run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveSeen {
-    /// A fresh id for a new drift.
+    /// The id for a new drift, if this observation opens one.
     pub id: OperationId,
-    /// The version of the environment's record when Stablepin read the services from ECS. A later
-    /// change may explain the observation.
+    /// The version of the environment's record when Stablepin read the services from ECS. If the
+    /// record has changed since, Stablepin ignores the observation, because the change may explain
+    /// it.
     pub environment_version: u64,
     /// The deviation of each service. None: the service runs the pin, or its state is unknown.
     pub services: BTreeMap<ServiceName, Option<Deviation>>,
-    /// The services that no longer have the task definition from the last operation.
+    /// The services that no longer have the task definition of the last operation.
     pub moved_on: BTreeSet<ServiceName>,
 }
 
@@ -33,8 +34,8 @@ pub struct ObservedService {
 }
 
 impl LiveSeen {
-    /// Returns the observation of these services. A task definition from the last operation is no
-    /// deviation, because that operation has already notified people.
+    /// Returns the observation of these services. A service with the task definition from the last
+    /// operation has no deviation, because that operation has already notified people.
     pub fn new(
         id: OperationId,
         environment: &Environment,
@@ -54,17 +55,17 @@ impl LiveSeen {
     }
 }
 
-/// The most services that an audit record's reason names.
+/// The most services that the reason in an audit record names.
 const MOST_IN_A_REASON: usize = 10;
 
-/// Returns the services that differ from the pin, according to earlier observations and this one.
+/// Returns the services that differ from the pin, according to the open drift and this observation.
 fn differing(
     environment: &Environment,
     policy: Option<&EnvironmentPolicy>,
     seen: &LiveSeen,
 ) -> BTreeMap<ServiceName, Deviation> {
-    // A team that deploys the environment by itself may run a newer build than the pin, which is no
-    // drift.
+    // If the team deploys without Stablepin, services may run a newer build than the pin. This is
+    // no drift.
     let Some(policy) = policy.filter(|policy| policy.is_deployed()) else { return BTreeMap::new() };
     let mut services = open(environment).map(|drift| drift.services.clone()).unwrap_or_default();
     for (service, deviation) in &seen.services {
@@ -81,7 +82,7 @@ fn open(environment: &Environment) -> Option<&LiveDrift> {
     environment.live_drift.as_ref().filter(|drift| drift.is_open())
 }
 
-/// Returns whether the observation changes nothing in the record.
+/// Returns whether the observation would change nothing in the environment's record.
 pub fn is_known(environment: &Environment, policy: Option<&EnvironmentPolicy>, seen: &LiveSeen) -> bool {
     let forgets = environment.left.keys().any(|service| seen.moved_on.contains(service));
     !forgets && is_known_drift(environment, policy, seen)
@@ -92,15 +93,16 @@ fn is_known_drift(environment: &Environment, policy: Option<&EnvironmentPolicy>,
     differing(environment, policy, seen) == known
 }
 
-/// Records an observation. The subject must have no operation. Observations are ignored while a
-/// rollout has the slot.
+/// Records an observation. The subject must not contain an operation. Ignores the observation while
+/// a rollout has the slot, and if the environment's record has changed since.
 pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
     let now = transition.now;
     let environment = &mut transition.change.after.environment;
     if environment.slot.is_some() || environment.version != seen.environment_version {
         return;
     }
-    // If the task definition returns later, another caller has deployed it.
+    // If a service later has this task definition again, a caller other than Stablepin has deployed
+    // it, and the service has drifted.
     environment.left.retain(|service, _| !seen.moved_on.contains(service));
     let after = &transition.change.after;
     let environment = &after.environment;
@@ -114,7 +116,7 @@ pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
         return end(transition, &again);
     }
     let before = open(environment).cloned();
-    // A drift that has grown since its notification needs a new notification.
+    // If services have drifted further since the notification, people need another notification.
     let was_notified = |drift: &LiveDrift| drift.notified_at.is_some_and(|at| at >= drift.since);
     let is_more = |drift: &LiveDrift| {
         services.iter().any(|(service, deviation)| drift.services.get(service) != Some(deviation))

@@ -3,6 +3,7 @@
 
 mod decide;
 pub(super) mod deploy;
+mod readiness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ use crate::build_tag::BuildTag;
 use crate::caller::{Caller, keep_pusher};
 use crate::commit::Commit;
 use crate::commit8::Commit8;
+use crate::conditions::{Condition, next_condition_at, unmet};
 use crate::containing_index::ContainingIndex;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
@@ -23,20 +25,22 @@ use crate::one_line::{LONGEST_TEXT, clause, reason};
 use crate::operation_id::OperationId;
 use crate::pending_effects::reminder;
 use crate::pin_number::PinNumber;
+use crate::pipeline_run::PipelineRun;
 use crate::records::{
     Aftermath, ApprovalRequest, Blocker, Build, Environment, Hold, Latest, Occurrence, Operation, Promotion,
     PromotionReason, PromotionState, Question, RefusedBuildTag, RefusedMail, RolloutFailure, Slot, SlotKind,
-    Subject, TokenHash, Waiting, Work,
+    Subject, TokenHash, Work,
 };
 use crate::refusal::Refusal;
 
 pub use decide::{Decision, Form, may_decide};
 pub(super) use decide::{decide, withdraw, wrong_code};
+pub(super) use readiness::{checks_read, earlier_pin_read, run_named, validated};
 
-/// A push that the tagger has read, or a signed request for a promotion.
+/// A push that the tagger has handled, or a signed request for a promotion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
-    /// A fresh id for a new promotion.
+    /// The id for a new promotion, if this opening creates one.
     pub id: OperationId,
     pub occurrence: Occurrence,
     pub repository: RepositoryName,
@@ -45,18 +49,21 @@ pub struct Opening {
     pub media_type: String,
     pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
-    /// The number of build tags that Stablepin tried but another digest already had.
+    /// The number of build tags that Stablepin tried and that another digest already had.
     pub names_taken: u32,
-    /// The signer who requested the promotion. None for a push.
+    /// The signer who requested the promotion. None if a push opened the promotion.
     pub asked_by: Option<Actor>,
     /// The principals that pushed the digest, from CloudTrail.
     pub pushers: BTreeSet<String>,
+    /// The run of the pipeline that made the build, if it is known.
+    pub run: Option<PipelineRun>,
     /// The requester's reason.
     pub reason: Option<String>,
 }
 
-/// Returns the build's tag. The first choice contains the commit's digits, the second the digest's
-/// digits. Later choices add a second to the time until a tag is free.
+/// Returns the build tag. The first choice contains the commit's digits. If another digest has that
+/// tag, the second choice contains the digest's digits. Each further choice adds a second to the
+/// time.
 pub(super) fn build_tag(
     environment: &EnvironmentName,
     pushed_at: Timestamp,
@@ -73,11 +80,11 @@ pub(super) fn build_tag(
     BuildTag::new(environment.clone(), pushed_at + later, commit8)
 }
 
-/// The time in which a second push of the same image requests no new approval. A later push does,
-/// because the first mail may be lost.
+/// The time in which a second push of the same image does not request approval again. After this
+/// time a push requests approval again, because the first mail may be lost.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
-/// Returns the open promotion that another push of this digest joins. The caller reads that
+/// Returns the open promotion that a new push of this digest joins. The caller must read that
 /// promotion before the transition.
 pub fn joined(now: Timestamp, environment: &Environment, digest: &ImageDigest) -> Option<OperationId> {
     let latest = environment.latest.as_ref()?;
@@ -85,18 +92,22 @@ pub fn joined(now: Timestamp, environment: &Environment, digest: &ImageDigest) -
     (same && now < latest.fresh_until).then_some(latest.promotion)
 }
 
-/// Opens a promotion for a push. The subject must contain no operation, or the promotion that the
-/// push [joins](joined).
+/// Opens a promotion for a push. The subject must contain either no operation or the promotion that
+/// the push [joins](joined).
 pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(), Refusal> {
     let now = transition.now;
     let policy = transition.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
     let after = &mut transition.change.after;
-    // The event's reported time identifies the push, so that a repeated event is recognized. Only
-    // the time for the order of pushes is adjusted to our clock.
+    // The event's reported time identifies the push, so that Stablepin recognizes a repeated event.
+    // The order of pushes uses the corrected time.
     transition.change.opened = Some(opening.occurrence.clone());
     let occurrence = opening.occurrence.placed(now);
 
-    let build = if let Some(build) = after.build.clone() {
+    let build = if let Some(mut build) = after.build.clone() {
+        if let Some(run) = opening.run.as_ref().filter(|run| run.replaces(build.run.as_ref())) {
+            build.run = Some(run.clone());
+            after.build = Some(build.clone());
+        }
         build
     } else {
         let build_tag = build_tag(
@@ -118,6 +129,7 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
             media_type: opening.media_type.clone(),
             size_bytes: opening.size_bytes,
             platforms: opening.platforms.clone(),
+            run: opening.run.clone(),
             version: 0,
         };
         transition.change.intents.push(build_intent(&build));
@@ -125,8 +137,8 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         build
     };
 
-    // A second tag of the same image joins the promotion, because one approval request is enough.
-    // The promotion gets the later position of the two pushes.
+    // A second tag of the same image joins the open promotion, because one approval request is
+    // enough. The promotion gets the position of the later push.
     if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
         asked.occurrence = asked.occurrence.clone().max(occurrence);
         asked.asked_by = asked.asked_by.take().or_else(|| opening.asked_by.clone());
@@ -139,14 +151,6 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         return Ok(());
     }
 
-    let ask_at = ask_later_at(now, policy.approval.expires, opening.id, &mut after.environment);
-    if ask_at.is_some() {
-        let waiting = &mut after.environment.waiting;
-        waiting.insert(Waiting { occurrence: occurrence.clone(), promotion: opening.id });
-        while waiting.len() > MOST_WAITING {
-            waiting.pop_first();
-        }
-    }
     let promotion = Promotion {
         id: opening.id,
         digest: occurrence.digest.clone(),
@@ -159,7 +163,13 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         pushers: opening.pushers.clone(),
         pushed_tag: opening.asked_by.is_none().then(|| opening.pushed_tag.clone()),
         expires_at: now + policy.approval.expires,
-        ask_at,
+        validated: None,
+        checks: Default::default(),
+        pinned_earlier_at: None,
+        reports_read_at: None,
+        waits_for: Vec::new(),
+        ready_at: None,
+        ask_at: None,
         asked: Default::default(),
         votes: Default::default(),
         vote_confirmations: Default::default(),
@@ -193,39 +203,9 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
     Ok(())
 }
 
-/// The most undecided approval requests of an environment within `AT_ONCE`. Approvers ignore more
-/// mails, and SNS disables an address that gets more than 10 mails in a second.
-/// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
-const MOST_AT_ONCE: usize = 5;
-const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
-
-/// The most promotions that wait to request approval. An older one requests approval only after all
-/// newer ones have ended.
-const MOST_WAITING: usize = 20;
-
-/// Returns when a new promotion requests approval, if many promotions opened in a short time. At
-/// least half of its time is left then. None: at once.
-fn ask_later_at(
-    now: Timestamp,
-    expires: SignedDuration,
-    promotion: OperationId,
-    environment: &mut Environment,
-) -> Option<Timestamp> {
-    environment.asked.retain(|question| now.duration_since(question.at) < AT_ONCE);
-    match environment.asked.first() {
-        Some(first) if environment.asked.len() >= MOST_AT_ONCE => {
-            Some((first.at + AT_ONCE).min(now + expires / 2))
-        }
-        _ => {
-            environment.asked.push(Question { at: now, promotion });
-            None
-        }
-    }
-}
-
-/// Records that ECR refuses the build tag. Returns whether the refusal counts as permanent, which
-/// begins with the second refusal. A promotion that waits for approval then fails, because the mail
-/// names the build tag. A pinned promotion completes without the tag.
+/// Records that ECR refuses the build tag. Returns whether the refusal counts as handled: from the
+/// second refusal on, a pending promotion fails, because the mail names the build tag. A pinned
+/// promotion completes without the tag.
 pub(super) fn build_tag_refused(transition: &mut Transition, reason: &str) -> bool {
     let at = transition.now;
     let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return false };
@@ -249,7 +229,7 @@ pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token:
     if let Some((promotion, occurrence)) = first.map(|promotion| (promotion.id, promotion.occurrence.clone()))
     {
         after.environment.asked.push(Question { at, promotion });
-        // Older promotions give up their turn.
+        // Waiting promotions with an older push do not request approval any more.
         after.environment.waiting.retain(|waiting| waiting.occurrence > occurrence);
     }
     if let Some(promotion) = promotion(transition) {
@@ -270,8 +250,8 @@ pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token:
     }
 }
 
-/// Records SNS's refusal of a mail if an earlier attempt failed too. Returns whether the refusal is
-/// handled.
+/// Records that SNS refused a mail, if a previous attempt failed too. Returns false if the refusal
+/// counts as a temporary problem.
 pub(super) fn mail_refused(transition: &mut Transition, approver: &ApproverName, reason: &str) -> bool {
     let at = transition.now;
     // Several refusals in one attempt count as one failure.
@@ -290,8 +270,8 @@ pub(super) fn mail_refused(transition: &mut Transition, approver: &ApproverName,
     true
 }
 
-/// Removes the refused mails of approvers who need no mail any more: they have voted, left the
-/// environment, or pushed the build.
+/// Removes the refused mails of approvers who need no mail any more: they have voted, are no longer
+/// approvers of the environment, or must not approve their own build.
 fn forget_refused_mails(transition: &mut Transition) {
     let after = &transition.change.after;
     let (Some(policy), Some(promotion)) = (after.policy(), after.promotion()) else { return };
@@ -306,14 +286,20 @@ fn forget_refused_mails(transition: &mut Transition) {
     }
 }
 
-/// Adds a pusher that CloudTrail recorded after the promotion was opened. An approval by this
-/// pusher does not count any more.
+/// Records a pusher that CloudTrail reported after the promotion was opened. With the four-eyes
+/// rule, an approval by this pusher does not count any more.
 pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     let open = |promotion: &&mut Promotion| !promotion.state.is_terminal();
     let Some(promotion) = promotion(transition).filter(open) else { return };
     if !keep_pusher(&mut promotion.pushers, &caller.arn) {
         return;
     }
+    audit_news(transition, "who pushed it, as CloudTrail recorded", caller.actor());
+}
+
+/// Records news about the promotion that do not change its state.
+fn audit_news(transition: &mut Transition, reason: &str, actor: Actor) {
+    let Some(promotion) = transition.change.after.promotion() else { return };
     let state = promotion.state.as_str().to_owned();
     let entry = AuditEntry {
         kind: Kind::Promotion,
@@ -321,15 +307,15 @@ pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
         digest: Some(promotion.digest.clone()),
         from: Some(state.clone()),
         to: state,
-        reason: Some("who pushed it, as CloudTrail recorded".to_owned()),
-        actor: caller.actor(),
+        reason: Some(reason.to_owned()),
+        actor,
     };
     transition.audit(entry);
 }
 
-/// Cancels a promotion if its image belongs to an index of the same release. A promotion with a
-/// vote or a signed request continues, because a pusher must not be able to cancel votes or
-/// requests.
+/// Cancels a promotion if its image belongs to an image index of the same release. A promotion with
+/// a vote or a signed request continues, because a pusher must not be able to cancel votes or
+/// requests by pushing an image index.
 pub(super) fn contained(transition: &mut Transition, index: &ContainingIndex) {
     let Some(promotion) = transition.change.after.promotion() else { return };
     let unanswered = promotion.state == PromotionState::Pending
@@ -369,10 +355,13 @@ fn expire(transition: &mut Transition) {
     let reason = match after.policy() {
         None => PromotionReason::EnvironmentRemoved,
         Some(policy) => {
+            let unmet = unmet(now, after, policy, promotion);
             if let Some(pin) = superseded(&after.environment, promotion) {
                 PromotionReason::Superseded(pin)
             } else if promotion.expires_at > now {
                 return;
+            } else if unmet.iter().any(|one| promotion.ready_at.is_none() || *one != Condition::Valid) {
+                PromotionReason::Expired(still_unmet(after, unmet))
             } else if !approved(after, policy, promotion) {
                 PromotionReason::Expired(Blocker::Decision)
             } else if let Some(freeze) = &after.environment.freeze {
@@ -382,12 +371,22 @@ fn expire(transition: &mut Transition) {
                 let reason = hold.reason.clone();
                 PromotionReason::Expired(Blocker::Hold(reason))
             } else {
-                // An approved promotion waits for another operation, which has its own deadline.
+                // An approved promotion waits for another operation. That operation has its own
+                // deadline.
                 return;
             }
         }
     };
-    end(transition, PromotionState::Cancelled, reason, Actor::Stablepin);
+    let waited_for_conditions = matches!(reason, PromotionReason::Expired(Blocker::Conditions { .. }));
+    let state = if waited_for_conditions { PromotionState::Failed } else { PromotionState::Cancelled };
+    end(transition, state, reason, Actor::Stablepin);
+}
+
+/// Returns the conditions that an expired promotion waited for, with the last error of a read.
+fn still_unmet(subject: &Subject, unmet: Vec<Condition>) -> Blocker {
+    let problem = subject.operation.as_ref().and_then(|operation| operation.problem.clone());
+    let unmet = unmet.iter().map(ToString::to_string).collect();
+    Blocker::Conditions { unmet, problem: problem.map(|problem| clause(&problem, LONGEST_TEXT)) }
 }
 
 pub(super) fn settle(transition: &mut Transition) {
@@ -399,6 +398,8 @@ pub(super) fn settle(transition: &mut Transition) {
     match transition.change.after.promotion().map(|promotion| promotion.state) {
         Some(PromotionState::Pending) => {
             forget_refused_mails(transition);
+            readiness::fail_on_a_check(transition);
+            readiness::begin_to_ask(transition);
             begin(transition);
         }
         Some(PromotionState::InProgress) => deploy::settle(transition),
@@ -410,16 +411,18 @@ pub(super) fn settle(transition: &mut Transition) {
         )
         | None => {}
     }
+    readiness::note_conditions(transition);
 }
 
-/// The time after which a waiting promotion checks again whether its turn has come.
+/// The time after which a promotion that waits to request approval checks again whether it is next.
 const CHECK_TURN_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// Begins an approved promotion that nothing blocks. Reserves the slot for a deployment, or sets
-/// the pin at once if Stablepin does not deploy to the environment.
+/// Begins an approved promotion if nothing blocks it. Takes the slot for a deployment. If Stablepin
+/// does not deploy to the environment, sets the pin at once.
 fn begin(transition: &mut Transition) {
     let Some(policy) = transition.change.after.policy().cloned() else { return };
-    let Some(promotion) = transition.change.after.promotion().cloned() else { return };
+    let is_open = |one: &&Promotion| !one.state.is_terminal();
+    let Some(promotion) = transition.change.after.promotion().filter(is_open).cloned() else { return };
     if let Some(pin) = superseded(&transition.change.after.environment, &promotion) {
         let reason = PromotionReason::Superseded(pin);
         return end(transition, PromotionState::Cancelled, reason, Actor::Stablepin);
@@ -428,7 +431,8 @@ fn begin(transition: &mut Transition) {
     let free = after.environment.slot.is_none()
         && after.environment.freeze.is_none()
         && held(after, &policy, &promotion).is_none();
-    if !approved(after, &policy, &promotion) || !free {
+    let is_ready = unmet(transition.now, after, &policy, &promotion).is_empty();
+    if !is_ready || !approved(after, &policy, &promotion) || !free {
         return;
     }
     let actor = decided_by(after, &policy, &promotion).0;
@@ -449,14 +453,16 @@ fn begin(transition: &mut Transition) {
     }
 }
 
-/// Returns the hold that blocks this promotion. None if an approver approved after the hold began.
+/// Returns the hold that blocks this promotion. None if an approver approved the promotion after
+/// the hold began.
 fn held<'a>(subject: &'a Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> Option<&'a Hold> {
     let hold = subject.environment.hold.as_ref()?;
     let released = approvals(subject, policy, promotion).any(|(_, vote)| vote.at > hold.since);
     (!released).then_some(hold)
 }
 
-/// Sets the pin for an approved promotion. A deployed promotion is also proven.
+/// Sets the pin for an approved promotion. If Stablepin deploys to the environment, the services
+/// must be proven first.
 pub(super) fn set_pin(
     transition: &mut Transition,
     policy: &EnvironmentPolicy,
@@ -477,7 +483,7 @@ pub(super) fn set_pin(
         revisions,
     });
     transition.free_slot(promotion.id);
-    // Records of older versions may contain an uncorrected event time.
+    // A record from an older version of Stablepin may contain an uncorrected event time.
     let occurrence = promotion.occurrence.placed(transition.now);
     let environment = &mut transition.change.after.environment;
     environment.watermark =
@@ -507,14 +513,20 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
         PromotionState::Pending => {
             let waiting = subject.policy().is_some_and(|policy| approved(subject, policy, promotion));
             let soon = now + SignedDuration::from_mins(1);
-            // The promotion requests approval when all newer ones have ended.
+            // The promotion requests approval when no promotion with a newer push waits any more.
             let waits = subject.environment.waiting.iter().any(|waiting| waiting.promotion == promotion.id);
             let again = |at| if at > now { at } else { now + CHECK_TURN_EVERY };
             let asking = promotion.ask_at.filter(|_| waits).map(again);
             let mailing = promotion.mail_refused.as_ref().map(RefusedMail::again_at).filter(|at| *at > now);
             let expiry = asking.into_iter().chain(mailing).fold(promotion.expires_at, Timestamp::min);
+            let unmet = subject.policy().map(|policy| unmet(now, subject, policy, promotion));
+            if let Some(unmet) = unmet.filter(|unmet| !unmet.is_empty()) {
+                let condition = next_condition_at(promotion, &unmet).map(|at| at.max(now));
+                return Some(condition.into_iter().fold(expiry, Timestamp::min));
+            }
             let reminder = reminder(subject, promotion).filter(|at| *at > now);
-            // An approved promotion may wait for a rollback, even after its expiry.
+            // An approved promotion may wait for a rollback to end, even after the promotion's
+            // expiry.
             Some(if let Some(reminder) = reminder.filter(|_| !waiting) {
                 reminder.min(expiry)
             } else if waiting && expiry > now {
@@ -525,7 +537,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
                 expiry
             })
         }
-        // The pin is set and only its tags are pending. Failed attempts have growing pauses.
+        // The pin is set and only its tags are pending. The pauses between failed attempts grow.
         PromotionState::InProgress if promotion.pin.is_some() => Some(now + LONGEST_PAUSE),
         PromotionState::InProgress => {
             let soon = now + SignedDuration::from_mins(1);
@@ -543,7 +555,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
     }
 }
 
-/// Returns the current pin if a later push was pinned before.
+/// Returns the current pin if a later push has already been pinned.
 fn superseded(environment: &Environment, promotion: &Promotion) -> Option<PinNumber> {
     let mark = environment.watermark.as_ref()?;
     let pin = environment.pin.as_ref()?;
@@ -587,7 +599,7 @@ pub(super) fn move_to(
         transition.change.after.environment.waiting.retain(|waiting| waiting.promotion != id);
     }
     transition.change.after.environment.asked.retain(|question| question.promotion != id);
-    // Failures of the earlier state do not count in the new state.
+    // Failures in the previous state do not count in the new state.
     if let Some(operation) = &mut transition.change.after.operation {
         operation.failures = 0;
     }

@@ -1,5 +1,5 @@
-//! Rollbacks. A person requests a rollback, Stablepin deploys to the services, and proof ends the
-//! rollback.
+//! Rollbacks. A person requests a rollback, and Stablepin deploys the target to the services. The
+//! rollback completes when every service is proven to run the target.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,28 +19,28 @@ use crate::records::{
 use crate::refusal::Refusal;
 use crate::target::{intended, live, ready};
 
-/// The longest time that one observation takes. An observation that ends this long after a call
-/// began after the call.
+/// The longest time that one observation takes. If an observation ends more than this time after a
+/// call, the observation began after the call.
 const LONGEST_OBSERVATION: SignedDuration = SignedDuration::from_secs(20);
 
-/// A rollback request with a resolved and checked target. No service has changed yet.
+/// A rollback request with a resolved and checked target. Stablepin has not yet changed a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackRequest {
     pub id: OperationId,
     pub to: String,
     pub target: Target,
-    /// The current pin when the target was resolved. If the pin has changed since, `to` may mean
-    /// another pin.
+    /// The number of the current pin when the target was resolved. If another pin is current now,
+    /// `to` may mean another target.
     pub resolved_at: PinNumber,
     pub reason: Option<String>,
     pub actor: Actor,
-    /// The services to roll back, each with what it runs now.
+    /// The services to roll back, each with what the service runs now.
     pub services: Vec<ServiceRollout>,
 }
 
 impl RollbackRequest {
     /// Returns whether every service already has the target, in its task definition and its running
-    /// tasks. An environment without services runs its pin.
+    /// tasks. An environment without services counts as running its pin.
     fn already_live(&self, pinned: &ImageDigest) -> bool {
         let target = &self.target.digest;
         if self.services.is_empty() {
@@ -62,7 +62,8 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
     if pin.number != request.resolved_at {
         return Err(Refusal::PinMoved { from: request.resolved_at, to: pin.number });
     }
-    // A promotion in the slot is about to change what is live, and the rollback must stop it.
+    // A promotion in the slot is about to change what is live, so the rollback must stop the
+    // promotion even if the target is live now.
     if environment.slot.is_none() && request.already_live(&pin.digest) {
         return Err(Refusal::AlreadyLive { pin: request.target.pin, digest: request.target.digest.clone() });
     }
@@ -73,7 +74,7 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
         }
         _ => None,
     };
-    // The rollback replaces the promotion, but calls that the promotion began may still arrive.
+    // The rollback replaces the promotion, but ECS may still execute calls of the promotion.
     let slot = environment.slot.take();
     let moving_until = slot.as_ref().and_then(|slot| slot.moving_until).filter(|until| *until > now);
     let preempted = slot.map(|slot| slot.digest);
@@ -121,7 +122,8 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
     Ok(())
 }
 
-/// Returns whether the rollback deploys now. Other rollbacks ignore observations of services.
+/// Returns whether the rollback is deploying. A rollback that is not deploying ignores observations
+/// of services.
 pub(super) fn moves(subject: &Subject) -> bool {
     subject.rollback().is_some_and(|rollback| !rollback.state.is_terminal() && rollback.pin.is_none())
 }
@@ -162,9 +164,9 @@ pub(super) fn settle(transition: &mut Transition) {
     if rollback.state.is_terminal() || rollback.pin.is_some() {
         return;
     }
-    // If one service cannot roll back, the other services still do.
+    // If one service cannot roll back, Stablepin still rolls back the other services.
     if !rollback.rollout.is_over() || may_be_overtaken(now, rollback) {
-        // Shows an early failure of one service while other services are still in progress.
+        // Shows the failure of a service even while other services are still in progress.
         rollback.reason = match rollback.rollout.verdict() {
             RolloutVerdict::Failed(failure) => Some(RollbackReason::Failed(failure)),
             RolloutVerdict::Going | RolloutVerdict::Arrived => None,
@@ -186,8 +188,8 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// Ends a rollback that changed nothing, and restores the earlier hold. The rollback's own hold
-/// continues if a pre-empted promotion may have changed a service.
+/// Ends a rollback that changed nothing, and restores the hold from before the rollback. If a
+/// pre-empted promotion may have changed a service, the rollback's own hold is kept instead.
 fn end_untouched(transition: &mut Transition, failure: RolloutFailure) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
@@ -203,8 +205,8 @@ fn end_untouched(transition: &mut Transition, failure: RolloutFailure) {
     }
 }
 
-/// Returns what the pre-empted promotion left on the services. None if no promotion was pre-empted,
-/// or if the promotion certainly moved no service.
+/// Returns the changes that the pre-empted promotion left on the services. None if no promotion was
+/// pre-empted, or if that promotion certainly changed no service.
 fn left_behind(rollback: &Rollback, is_whole: bool) -> Option<LeftBehind> {
     let digest = rollback.preempted.as_ref()?;
     let services = &rollback.rollout.services;
@@ -216,14 +218,14 @@ fn left_behind(rollback: &Rollback, is_whole: bool) -> Option<LeftBehind> {
     (!certain).then(|| LeftBehind { digest: digest.clone(), moved, is_whole, is_late })
 }
 
-/// Returns whether the rollback names all of these services.
+/// Returns whether the rollback includes all of these services.
 fn names_all(services: &[ServiceName], rollback: &Rollback) -> bool {
     let named = |service: &ServiceName| rollback.rollout.services.iter().any(|one| one.service == *service);
     services.iter().all(named)
 }
 
-/// Returns whether the pre-empted promotion may still move a service, or may have moved one after
-/// the last observation. The rollback keeps the slot until both are impossible.
+/// Returns whether the pre-empted promotion may still deploy to a service, or may have deployed to
+/// one since the last observation. The rollback keeps the slot until both are impossible.
 fn may_be_overtaken(now: Timestamp, rollback: &Rollback) -> bool {
     rollback
         .preempted_until
@@ -245,7 +247,7 @@ fn exclude_left_digests(transition: &mut Transition) {
 fn complete(transition: &mut Transition) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
-    // A rollback of some services does not change the pin of the environment.
+    // A rollback of only some services does not change the environment's pin.
     let whole = names_all(&services, rollback);
     let proven = rollback.rollout.services.len();
     let new_pin = NewPin {
@@ -276,7 +278,7 @@ fn complete(transition: &mut Transition) {
     }
     transition.pin(new_pin);
     let environment = &mut transition.change.after.environment;
-    // The services need no more work, so another operation may have the slot. Only the stable tag
+    // The services need no more work, so the next operation may take the slot. Only the stable tag
     // is pending.
     environment.slot = None;
     let number = environment.pin.as_ref().map(|pin| pin.number);
@@ -309,7 +311,7 @@ pub(super) fn next_look(now: Timestamp, rollback: &Rollback) -> Option<Timestamp
     if rollback.pin.is_some() {
         return Some(now + LONGEST_PAUSE);
     }
-    // A rollback never pauses for long, because production is waiting.
+    // Pauses of a rollback are short, because people are waiting for production to recover.
     let soon = now + SignedDuration::from_mins(1);
     let times = rollback.rollout.next_time_out(now).into_iter().chain(rollback.preempted_until);
     Some(times.filter(|at| *at > now).fold(soon, Timestamp::min))

@@ -10,37 +10,37 @@ use crate::image::ImageDigest;
 use crate::one_line::bounded;
 use crate::records::{Current, Direction, Pause, Progress, Rollout, RolloutFailure, ServiceRollout};
 
-/// The time from an accepted deployment to its first observation, because containers need time to
+/// The time from an accepted deployment to Stablepin's first observation. Containers need time to
 /// start.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
-/// The time between later observations.
+/// The time between two observations after the first.
 const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(5);
-/// The time in which ECS may roll back by itself before Stablepin rolls back.
+/// The longest time that Stablepin waits for ECS's own rollback to end.
 const RETURNS_WITHIN: SignedDuration = SignedDuration::from_mins(15);
-/// The time for which an observed pause counts without a newer observation.
+/// The time for which the last observation of a pause is valid.
 const PAUSE_COUNTS: SignedDuration = SignedDuration::from_mins(15);
 /// The number of times that a bake may restart with a new deadline, because ECS may replace a task
-/// or scale a service. A service that is not proven for a whole bake in six tries counts as
-/// unhealthy. The next promotion waits for the slot meanwhile.
+/// or scale a service. The limit exists because the next promotion waits for the slot meanwhile. A
+/// service that is not proven for a whole bake in six attempts counts as unhealthy.
 const REBAKES: u32 = 5;
 
-/// The state of a whole rollout.
+/// The verdict on a whole rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RolloutVerdict {
     Going,
-    /// Every service has reached the goal, and at least one service is proven.
+    /// Every service has reached its goal, and at least one service is proven.
     Arrived,
     /// The rollout cannot succeed any more.
     Failed(RolloutFailure),
 }
 
-/// The number of refusals after which AWS's refusal to move a service counts as a failure. The
-/// first refusal may come from a new permission or from a temporary AWS error. In a rollback, one
-/// refusal is enough, because the caller is waiting.
+/// The number of refusals after which the rollout of a service fails. ECS may refuse the first
+/// attempt because a new permission is not yet effective, or because of a temporary error. In a
+/// rollback, one refusal is enough, because a person is waiting.
 const REFUSALS: u32 = 2;
 
-/// Records an observation of one service. The caller must check that the operation may move
-/// services. Returns a problem if the reconciler must try again.
+/// Records an observation of one service. The caller must check that the operation may deploy to
+/// services. Returns a problem if the reconciler must repeat the call.
 pub(super) fn seen(
     transition: &mut Transition,
     direction: Direction,
@@ -71,8 +71,8 @@ pub(super) fn seen(
             if matches!(service_rollout.progress, Progress::Proven { .. } | Progress::Unproven { .. }) {
                 service_rollout.progress = Progress::Deployed;
                 rollout.restart_bake(now + timeout);
-                // The bake restarts in any case. `restart_bake` limits only the number of new
-                // deadlines.
+                // The bake restarts even if the limit is reached. `restart_bake` limits only how
+                // often the bake gets a new deadline.
                 rollout.bake = None;
             }
         }
@@ -104,7 +104,8 @@ pub(super) fn seen(
             service_rollout.progress = Progress::Superseded { reason: reason.clone() }
         }
         Observation::Overtaken if service_rollout.again => {
-            service_rollout.progress = Progress::Superseded { reason: "it was overtaken twice".to_owned() };
+            let reason = "other deployments replaced it twice".to_owned();
+            service_rollout.progress = Progress::Superseded { reason };
         }
         Observation::Overtaken => {
             service_rollout.progress = Progress::Waiting;
@@ -137,7 +138,7 @@ pub(super) fn seen(
     None
 }
 
-/// Returns whether this observation is the result of the call that moves a service.
+/// Returns whether this observation is the result of the call that deploys to a service.
 fn is_call_answer(seen: &Observation) -> bool {
     match seen {
         Observation::Deployed(_)
@@ -155,8 +156,8 @@ fn is_call_answer(seen: &Observation) -> bool {
     }
 }
 
-/// Records the ARN of our service deployment. ECS may not report the ARN yet when it accepts the
-/// deployment.
+/// Records the ARN of Stablepin's service deployment. When ECS accepts a deployment, it may not yet
+/// report the ARN.
 pub(super) fn record_deployment_arn(
     transition: &mut Transition,
     direction: Direction,
@@ -173,7 +174,8 @@ pub(super) fn record_deployment_arn(
     }
 }
 
-/// Returns whether this observation can end a service's rollout before ECS accepts our deployment.
+/// Returns whether this observation can end the rollout of a service to which ECS has not accepted
+/// Stablepin's deployment.
 fn is_end(seen: &Observation) -> bool {
     matches!(seen, Observation::Returned { .. } | Observation::Failed { .. })
 }
@@ -186,14 +188,14 @@ pub(super) fn probed(transition: &mut Transition, failed: Option<&String>) {
     }
 }
 
-/// Returns the rollout that now moves services. None if it has another direction.
+/// Returns the rollout that now deploys to services. None if it has another direction.
 fn current(transition: &mut Transition, direction: Direction) -> Option<&mut Rollout> {
     let operation = transition.change.after.operation.as_mut()?;
     operation.rollout().filter(|(now, _)| *now == direction)?;
     operation.rollout_to_mut(direction)
 }
 
-/// Returns whether ECS has accepted our deployment, and its state may still change.
+/// Returns whether ECS has accepted Stablepin's deployment and the progress may still change.
 fn moves(service: &ServiceRollout) -> bool {
     match service.progress {
         Progress::Deployed
@@ -227,8 +229,8 @@ impl Rollout {
         }
     }
 
-    /// Returns the deadline of one service. A service's wait at a lifecycle hook extends only the
-    /// deadline of that service.
+    /// Returns the deadline of one service. A pause of ECS at a lifecycle hook extends only the
+    /// deadline of the paused service.
     fn deadline_of(&self, service: &ServiceRollout) -> Timestamp {
         let later = |at: Timestamp, by: SignedDuration| at.saturating_add(by).unwrap_or(at);
         let deadline = later(self.deadline, service.paused_for);
@@ -240,8 +242,9 @@ impl Rollout {
         }
     }
 
-    /// Fails the services that exceed their deadline. A proven service must stay proven until
-    /// `until`, and Stablepin must observe it once after `until`.
+    /// Fails the services that have exceeded their deadline. If `until` is given, Stablepin must
+    /// observe every service once more after `until`. A service without that observation fails
+    /// after the timeout.
     pub(super) fn time_out(
         &mut self,
         now: Timestamp,
@@ -249,28 +252,29 @@ impl Rollout {
         until: Option<Timestamp>,
         problem: Option<&str>,
     ) {
-        // The observation after `until` may take as long as the rollout.
+        // The observation after `until` has the same timeout as the whole rollout.
         let unseen = until.filter(|until| *until + verify.timeout <= now);
         let late: Vec<bool> = self.services.iter().map(|service| self.deadline_of(service) <= now).collect();
         for (service, late) in self.services.iter_mut().zip(late) {
             let reason = match &service.progress {
                 Progress::Waiting if late => {
-                    // The call may have reached ECS even if its response was lost.
+                    // The call may have reached ECS, even if Stablepin did not receive its
+                    // response.
                     service.if_moved = true;
                     let problem = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
-                    format!("not known to be applied in time{problem}")
+                    format!("not confirmed to be applied in time{problem}")
                 }
                 Progress::Deployed if late => match &service.seen {
                     Some(seen) => format!("not proven in time: {seen}"),
                     None => "not proven in time".to_owned(),
                 },
                 Progress::Returning { reason, until } if *until <= now => {
-                    format!("ECS did not finish going back by itself: {reason}")
+                    format!("ECS did not finish its rollback: {reason}")
                 }
                 Progress::Proven { at, .. } | Progress::Unproven { at }
                     if unseen.is_some_and(|until| *at < until) =>
                 {
-                    format!("it could not be looked at again since {at}")
+                    format!("it could not be checked again since {at}")
                 }
                 Progress::Waiting
                 | Progress::Deployed
@@ -287,11 +291,11 @@ impl Rollout {
             && !verify.endpoints.is_empty()
             && bake.probed_at.is_none_or(|at| at < until)
         {
-            bake.failed.get_or_insert("the endpoints could not be asked again in time".to_owned());
+            bake.failed.get_or_insert("the endpoints could not be probed again in time".to_owned());
         }
     }
 
-    /// Returns the next time at which a service exceeds its deadline.
+    /// Returns the next time at which a service will exceed its deadline.
     pub(super) fn next_time_out(&self, now: Timestamp) -> Option<Timestamp> {
         let times = self.services.iter().filter_map(|service| match &service.progress {
             Progress::Waiting | Progress::Deployed => Some(self.deadline_of(service)),
@@ -313,8 +317,8 @@ impl Rollout {
                 .filter_map(|service_rollout| Some((&service_rollout.service, wanted(service_rollout)?)));
             each.map(|(service, reason)| format!("{service}: {reason}")).collect()
         };
-        // Stablepin never moves a service while ECS rolls back by itself. It waits until ECS has
-        // finished, or until the timeout.
+        // Stablepin deploys to no service while ECS rolls back by itself. It waits until ECS has
+        // finished or the time limit is reached.
         if self.services.iter().any(|service| matches!(service.progress, Progress::Returning { .. })) {
             return RolloutVerdict::Going;
         }
@@ -324,7 +328,8 @@ impl Rollout {
         });
         let broken = said(&|service| match &service.progress {
             Progress::Failed { reason } => Some(reason),
-            // ECS rolled back by itself, and the result is not proven.
+            // ECS rolled Stablepin's deployment back. With `if_moved`, no deployment has changed
+            // the service, which is no failure.
             Progress::Returned { reason, .. } => (!service.if_moved).then_some(reason),
             Progress::Waiting
             | Progress::Deployed
@@ -372,8 +377,8 @@ impl Rollout {
         })
     }
 
-    /// Returns the oldest time among the services' last observations in the goal state. None if no
-    /// service has reached the goal.
+    /// Returns the oldest time of a last observation, among the services that have reached their
+    /// goal. None if no service has reached its goal.
     pub(super) fn seen_since(&self) -> Option<Timestamp> {
         let at = |service: &ServiceRollout| match service.progress {
             Progress::Proven { at, .. } | Progress::Unproven { at } => Some(at),
@@ -410,5 +415,5 @@ pub(super) fn arrived(transition: &mut Transition, digest: ImageDigest) {
     if !there {
         *current = Some(Current { digest, by, tagged: false });
     }
-    live_drift::end(transition, "a rollout has brought every service where it belongs");
+    live_drift::end(transition, "a rollout moved every service to its target");
 }

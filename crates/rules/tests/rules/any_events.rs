@@ -1,4 +1,4 @@
-//! Tests that the rules hold for any events, in any order and number.
+//! Property tests: no sequence of events breaks a rule.
 
 use proptest::prelude::*;
 use stablepin_rules::audit::Kind;
@@ -27,7 +27,7 @@ pub(crate) enum Event {
     Tick {
         which: usize,
     },
-    /// A function starts an operation's pending effects.
+    /// A Lambda function starts an operation's pending effects.
     Begin {
         which: usize,
     },
@@ -44,7 +44,7 @@ pub(crate) enum Event {
         which: usize,
         at: i64,
     },
-    /// A person moves or deletes a tag of Stablepin. The event is lost if `heard` is false.
+    /// A person moves or deletes a tag of Stablepin. ECR's event is lost if `heard` is false.
     MoveTag {
         stable: bool,
         to: Option<u8>,
@@ -167,9 +167,9 @@ pub(crate) fn check(world: &World) {
 }
 
 proptest! {
-    /// The rules hold for any events, in any order and number, with a crash at any point.
+    /// The events come in any order and number, and a process may crash at any point.
     #[test]
-    fn rules_1_to_4_hold_for_any_events(events in prop::collection::vec(event(), 0..60)) {
+    fn no_event_sequence_breaks_rules_1_to_4(events in prop::collection::vec(event(), 0..60)) {
         let mut world = World::new(application(ONE, ""));
         for event in &events {
             happen(&mut world, event);
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn rules_1_to_4_hold_for_any_events_with_services(events in prop::collection::vec(event(), 0..60)) {
+    fn no_event_sequence_with_services_breaks_rules_1_to_4(events in prop::collection::vec(event(), 0..60)) {
         let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
         for event in &events {
             happen(&mut world, event);
@@ -188,7 +188,8 @@ proptest! {
         check(&world);
     }
 
-    /// Repeated pushes and votes give the same pins, audit records and operations.
+    /// Three deliveries of each push and vote give the same pins, audit records and operations as
+    /// one delivery.
     #[test]
     fn rule_6_repeated_pushes_and_votes_change_nothing(
         pushes in prop::collection::vec((0..20_i64, 1..5_u8), 1..8),

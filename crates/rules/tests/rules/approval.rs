@@ -80,7 +80,7 @@ fn rule_5_link_is_replaced_after_five_wrong_codes() {
 }
 
 #[test]
-fn rule_5_burnt_link_is_replaced_at_most_three_times() {
+fn rule_5_disabled_link_is_replaced_at_most_three_times() {
     let (mut world, id) = asked(ONE);
     let mut mails = 1;
     for _ in 0..10 {
@@ -173,7 +173,7 @@ fn approver_without_a_vote_is_reminded_once() {
 }
 
 #[test]
-fn promotion_of_an_older_build_sends_no_reminder() {
+fn promotion_sends_no_reminder_if_a_newer_build_was_pushed() {
     let (mut world, id) = asked(ONE);
     world.push(1, 2).unwrap();
     world.settle();
@@ -223,7 +223,7 @@ fn mailed(world: &World, ids: &[OperationId]) -> Vec<usize> {
 }
 
 #[test]
-fn burst_requests_approval_of_the_first_five_and_the_newest() {
+fn approvers_get_mails_about_five_builds_and_then_the_newest() {
     let mut world = World::new(application(ONE, ""));
     let mut ids = Vec::new();
     for n in 0..12 {
@@ -249,7 +249,7 @@ fn burst_requests_approval_of_the_first_five_and_the_newest() {
 }
 
 #[test]
-fn each_infrequent_push_requests_approval() {
+fn approver_gets_a_mail_about_each_infrequent_push() {
     let mut world = World::new(application(ONE, ""));
     let mut ids = Vec::new();
     for n in 0..9 {
@@ -287,7 +287,7 @@ fn patient(approval: &str) -> World {
     world
 }
 
-/// Advances the clock by `minutes` minutes, and settles the world after each minute.
+/// Advances the clock by `minutes` minutes. After each minute, runs all effects that are pending.
 fn minutes(world: &mut World, minutes: i64) {
     for _ in 0..minutes {
         world.wait(60);
@@ -325,7 +325,7 @@ fn refused_mail_is_reported_once_and_retried_hourly() {
 }
 
 #[test]
-fn promotion_expires_if_its_mail_stays_refused() {
+fn promotion_expires_if_sns_never_accepts_its_mail() {
     let mut world = patient(ONE);
     world.mail_is_refused = [approver("lead")].into();
     let id = world.push(0, 1).unwrap();
@@ -411,7 +411,7 @@ fn refused_mail_record_names_only_approvers_who_may_vote() {
 }
 
 #[test]
-fn reason_of_a_refused_mail_is_cut() {
+fn reason_of_a_refused_mail_is_cut_at_its_limit() {
     let mut world = patient(ONE);
     let id = world.push(0, 1).unwrap();
     let reason = "é".repeat(LONGEST_TEXT * 20);
@@ -569,7 +569,7 @@ fn rule_5_new_mail_address_invalidates_the_old_link() {
 /// An operator withdraws the newest of many builds before Stablepin sends its mail. Stablepin then
 /// sends the mail for the second newest build.
 #[test]
-fn older_build_gets_its_mail_if_the_newest_is_withdrawn() {
+fn approver_gets_mail_about_the_next_build_after_a_withdrawal() {
     let mut world = World::new(application(ONE, ""));
     let ids: Vec<OperationId> = (0..8)
         .map(|n| {
@@ -586,7 +586,7 @@ fn older_build_gets_its_mail_if_the_newest_is_withdrawn() {
 }
 
 #[test]
-fn next_build_gets_its_mail_right_after_a_vote() {
+fn approver_gets_mail_about_the_next_build_after_a_vote() {
     let mut world = World::new(application(ONE, ""));
     for n in 0..20 {
         let id = world.push(n, n as u8 + 1).unwrap();

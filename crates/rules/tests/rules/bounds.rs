@@ -1,4 +1,4 @@
-//! Limits of the lists and texts that outside events make longer. No limit weakens a rule.
+//! Limits of stored lists and texts that pushes and failures make longer. No limit weakens a rule.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ fn rule_5_too_many_pushers_block_every_vote() {
             pushed_by(&mut world, id, &format!("pipeline-{n}"));
         }
         world.vote(id, "lead", Verdict::Approve).unwrap();
-        // One pusher exceeds the limit, so the list no longer names every pusher.
+        // This pusher exceeds the limit, so the list no longer names every pusher.
         pushed_by(&mut world, id, "approver-0");
         let subject = world.subject(Some(id), None);
         let pushers = &subject.promotion().unwrap().pushers;
@@ -63,7 +63,7 @@ fn rule_5_too_many_pushers_block_every_vote() {
 }
 
 #[test]
-fn too_many_pushers_block_no_vote_without_four_eyes() {
+fn pushers_do_not_block_votes_if_the_four_eyes_rule_is_off() {
     let (mut world, id) = watched(FourEyes::Off);
     for n in 0..MOST_PUSHERS * 3 {
         pushed_by(&mut world, id, &format!("pipeline-{n}"));
@@ -78,7 +78,7 @@ fn too_many_pushers_block_no_vote_without_four_eyes() {
 }
 
 #[test]
-fn repeated_push_keeps_the_list_of_pushers_bounded() {
+fn repeated_push_does_not_exceed_the_limit_of_pushers() {
     let (mut world, id) = watched(FourEyes::On);
     let mut again = world.opening(1, 1);
     again.pushers = (0..2400).map(|n| format!("arn:aws:iam::111122223333:user/pipeline-{n}")).collect();
@@ -92,7 +92,7 @@ fn repeated_push_keeps_the_list_of_pushers_bounded() {
 }
 
 #[test]
-fn burst_of_pushes_keeps_the_environments_lists_short() {
+fn environment_lists_do_not_exceed_their_limits_in_a_burst() {
     let mut world = World::new(application(ONE, ""));
     for n in 1..=200 {
         world.push(i64::from(n), n).unwrap();
@@ -103,7 +103,7 @@ fn burst_of_pushes_keeps_the_environments_lists_short() {
 }
 
 #[test]
-fn problem_text_is_cut_at_the_bound() {
+fn problem_text_is_cut_at_its_limit() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     let long = "é".repeat(LONGEST_TEXT * 20);
@@ -118,7 +118,7 @@ fn problem_text_is_cut_at_the_bound() {
     assert!(!due.iter().any(|effect| matches!(effect, Effect::TagBuild(_))), "the effect must wait: {due:?}");
 }
 
-/// The most bytes of a DynamoDB item.
+/// The maximum size of a DynamoDB item, in bytes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 const ITEM: usize = 400_000;
 
@@ -200,7 +200,7 @@ fn promotion_with_long_texts_fits_a_dynamodb_item() {
 }
 
 #[test]
-fn single_service_keeps_a_text_of_the_greatest_length() {
+fn longest_reason_is_not_cut_if_there_is_only_one_service() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -231,7 +231,7 @@ fn rollback_records_at_most_two_running_digests_of_a_service() {
 }
 
 #[test]
-fn reason_of_a_refused_tag_is_cut() {
+fn reason_of_a_refused_tag_is_cut_at_its_limit() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -275,7 +275,7 @@ fn drift_of_many_services_fits_a_dynamodb_item() {
         is_known(&world.environment, world.subject(None, None).policy(), &seen),
         "the same drift must be known"
     );
-    // The hold names the services that a pre-empted promotion has moved.
+    // The hold names the services that a pre-empted promotion has changed.
     let left = LeftBehind { digest: digest(9), moved: most_services(), is_whole: true, is_late: true };
     let reason = HoldReason::RollbackRefused { pin: PinNumber::FIRST, left };
     let by = world.id();

@@ -10,7 +10,7 @@ use stablepin_rules::transition::Input;
 use crate::world::{World, application, digest, start};
 use crate::{ONE, TWO, asked, pinned, state};
 
-/// Returns an image index with digest 9. Its push was `at` seconds after the start of the test.
+/// Returns an image index with digest 9, pushed `at` seconds after the start of the test.
 pub(crate) fn index(at: i64) -> ContainingIndex {
     let tag = ImageTag::parse("main").unwrap();
     ContainingIndex { digest: digest(9), tag, pushed_at: start() + SignedDuration::from_secs(at) }
@@ -21,7 +21,7 @@ fn contained(world: &mut World, promotion: OperationId, at: i64) {
 }
 
 #[test]
-fn image_index_cancels_the_promotion_of_its_image() {
+fn image_index_cancels_the_promotion_of_a_child_image() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     contained(&mut world, id, 5);
@@ -30,7 +30,8 @@ fn image_index_cancels_the_promotion_of_its_image() {
     assert_eq!((record.from.as_deref(), record.to.as_str()), (Some("Pending"), "Cancelled"));
     let index = digest(9);
     let why = format!(
-        "part of an image index: main ({index}), pushed at 2026-11-21 10:00 UTC, contains it and is asked for instead"
+        "part of an image index: main ({index}), pushed at 2026-11-21 10:00 UTC, contains it and \
+         is promoted instead"
     );
     assert_eq!(record.reason, Some(why));
     assert!(world.vote(id, "lead", Verdict::Approve).is_err(), "the link must not work");
@@ -54,7 +55,7 @@ fn image_index_does_not_cancel_a_promotion_with_a_vote() {
 }
 
 #[test]
-fn image_index_does_not_stop_a_deployment() {
+fn image_index_does_not_stop_a_running_deployment() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -75,7 +76,7 @@ fn image_index_cancels_no_promotion_that_a_person_requested() {
 }
 
 #[test]
-fn image_pushed_an_hour_after_its_index_keeps_its_promotion() {
+fn promotion_of_an_image_pushed_an_hour_after_its_index_is_kept() {
     let mut world = World::new(application(ONE, ""));
     world.now += SignedDuration::from_secs(3601);
     let id = asked(&mut world, 3601, 1);
@@ -85,9 +86,9 @@ fn image_pushed_an_hour_after_its_index_keeps_its_promotion() {
     assert_eq!(state(&world, id), PromotionState::Cancelled, "pushed within the hour");
 }
 
-/// The index becomes the pin, even if its image was pushed after the index.
+/// The image index becomes the pin, even if the index was pushed before the image.
 #[test]
-fn image_index_is_pinned_in_either_push_order() {
+fn image_index_is_pinned_in_any_order_of_the_two_pushes() {
     for (image, of_index) in [(0, 5), (5, 0)] {
         let mut world = World::new(application(ONE, ""));
         let id = asked(&mut world, image, 1);
@@ -100,9 +101,10 @@ fn image_index_is_pinned_in_either_push_order() {
     }
 }
 
-/// An index also changes nothing in its own promotion, and nothing without a promotion.
+/// An image index also does not change its own promotion, and changes nothing if there is no
+/// promotion.
 #[test]
-fn image_index_does_not_change_a_completed_promotion() {
+fn later_image_index_does_not_change_a_completed_promotion() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     let pin = world.pins[0].by;

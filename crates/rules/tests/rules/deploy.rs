@@ -1,4 +1,4 @@
-//! Promotions that deploy to services: their proof, their failure and their revert.
+//! Tests of promotions that deploy to services: a deployment is proven, fails or is reverted.
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ fn approve(world: &mut World, id: OperationId) {
     world.vote(id, "lead", Verdict::Approve).unwrap();
 }
 
-/// Pushes and approves a build, and then settles the world.
+/// Pushes and approves a build, and runs the world until nothing changes any more.
 fn promoted(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -48,7 +48,7 @@ fn pins(world: &World) -> usize {
     world.pins.len()
 }
 
-/// Carries out every effect that is pending now, and commits the outcomes.
+/// Carries out every effect that the operation has pending now, and commits the outcomes.
 fn carries_out(world: &mut World, id: OperationId) {
     world.begin(id);
     while !world.flights.is_empty() {
@@ -56,7 +56,7 @@ fn carries_out(world: &mut World, id: OperationId) {
     }
 }
 
-/// Approves a build, and deploys the build to every service. No deployment is checked yet.
+/// Pushes and approves a build, and deploys the build to every service. Checks no deployment.
 fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -66,7 +66,7 @@ fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
     id
 }
 
-/// Approves, deploys and proves a build. Its bake then starts.
+/// Pushes, approves and deploys a build, and proves every service, so that the bake starts.
 fn baking(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = deployed_everywhere(world, at, n);
     while promotion(world, id).rollout.unwrap().bake.is_none() {
@@ -94,7 +94,7 @@ fn out_of_reach() -> Input {
 }
 
 #[test]
-fn approved_build_is_deployed_proven_baked_and_pinned() {
+fn approved_build_is_pinned_after_its_deployment_and_bake() {
     let mut world = World::new(deployed(ONE, BOTH));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -123,14 +123,15 @@ fn broken_release_is_reverted_and_reported() {
     assert_eq!((running(&world), state(&world, bad)), (vec![1, 1], PromotionState::RolledBack));
     assert_eq!((pins(&world), world.tag(crate::world::STABLE)), (1, Some(&digest(1))));
     let said = promotion(&world, bad).reason.unwrap().to_string();
-    assert!(said.contains("circuit breaker: task failed to start") && said.contains("is back"), "{said}");
+    let breaker = "circuit breaker: task failed to start";
+    assert!(said.contains(breaker) && said.contains("was rolled back"), "{said}");
     assert!(world.environment.hold.is_some() && world.environment.rolled_back_from.contains(&digest(2)));
     assert_eq!(world.operations[&bad].notified, [Notice::GoingBack, Notice::Ended].into());
     check(&world);
 }
 
 #[test]
-fn release_is_reverted_if_an_endpoint_fails() {
+fn release_is_reverted_if_an_endpoint_check_fails() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.unresponsive.insert(digest(2));
@@ -140,7 +141,7 @@ fn release_is_reverted_if_an_endpoint_fails() {
 }
 
 #[test]
-fn release_is_reverted_if_it_breaks_during_the_bake() {
+fn release_that_breaks_during_its_bake_is_reverted() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -160,7 +161,7 @@ fn release_is_reverted_if_it_breaks_during_the_bake() {
 }
 
 #[test]
-fn failure_of_the_first_promotion_restores_each_service() {
+fn failed_first_promotion_restores_what_each_service_ran() {
     let mut world = World::new(deployed(ONE, BOTH));
     let worker = world.services.keys().nth(1).unwrap().clone();
     world.deploy_by_hand(&worker, digest(9));
@@ -172,7 +173,7 @@ fn failure_of_the_first_promotion_restores_each_service() {
 }
 
 #[test]
-fn release_starts_no_revert_if_ecs_rolls_back() {
+fn stablepin_starts_no_revert_if_ecs_rolls_back_to_the_pin() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(2));
@@ -180,12 +181,12 @@ fn release_starts_no_revert_if_ecs_rolls_back() {
     let bad = promoted(&mut world, 1, 2);
     assert_eq!((running(&world), state(&world, bad)), (vec![1, 1], PromotionState::RolledBack));
     assert_eq!(promotion(&world, bad).revert, None, "we reverted nothing");
-    assert!(promotion(&world, bad).reason.unwrap().to_string().contains("ECS went back by itself, to pin 1"));
+    assert!(promotion(&world, bad).reason.unwrap().to_string().contains("ECS rolled back to pin 1"));
     assert!(world.services.values().all(|running| running.deployment == "breaker"));
 }
 
 #[test]
-fn release_reverts_to_the_pin_if_ecs_restores_another_digest() {
+fn pin_is_deployed_if_ecs_rolls_back_to_another_digest() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let web = world.services.keys().next().unwrap().clone();
@@ -225,7 +226,7 @@ fn revert_replaces_an_ecs_rollback_that_never_ends() {
 }
 
 #[test]
-fn release_does_not_revert_another_callers_deployment() {
+fn deployment_by_another_caller_is_not_reverted() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -235,11 +236,12 @@ fn release_does_not_revert_another_callers_deployment() {
     assert_eq!((running(&world), state(&world, id)), (vec![9], PromotionState::Failed));
     assert!(world.environment.hold.is_some());
     assert_eq!(promotion(&world, id).revert, None);
-    assert!(promotion(&world, id).reason.unwrap().to_string().ends_with("is not ours: it was not touched"));
+    let said = promotion(&world, id).reason.unwrap().to_string();
+    assert!(said.ends_with("Stablepin did not change what runs there now"), "{said}");
 }
 
 #[test]
-fn other_services_revert_when_one_service_is_superseded() {
+fn release_reverts_every_service_that_is_not_superseded() {
     for theirs in [0, 1] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -261,7 +263,7 @@ fn other_services_revert_when_one_service_is_superseded() {
 }
 
 #[test]
-fn superseded_release_waits_for_ecs_rollbacks() {
+fn superseded_release_waits_for_the_end_of_an_ecs_rollback() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -298,14 +300,14 @@ fn release_fails_if_every_service_is_scaled_to_zero() {
     assert_eq!(state(&world, id), PromotionState::InProgress, "the other service may still prove it");
     world.observe(Some(id), None, &outcomes).unwrap();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
-    assert!(promotion(&world, id).reason.unwrap().to_string().starts_with("nothing proven"));
+    assert!(promotion(&world, id).reason.unwrap().to_string().starts_with("not proven: the desired count"));
     assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id), "the environment is held");
     world.settle();
     assert_eq!(world.operations[&id].notified, [Notice::Ended].into());
 }
 
 #[test]
-fn one_running_service_proves_the_release() {
+fn release_completes_if_only_one_service_runs_tasks() {
     let mut world = World::new(deployed(ONE, BOTH));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -342,7 +344,7 @@ fn service_that_scales_up_during_the_bake_is_proven() {
 }
 
 #[test]
-fn release_reverts_if_a_scaled_up_service_breaks_in_the_bake() {
+fn release_is_reverted_if_a_service_fails_after_it_scales_up() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -374,20 +376,20 @@ fn release_reverts_if_a_scaled_up_service_breaks_in_the_bake() {
 }
 
 #[test]
-fn unfit_service_stops_the_release_before_any_change() {
+fn codedeploy_service_fails_the_release_before_any_deployment() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
     let unfit = Outcome::Unfit("prod/web is deployed by CodeDeploy".to_owned());
     world.observe(Some(id), None, &[Input::Outcome(unfit)]).unwrap();
-    let said = "nothing was touched: prod/web is deployed by CodeDeploy".to_owned();
+    let said = "Stablepin changed nothing: prod/web is deployed by CodeDeploy".to_owned();
     let ended = promotion(&world, id);
     assert_eq!((ended.state, ended.reason.unwrap().to_string()), (PromotionState::Failed, said));
     assert_eq!((world.environment.slot.clone(), world.environment.hold.clone()), (None, None));
 }
 
 #[test]
-fn lifecycle_hook_pause_does_not_count_as_rollout_time() {
+fn rollout_timeout_excludes_a_lifecycle_hook_pause() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -406,7 +408,7 @@ fn lifecycle_hook_pause_does_not_count_as_rollout_time() {
         assert_eq!(state(&world, id), PromotionState::InProgress);
         world.wait(60);
     }
-    // After the pause, the deployment has the rest of its time.
+    // After the pause, the deployment still has the time that was left before the pause.
     let going_on = [heard(&service(&world, 0), going(false))];
     world.observe(Some(id), None, &going_on).unwrap();
     world.wait(60);
@@ -417,7 +419,7 @@ fn lifecycle_hook_pause_does_not_count_as_rollout_time() {
 }
 
 #[test]
-fn release_reverts_only_once() {
+fn promotion_fails_if_its_revert_fails() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -430,17 +432,18 @@ fn release_reverts_only_once() {
     world.tick(id);
     let back = promotion(&world, id).revert.unwrap();
     assert_eq!(back.destination, Destination::Digest { digest: digest(1) });
-    // The revert fails too. The promotion then ends without another deployment.
+    // The revert fails too. The promotion then ends without a second revert.
     world.broken.insert(digest(1));
     world.settle();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
-    assert!(promotion(&world, id).reason.unwrap().to_string().contains("Going back did not work"));
+    assert!(promotion(&world, id).reason.unwrap().to_string().contains("Rolling back failed"));
     assert!(world.environment.hold.is_some());
 }
 
-/// The call succeeds, but its outcome is lost. No tick comes before the timeout.
+/// UpdateService succeeds, but Stablepin does not get the response. No tick runs before the
+/// timeout.
 #[test]
-fn release_reverts_if_the_outcome_of_its_call_is_lost() {
+fn release_is_reverted_if_its_updateservice_response_is_lost() {
     for services in [WEB, BOTH] {
         let mut world = World::new(deployed(ONE, services));
         promoted(&mut world, 0, 1);
@@ -460,14 +463,14 @@ fn release_reverts_if_the_outcome_of_its_call_is_lost() {
 }
 
 #[test]
-fn timed_out_release_does_not_change_unmoved_services() {
+fn timeout_reverts_only_services_that_the_release_changed() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
     approve(&mut world, id);
     carries_out(&mut world, id);
     let web = service(&world, 0);
-    // Another caller deploys now. The promotion's own call never takes place.
+    // Another caller deploys now. The promotion's own UpdateService call never reaches ECS.
     world.deploy_by_hand(&web, digest(9));
     world.wait(31 * 60);
     world.settle();
@@ -477,7 +480,7 @@ fn timed_out_release_does_not_change_unmoved_services() {
 }
 
 #[test]
-fn release_reverts_if_its_bake_cannot_be_checked() {
+fn release_is_reverted_if_its_bake_cannot_be_checked() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = baking(&mut world, 1, 2);
@@ -488,7 +491,7 @@ fn release_reverts_if_its_bake_cannot_be_checked() {
         world.wait(60);
     }
     world.tick(id);
-    assert!(promotion(&world, id).failure.unwrap().to_string().contains("could not be looked at again"));
+    assert!(promotion(&world, id).failure.unwrap().to_string().contains("could not be checked again"));
     world.settle();
     assert_eq!((running(&world), state(&world, id)), (vec![1], PromotionState::RolledBack));
     assert_eq!(world.operations[&id].notified, [Notice::GoingBack, Notice::Ended].into());
@@ -505,12 +508,13 @@ fn bake_fails_if_the_endpoints_cannot_be_probed() {
         world.observe(Some(id), None, &seen).unwrap();
         world.wait(60);
     }
-    assert!(promotion(&world, id).failure.unwrap().to_string().contains("endpoints could not be asked"));
+    assert!(promotion(&world, id).failure.unwrap().to_string().contains("endpoints could not be probed"));
 }
 
-/// The bake may last longer than the rollout's timeout.
+/// The bake may last longer than the rollout's timeout. The service is unproven after the timeout,
+/// but before the end of the bake.
 #[test]
-fn release_survives_a_short_unproven_phase_late_in_its_bake() {
+fn service_may_be_briefly_unproven_after_the_rollout_timeout() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.configuration.application.environments[0].verify.bake = SignedDuration::from_hours(2);
@@ -535,7 +539,7 @@ fn release_survives_a_short_unproven_phase_late_in_its_bake() {
 }
 
 #[test]
-fn release_ends_if_its_bake_never_completes() {
+fn flapping_service_cannot_extend_the_bake_forever() {
     for wobble in [Observation::Unproven, going(false)] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -576,7 +580,7 @@ fn paused_service_does_not_extend_another_services_timeout() {
 }
 
 #[test]
-fn ecs_rollback_ends_a_services_pause() {
+fn rollback_can_time_out_after_ecs_rolls_back_a_paused_service() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     for n in 0..2 {
@@ -599,7 +603,7 @@ fn ecs_rollback_ends_a_services_pause() {
 }
 
 #[test]
-fn paused_deployment_times_out_if_it_cannot_be_checked() {
+fn paused_deployment_times_out_if_ecs_cannot_be_read() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -613,7 +617,7 @@ fn paused_deployment_times_out_if_it_cannot_be_checked() {
 }
 
 #[test]
-fn rule_9_release_never_reverts_to_its_failed_digest() {
+fn rule_9_failed_release_is_never_reverted_to_its_own_digest() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(1));
@@ -624,22 +628,22 @@ fn rule_9_release_never_reverts_to_its_failed_digest() {
 }
 
 #[test]
-fn rollback_undoes_a_late_call_of_a_preempted_promotion() {
+fn rollback_undoes_a_late_deployment_of_a_preempted_promotion() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
     approve(&mut world, id);
     world.begin(id);
     world.land(0, true);
-    world.begin(id); // Two deployments start.
-    world.land(0, true); // The first deployment takes place.
+    world.begin(id); // Starts two UpdateService calls.
+    world.land(0, true); // ECS carries out the first call.
     let rollback = world.roll_back("stable").unwrap();
     assert_eq!(world.environment.slot.as_ref().unwrap().operation, rollback);
     world.begin(rollback);
     while world.flights.len() > 1 {
         world.land(1, true);
     }
-    world.land(0, true); // The second deployment follows the rollback's deployment.
+    world.land(0, true); // ECS carries out the second call after the rollback's call.
     assert!(running(&world).contains(&2));
     world.settle();
     assert_eq!((running(&world), rollback_state(&world, rollback)), (vec![1, 1], RollbackState::Completed));
@@ -648,15 +652,15 @@ fn rollback_undoes_a_late_call_of_a_preempted_promotion() {
 }
 
 #[test]
-fn rollback_undoes_a_late_call_to_a_proven_service() {
+fn rollback_undoes_a_late_deployment_to_a_proven_service() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
     approve(&mut world, id);
     carries_out(&mut world, id);
-    world.begin(id); // Two deployments start.
-    world.land(0, true); // The first deployment takes place.
-    let late = world.flights.remove(0); // The second deployment is slow.
+    world.begin(id); // Starts two UpdateService calls.
+    world.land(0, true); // ECS carries out the first call.
+    let late = world.flights.remove(0); // The second call is slow.
     let rollback = world.roll_back("stable").unwrap();
     for _ in 0..2 {
         world.tick(rollback);
@@ -675,7 +679,7 @@ fn rollback_undoes_a_late_call_to_a_proven_service() {
 }
 
 #[test]
-fn rollback_does_not_wait_for_an_idle_promotion() {
+fn rollback_does_not_wait_for_a_promotion_without_a_lease() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     deployed_everywhere(&mut world, 1, 2);
@@ -685,7 +689,7 @@ fn rollback_does_not_wait_for_an_idle_promotion() {
 }
 
 #[test]
-fn rollback_ends_as_incomplete_if_it_cannot_be_checked() {
+fn rollback_is_incomplete_if_its_services_cannot_be_checked() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -705,9 +709,10 @@ fn rollback_ends_as_incomplete_if_it_cannot_be_checked() {
     assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
 }
 
-/// The pinned digest still runs. The rollback stops the release that is about to replace it.
+/// The pinned digest still runs. The rollback stops the release before the release replaces this
+/// digest.
 #[test]
-fn rollback_stops_a_promotion_that_has_not_deployed() {
+fn rollback_stops_a_promotion_before_its_first_deployment() {
     for prepared in [false, true] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -732,7 +737,7 @@ fn rollback_stops_a_promotion_that_has_not_deployed() {
 }
 
 #[test]
-fn next_promotion_waits_for_the_slot() {
+fn second_promotion_waits_until_the_first_frees_the_slot() {
     let mut world = World::new(deployed(ONE, WEB));
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
@@ -819,12 +824,12 @@ fn operator_can_release_a_hold_if_no_approval_is_required() {
     assert_eq!((running(&world), state(&world, fix)), (vec![3], PromotionState::Completed));
 }
 
-/// The 200 push events arrive at the same time, shuffled, and each of them twice.
+/// The 200 push events arrive at the same time, in a shuffled order, and each event twice.
 #[test]
 fn latest_of_two_hundred_pushes_becomes_the_pin() {
     let mut world = World::new(deployed(ONE, WEB));
     let mut order: Vec<i64> = (0..200).collect();
-    // A fixed shuffle: 77 and 200 have no common divisor.
+    // A fixed shuffle: 77 and 200 have no common divisor, so each push occurs once.
     order.sort_by_key(|at| at * 77 % 200);
     for at in order.iter().chain(&order) {
         world.push(*at, u8::try_from(*at + 1).unwrap());
@@ -847,7 +852,8 @@ fn latest_of_two_hundred_pushes_becomes_the_pin() {
     check(&world);
 }
 
-/// Checks that each pin was proven, and that no revert deploys the promotion's own digest.
+/// Checks that each promoted pin was proven to run, and that no revert deploys the promotion's own
+/// digest.
 fn check_deployed(world: &World) {
     for operation in world.operations.values() {
         let Work::Promotion(promotion) = &operation.work else { continue };
@@ -869,9 +875,9 @@ fn check_deployed(world: &World) {
 }
 
 proptest! {
-    /// The rules hold for any events and deployments, in any order, with a crash at any point.
+    /// No events and deployments break a rule, in any order, and with a crash at any point.
     #[test]
-    fn rules_hold_for_any_events_with_deployments(
+    fn no_event_sequence_with_deployments_breaks_a_rule(
         events in prop::collection::vec(event(), 0..80),
         broken in prop::collection::btree_set(1..5_u8, 0..3),
         unresponsive in prop::collection::btree_set(1..5_u8, 0..2),
@@ -911,7 +917,7 @@ fn refused() -> Observation {
     Observation::Refused { reason: "AccessDeniedException: not authorized (HTTP 400)".to_owned() }
 }
 
-/// Approves a build, and reads the state of its services. The deployments start next.
+/// Pushes and approves a build, and reads the state of the services. Starts no deployment yet.
 fn prepared(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -921,7 +927,7 @@ fn prepared(world: &mut World, at: i64, n: u8) -> OperationId {
 }
 
 #[test]
-fn release_fails_without_changes_after_the_second_refusal() {
+fn release_fails_without_changes_after_ecs_refuses_it_twice() {
     for services in [WEB, BOTH] {
         let mut world = World::new(deployed(ONE, services));
         promoted(&mut world, 0, 1);
@@ -935,7 +941,7 @@ fn release_fails_without_changes_after_the_second_refusal() {
         world.observe(Some(id), None, &all).unwrap();
         assert_eq!(state(&world, id), PromotionState::Failed);
         let said = promotion(&world, id).reason.unwrap().to_string();
-        assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
+        assert!(said.starts_with("Stablepin changed nothing: prod/web: AccessDeniedException"), "{said}");
         assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (None, None));
         assert!(world.environment.rolled_back_from.is_empty() && promotion(&world, id).is_untouched());
         world.settle();
@@ -945,7 +951,7 @@ fn release_fails_without_changes_after_the_second_refusal() {
 }
 
 #[test]
-fn release_reverts_moved_services_if_ecs_refuses_one() {
+fn release_reverts_its_deployments_if_ecs_refuses_one_service() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = prepared(&mut world, 1, 2);
@@ -966,10 +972,10 @@ fn release_reverts_moved_services_if_ecs_refuses_one() {
     assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id));
 }
 
-/// After a lost response or a crash, the first call may have moved the service. The revert reads
-/// the service, and deploys only if the service has moved.
+/// After a lost response or a crash, the first call may have changed the service. The revert reads
+/// the service, and deploys only if the service runs the release.
 #[test]
-fn refusal_after_a_lost_response_starts_a_revert() {
+fn ecs_refusal_after_a_lost_response_starts_a_revert() {
     for moved in [false, true] {
         for cut_off in [false, true] {
             let mut world = World::new(deployed(ONE, WEB));
@@ -981,7 +987,7 @@ fn refusal_after_a_lost_response_starts_a_revert() {
                 world.take_effect(id, &Effect::Deploy(Direction::Forward, web.clone()));
             }
             if cut_off {
-                // The lease ends, and the next process starts.
+                // The lease of the crashed process ends, and another process starts the deployment.
                 world.wait(60);
                 world.begin(id);
             } else {
@@ -1008,7 +1014,7 @@ fn refusal_after_a_lost_response_starts_a_revert() {
 }
 
 #[test]
-fn rollback_that_ecs_refuses_keeps_the_earlier_hold() {
+fn rollback_refused_by_ecs_does_not_change_the_hold() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     promoted(&mut world, 1, 2);
@@ -1023,16 +1029,16 @@ fn rollback_that_ecs_refuses_keeps_the_earlier_hold() {
         assert_eq!(rollback_state(&world, id), RollbackState::Failed);
         let subject = world.subject(Some(id), None);
         let said = subject.rollback().unwrap().reason.as_ref().unwrap().to_string();
-        assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
+        assert!(said.starts_with("Stablepin changed nothing: prod/web: AccessDeniedException"), "{said}");
         assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (hold, None));
-        // ECS accepts a second rollback.
+        // ECS accepts the next rollback to the same pin, and that rollback sets a hold.
         world.roll_back(to).unwrap();
         world.settle();
     }
 }
 
 #[test]
-fn refused_rollback_keeps_its_hold_after_a_preemption() {
+fn refused_rollback_keeps_its_hold_if_it_preempted_a_release() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let next = prepared(&mut world, 1, 2);
@@ -1054,10 +1060,10 @@ fn rollback_reason(world: &World, id: OperationId) -> Option<String> {
     world.subject(Some(id), None).rollback().unwrap().reason.as_ref().map(ToString::to_string)
 }
 
-/// The rollback and the release both report the services that the release moved. Stablepin moves no
-/// service again until a person decides.
+/// The rollback and the release each report the services that the release had changed. Stablepin
+/// changes no service until a person requests a rollback or releases the hold.
 #[test]
-fn rollback_that_ecs_refuses_names_the_moved_services() {
+fn refused_rollback_names_services_that_the_release_changed() {
     for (moved, ticked) in [(1, false), (1, true), (2, false), (2, true)] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -1077,8 +1083,8 @@ fn rollback_that_ecs_refuses_names_the_moved_services() {
 
         let said = rollback_reason(&world, id).unwrap();
         let names = ["", "prod/web", "prod/web, prod/worker"][moved];
-        let left = format!("had moved {names} to {}, and that stays", digest(2));
-        assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
+        let left = format!("had moved {names} to {}, and that was not undone", digest(2));
+        assert!(said.starts_with("Stablepin changed nothing: prod/web: AccessDeniedException"), "{said}");
         assert!(said.contains(&left), "{said}");
         let hold = world.environment.hold.clone().unwrap();
         assert!(hold.by == id && hold.reason.to_string().contains(&left), "{}", hold.reason);
@@ -1097,7 +1103,7 @@ fn rollback_that_ecs_refuses_names_the_moved_services() {
     }
 }
 
-/// Requests a rollback of the named services to the pin. ECS refuses to deploy to each of them.
+/// Requests a rollback of the named services to the pin. ECS refuses every deployment.
 fn refused_rollback_of(world: &mut World, named: &[usize]) -> OperationId {
     let named: Vec<_> = named.iter().map(|n| service(world, *n)).collect();
     let mut request = world.rollback_request("stable").unwrap();
@@ -1110,7 +1116,7 @@ fn refused_rollback_of(world: &mut World, named: &[usize]) -> OperationId {
 }
 
 #[test]
-fn rollback_that_ecs_refuses_sets_no_hold_if_nothing_moved() {
+fn rollback_refused_before_any_change_sets_no_hold() {
     for services in [WEB, BOTH] {
         let mut world = World::new(deployed(ONE, services));
         promoted(&mut world, 0, 1);
@@ -1121,7 +1127,7 @@ fn rollback_that_ecs_refuses_sets_no_hold_if_nothing_moved() {
         assert_eq!((&world.environment.hold, &world.environment.slot), (&None, &None));
         let said = rollback_reason(&world, id).unwrap();
         assert!(
-            said.starts_with("nothing was touched: prod/web: ") && !said.contains("pre-empted"),
+            said.starts_with("Stablepin changed nothing: prod/web: ") && !said.contains("pre-empted"),
             "{said}"
         );
         world.settle();
@@ -1133,7 +1139,7 @@ fn rollback_that_ecs_refuses_sets_no_hold_if_nothing_moved() {
     }
 }
 
-/// If any task still runs the release's digest, the release has moved the service.
+/// If any task runs the release's digest, the release has changed the service.
 #[test]
 fn refused_rollback_keeps_its_hold_if_a_task_runs_the_release() {
     let mut world = World::new(deployed(ONE, WEB));
@@ -1149,11 +1155,11 @@ fn refused_rollback_keeps_its_hold_if_a_task_runs_the_release() {
 }
 
 #[test]
-fn rollback_that_ecs_refuses_reports_only_its_own_services() {
+fn refused_rollback_reports_only_the_services_of_its_request() {
     for (named, moved, expected) in [
         (0, 1, format!("None of the named services was found at {}", digest(2))),
         (1, 0, format!("None of the named services was found at {}", digest(2))),
-        (0, 0, format!("had moved prod/web to {}, and that stays", digest(2))),
+        (0, 0, format!("had moved prod/web to {}, and that was not undone", digest(2))),
     ] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -1169,9 +1175,10 @@ fn rollback_that_ecs_refuses_reports_only_its_own_services() {
     }
 }
 
-/// The rollback reports the task definitions that the release deployed, so they are no drift.
+/// The rollback records the task definitions that the release deployed, so that these are no live
+/// drift.
 #[test]
-fn rollback_that_ecs_refuses_records_moved_task_definitions() {
+fn refused_rollback_records_task_definitions_of_the_release() {
     for moves_worker in [false, true] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -1202,9 +1209,9 @@ fn rollback_that_ecs_refuses_records_moved_task_definitions() {
     }
 }
 
-/// A deployment of another caller is not a part of the release.
+/// The rollback does not record the task definition that another caller deployed.
 #[test]
-fn rollback_that_ecs_refuses_ignores_other_deployments() {
+fn refused_rollback_ignores_deployments_of_other_callers() {
     for preempts in [false, true] {
         let mut world = World::new(deployed(ONE, WEB));
         promoted(&mut world, 0, 1);
@@ -1221,7 +1228,7 @@ fn rollback_that_ecs_refuses_ignores_other_deployments() {
 /// A rollback pre-empts the first release. The rollback ends, and the next release gets the slot,
 /// before a tick checks the first release.
 #[test]
-fn preempted_release_does_not_name_the_next_release() {
+fn reason_of_a_preempted_release_omits_the_next_release() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let release = prepared(&mut world, 1, 2);
@@ -1238,7 +1245,7 @@ fn preempted_release_does_not_name_the_next_release() {
 }
 
 #[test]
-fn rollback_shows_a_refused_service_while_others_move() {
+fn running_rollback_shows_which_service_ecs_refused() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     promoted(&mut world, 1, 2);
@@ -1258,7 +1265,7 @@ fn rollback_shows_a_refused_service_while_others_move() {
 }
 
 #[test]
-fn rollback_is_incomplete_if_a_refusal_follows_a_lost_response() {
+fn rollback_is_incomplete_if_ecs_refuses_after_a_lost_response() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     promoted(&mut world, 1, 2);
@@ -1273,7 +1280,7 @@ fn rollback_is_incomplete_if_a_refusal_follows_a_lost_response() {
 }
 
 #[test]
-fn revert_fails_after_the_second_refusal() {
+fn revert_fails_after_ecs_refuses_it_twice() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(2));
@@ -1292,13 +1299,14 @@ fn revert_fails_after_the_second_refusal() {
     world.observe(Some(id), None, &both[1..]).unwrap();
     assert_eq!(state(&world, id), PromotionState::Failed);
     let said = promotion(&world, id).reason.unwrap().to_string();
-    assert!(said.contains("Going back did not work: prod/web: AccessDeniedException"), "{said}");
+    assert!(said.contains("Rolling back failed: prod/web: AccessDeniedException"), "{said}");
     assert!(world.environment.hold.is_some());
 }
 
-/// The promoter retries a failed notice separately, and does not delay the deployment.
+/// The promoter retries a failed notice separately, so the notice does not delay the revert's
+/// deployment.
 #[test]
-fn revert_does_not_wait_for_its_notice() {
+fn failed_notice_does_not_delay_the_revert() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -1315,7 +1323,8 @@ fn revert_does_not_wait_for_its_notice() {
     assert_eq!(world.operations[&id].notified, [Notice::GoingBack, Notice::Ended].into());
 }
 
-/// Stablepin restores the families after a completed promotion, a refused promotion and a rollback.
+/// Stablepin restores the task definition families after a completed promotion, after a promotion
+/// that ECS refused, and after a rollback.
 #[test]
 fn operation_restores_each_task_definition_family_once() {
     let restores = |world: &World, id| {
@@ -1339,7 +1348,7 @@ fn operation_restores_each_task_definition_family_once() {
     }
     assert_eq!(state(&world, refused_one), PromotionState::Failed);
     assert_eq!(restores(&world, refused_one), 2, "the registered revisions are unused");
-    // ECS throttles the restore. The promoter retries the restore, and does not delay notices.
+    // ECS throttles the restore. The promoter retries the restore, and does not delay the notice.
     let throttled = Input::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
     let notified = Input::Outcome(Outcome::Notified(Notice::Ended));
     world.observe(Some(refused_one), None, &[notified, throttled]).unwrap();
@@ -1360,9 +1369,10 @@ fn operation_restores_each_task_definition_family_once() {
     check(&world);
 }
 
-/// After the last failure, an operation has no next check. A completed operation restores nothing.
+/// After the twelfth failure, the operation has no next check. A completed promotion with nothing
+/// to restore has no next check either.
 #[test]
-fn family_restore_is_given_up_after_twelve_failures() {
+fn task_definition_family_restore_stops_after_twelve_failures() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = promoted(&mut world, 0, 1);
     world.observe(Some(id), None, &[Input::Nudge]).unwrap();

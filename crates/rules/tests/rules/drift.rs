@@ -1,4 +1,4 @@
-//! Stablepin's tags that a person moves or deletes.
+//! Tests of tag drift: a person moves or deletes a tag of Stablepin.
 
 use stablepin_rules::audit::Kind;
 use stablepin_rules::effect::{Effect, Outcome};
@@ -73,7 +73,7 @@ fn moved_current_tag_is_repaired() {
     check(&world);
 }
 
-/// ECR refuses the call, for example because the repository's tags have become immutable.
+/// ECR refuses the PutImage call, for example because the repository's tags have become immutable.
 #[test]
 fn tag_repair_gives_up_after_a_day_of_refusals() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
@@ -110,7 +110,7 @@ fn tag_repair_gives_up_after_a_day_of_refusals() {
 }
 
 #[test]
-fn repeated_observation_starts_no_second_repair() {
+fn repeated_observation_of_drift_starts_no_second_repair() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     world.move_by_hand(&stable(), None);

@@ -15,7 +15,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// Handles a push event now. `time` is the time in the event.
+/// Handles a push event at the current time of the world. The event itself says `time`.
 fn push(world: &mut World, time: Timestamp, n: u8) -> OperationId {
     let mut opening = world.opening(0, n);
     opening.occurrence.at = time;
@@ -53,7 +53,7 @@ fn reset(world: &mut World, reason: Option<&str>) -> Result<(), Refusal> {
 }
 
 #[test]
-fn rule_4_future_push_supersedes_others_for_five_minutes() {
+fn rule_4_future_push_supersedes_other_pushes_for_five_minutes() {
     for time in ["2099-01-01T00:00:00Z", "2026-11-22T10:00:00Z", "9999-12-30T22:00:00Z"] {
         let mut world = World::new(application(ONE, ""));
         let seen = world.now;
@@ -67,7 +67,7 @@ fn rule_4_future_push_supersedes_others_for_five_minutes() {
     }
 }
 
-/// The rules accept event times that are less than five minutes ahead.
+/// The rules accept event times that are less than five minutes ahead of Stablepin's clock.
 #[test]
 fn rule_4_push_slightly_in_the_future_keeps_its_time() {
     let mut world = World::new(application(ONE, ""));
@@ -77,7 +77,7 @@ fn rule_4_push_slightly_in_the_future_keeps_its_time() {
 }
 
 #[test]
-fn rule_4_repeated_future_push_opens_no_promotion() {
+fn rule_4_repeated_future_push_opens_no_second_promotion() {
     let mut world = World::new(application(ONE, ""));
     let mut opening = world.opening(0, 1);
     opening.occurrence.at = at("2099-01-01T00:00:00Z");
@@ -99,7 +99,7 @@ fn rule_4_repeated_future_push_opens_no_promotion() {
 }
 
 #[test]
-fn absurd_push_time_is_limited_in_the_build_tag() {
+fn build_tag_limits_a_push_time_far_in_the_past_or_future() {
     for (time, name) in [
         ("2099-01-01T00:00:00Z", "production-20261121-100500-"),
         ("1970-01-01T00:00:00Z", "production-20151221-000000-"),
@@ -113,7 +113,8 @@ fn absurd_push_time_is_limited_in_the_build_tag() {
     }
 }
 
-/// Returns a world with a watermark of 2099. Older versions could store such a watermark.
+/// Returns a world with a watermark of 2099. Older versions of Stablepin could store such a
+/// watermark.
 fn of_2099() -> (World, OperationId) {
     let mut world = World::new(application(ONE, ""));
     let now = world.now;
@@ -169,9 +170,9 @@ fn rule_4_watermark_reset_does_not_admit_an_earlier_push() {
     );
 }
 
-/// An older version stored a push time of 2099. The lead approves the promotion now.
+/// An older version of Stablepin stored a push time of 2099. The lead approves the promotion now.
 #[test]
-fn rule_4_watermark_is_limited_for_a_stored_future_promotion() {
+fn rule_4_watermark_is_limited_if_a_stored_push_time_is_future() {
     let mut world = World::new(application(ONE, ""));
     let now = world.now;
     let id = push(&mut world, now, 1);

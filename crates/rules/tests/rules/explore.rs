@@ -1,10 +1,10 @@
 //! Explores every interleaving of small cases, with the real `transition` and `pending_effects`.
 //!
-//! A state is the world and up to two processes. Each process is between two calls, and remembers
-//! the records that it has read. The explorer tries every possible action in every state: a push, a
-//! repeated push, a click, a rollback, a manual move of the stable tag, a tick, a wait, the next
-//! turn of a process, or a crash. The explorer checks the rules in every state. From each state
-//! without processes, the world must settle with the stable tag on the pin.
+//! A state is the world and up to two processes. Each process is between two calls, and keeps the
+//! records that this process has read. The explorer tries every possible action in every state: a
+//! push, a repeated push, a vote by link, a rollback, a manual move of the stable tag, a tick, a
+//! wait, the next turn of a process, or a crash. The explorer checks the rules in every state. From
+//! each state without processes, the world must reach an end with the stable tag on the pin.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -178,8 +178,8 @@ impl State {
         after
     }
 
-    /// Returns a hash of the state. Every path to the same state gives the same hash.
-    /// The hash ignores audit times, and numbers generated ids by their first appearance.
+    /// Returns a hash of the state. Every path to the same state gives the same hash: the hash
+    /// ignores audit times, and numbers generated ids by their first appearance.
     fn key(&self) -> u64 {
         let mut world = self.world.clone();
         for record in &mut world.audit {
@@ -322,7 +322,7 @@ fn outcomes_match_services(world: &World) {
     }
 }
 
-/// Explores all states depth-first, to keep the list of open states short.
+/// Explores all states depth-first, to keep the list of unexplored states short.
 /// Returns the number of states, and the number of different worlds without processes.
 fn explore(first: State) -> (usize, usize) {
     let mut seen = HashSet::from([first.key()]);
@@ -408,7 +408,7 @@ fn crash_during_a_deployment_or_rollback_breaks_no_rule() {
     report("a deployment and a rollback, a crash", explore(State::new(world, left)), 1_000);
 }
 
-/// The clock passes the rollout's timeout without a tick. This can happen at any point.
+/// At any point, the clock may jump past the rollout's timeout without a tick.
 #[test]
 fn crash_during_a_timed_out_deployment_breaks_no_rule() {
     let mut world = asked(World::new(deployed(ONE, "\"prod/web\", \"prod/worker\"")));

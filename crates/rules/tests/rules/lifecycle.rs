@@ -1,4 +1,4 @@
-//! The start, the waits and the end of promotions and rollbacks.
+//! Tests of how promotions and rollbacks start, wait and end.
 
 use jiff::SignedDuration;
 use stablepin_rules::audit::Actor;
@@ -28,7 +28,7 @@ fn pause(world: &World, id: OperationId) -> i64 {
 }
 
 #[test]
-fn three_of_four_approvals_set_the_pin() {
+fn third_of_three_required_approvals_sets_the_pin() {
     let mut application = application(TWO, "");
     let names: Vec<ApproverName> = ["ann", "bob", "cyd", "dan"].map(approver).to_vec();
     application.environments[0].approval.approvers = names;
@@ -137,7 +137,8 @@ fn vote_of_a_former_approver_does_not_release_the_hold() {
     let decision = world.decision(next, "third", Verdict::Approve);
     world.configuration.application.environments[0].approval.required = 3;
     world.observe(Some(next), None, &[Input::Decision(Decision { form: None, ..decision })]).unwrap();
-    // The third approver leaves, and one approval is enough. The lead's approval is too old.
+    // The file removes the third approver, and now needs one approval. But the lead approved before
+    // the hold.
     let policy = &mut world.configuration.application.environments[0].approval;
     (policy.required, policy.approvers) = (1, ["lead", "second"].map(approver).to_vec());
     world.now += SignedDuration::from_mins(1);
@@ -149,8 +150,8 @@ fn vote_of_a_former_approver_does_not_release_the_hold() {
 fn push_is_pinned_if_no_approval_is_required() {
     let mut world = World::new(application("required = 0", ""));
     let id = world.push(0, 1).unwrap();
-    assert_eq!(world.pins.len(), 1, "the push sets the pin");
     world.settle();
+    assert_eq!(world.pins.len(), 1, "no approver is needed");
     assert_eq!((state(&world, id), world.tokens.len()), (PromotionState::Completed, 0));
     let said = world.audit.iter().find(|record| record.to == "1").unwrap();
     assert_eq!(said.actor, Actor::Push);
@@ -164,7 +165,7 @@ fn removal_of_an_environment_cancels_its_open_promotions() {
         stablepin_rules::name::EnvironmentName::parse("other").unwrap();
     assert!(world.vote(id, "lead", Verdict::Approve).is_err());
     world.tick(id);
-    let withdrawn = Some("the environment left the configuration".to_owned());
+    let withdrawn = Some("the environment was removed from the configuration".to_owned());
     assert_eq!(ended(&world, id), (PromotionState::Cancelled, withdrawn));
 }
 
@@ -205,6 +206,9 @@ fn approval_request_waits_for_the_build_tag() {
     let mut world = World::new(application(TWO, ""));
     let id = world.push(0, 1).unwrap();
     let pending = |world: &World| pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
+    assert!(matches!(pending(&world)[..], [Effect::TagBuild(_), Effect::Inspect]));
+    let valid = Outcome::Validated { configuration: 1, result: Ok(()) };
+    world.observe(Some(id), None, &[Input::Outcome(valid)]).unwrap();
     assert!(matches!(pending(&world)[..], [Effect::TagBuild(_)]));
     world.observe(Some(id), None, &[Input::Outcome(Outcome::BuildTagged)]).unwrap();
     let [lead, second] = ["lead", "second"].map(|name| Effect::Ask(approver(name)));
@@ -223,7 +227,7 @@ fn fail(world: &mut World, id: OperationId, times: usize) -> i64 {
 }
 
 #[test]
-fn failures_of_one_attempt_count_once() {
+fn several_failures_in_one_attempt_count_as_one() {
     let mut world = World::new(application(TWO, ""));
     let id = world.push(0, 1).unwrap();
     assert_eq!([fail(&mut world, id, 4), fail(&mut world, id, 4)], [60, 120]);
@@ -271,7 +275,7 @@ fn nudge_ends_a_retry_pause_but_a_tick_does_not() {
 }
 
 #[test]
-fn rollback_to_another_pin_sets_a_pin_only_when_proven() {
+fn rollback_sets_a_new_pin_only_after_its_services_are_proven() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -310,7 +314,7 @@ fn rollback_without_services_only_sets_the_pin() {
     let rollback = subject.rollback().unwrap();
     assert_eq!(rollback.state, RollbackState::Completed);
     assert_eq!(rollback.backup, None);
-    assert!(rollback.reason.as_ref().unwrap().to_string().starts_with("no services here; pinned"));
+    assert!(rollback.reason.as_ref().unwrap().to_string().starts_with("no services; pinned"));
     check(&world);
 }
 
@@ -368,7 +372,7 @@ fn failed_rollback_names_each_service_and_reason() {
     assert_eq!(rollback.state, RollbackState::Failed, "no service was moved");
     assert_eq!(
         rollback.reason.as_ref().unwrap().to_string(),
-        "nothing was touched: prod/web: gone; prod/worker: gone"
+        "Stablepin changed nothing: prod/web: gone; prod/worker: gone"
     );
     assert!(
         rollback.rollout.services.iter().all(|rollout| matches!(rollout.progress, Progress::Failed { .. }))
@@ -469,13 +473,13 @@ fn rollback_is_refused_if_a_new_pin_changed_its_target() {
 }
 
 #[test]
-fn failed_rollback_keeps_every_rollback_target() {
+fn running_digest_is_still_a_target_after_a_failed_rollback() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
     assert!(world.environment.rolled_back_from.is_empty());
     let service = world.services.keys().next().unwrap().clone();
-    let gone = Observation::Failed { reason: "the service is not there any more".to_owned() };
+    let gone = Observation::Failed { reason: "the service no longer exists".to_owned() };
     world
         .observe(Some(id), None, &[Input::Outcome(Outcome::Service(Direction::Forward, service, gone))])
         .unwrap();
@@ -499,9 +503,10 @@ fn rollback_of_some_services_does_not_change_the_pin() {
     check(&world);
 }
 
-/// ECS's circuit breaker deployed the digest. Only a deployment of Stablepin can prove a digest.
+/// ECS's circuit breaker deployed the digest. Only a deployment by Stablepin can prove that a
+/// digest runs.
 #[test]
-fn rule_10_ecs_rollback_proves_no_digest() {
+fn rule_10_ecs_rollback_does_not_prove_that_a_digest_runs() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -527,7 +532,8 @@ fn deleted_build_gets_its_tag_again_after_a_new_push() {
     let again = world.push(900, 1).unwrap();
     let build = &world.builds[&digest(1)];
     let pending = pending_effects(world.now, &world.subject(Some(again), None), Uuid::nil());
-    assert_eq!(pending, [Effect::TagBuild(build.clone())], "the approver is asked after the tag is put");
+    let first = [Effect::TagBuild(build.clone()), Effect::Inspect];
+    assert_eq!(pending, first, "the approver is asked after the tag is put");
     assert!(world.intents.contains(&(named.tag(), digest(1))), "the tag is recorded before it is put");
     world.settle();
     assert_eq!((world.tag(named.tag().as_str()), world.builds[&digest(1)].tagged), (Some(&digest(1)), true));
@@ -544,7 +550,7 @@ fn promotion_fails_after_the_second_refusal_of_its_build_tag() {
     world.observe(Some(id), None, &[refused()]).unwrap();
     assert_eq!((state(&world, id), world.operations[&id].failures), (PromotionState::Pending, 1));
     world.observe(Some(id), None, &[refused()]).unwrap();
-    let said = Some("nothing was touched: AccessDeniedException".to_owned());
+    let said = Some("Stablepin changed nothing: AccessDeniedException".to_owned());
     assert_eq!(ended(&world, id), (PromotionState::Failed, said));
     assert_eq!(world.environment.hold, None);
     world.settle();
@@ -584,7 +590,7 @@ fn pinned_promotion_completes_if_ecr_refuses_its_build_tag() {
 }
 
 #[test]
-fn first_refusal_of_the_build_tag_is_retried() {
+fn build_tag_is_tried_again_after_the_first_refusal() {
     let mut world = World::new(application("required = 0", ""));
     let id = world.push(0, 1).unwrap();
     world.build_tags_are_refused = true;
@@ -605,6 +611,8 @@ fn two_refused_tags_of_one_attempt_count_as_one_refusal() {
     let mut world = World::new(application("required = 0", ""));
     (world.build_tags_are_refused, world.tags_are_refused) = (true, true);
     let id = world.push(0, 1).unwrap();
+    let valid = Outcome::Validated { configuration: 1, result: Ok(()) };
+    world.observe(Some(id), None, &[Input::Outcome(valid)]).unwrap();
     let effects = pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
     let refused: Vec<_> =
         effects.iter().map(|effect| Input::Outcome(world.take_effect(id, effect))).collect();

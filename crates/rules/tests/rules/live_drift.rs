@@ -89,7 +89,7 @@ fn audited(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn live_drift_is_reported_once_and_ends_automatically() {
+fn live_drift_is_reported_once_and_ends_when_the_pin_runs() {
     let mut world = deployed();
     look(&mut world);
     assert_eq!(drift(&world), None, "our own deployment is no drift");
@@ -120,7 +120,7 @@ fn live_drift_is_reported_once_and_ends_automatically() {
 }
 
 #[test]
-fn flapping_service_is_reported_once_an_hour() {
+fn flapping_service_is_reported_at_most_once_an_hour() {
     let mut world = deployed();
     let mut notices = 0;
     for minute in 0..20 {
@@ -162,7 +162,7 @@ fn deployment_during_a_rollout_is_no_drift() {
     assert_eq!(drift(&world), None);
 }
 
-/// The observation is older than the new pin, so a different digest is no drift.
+/// The environment has changed since the observation, so a difference may be no drift.
 #[test]
 fn observation_of_an_older_environment_version_is_ignored() {
     let mut world = deployed();
@@ -212,7 +212,7 @@ fn second_drifted_service_joins_the_open_drift() {
     look(&mut world);
     let id = drift(&world).unwrap().id;
     deploy_by_hand(&mut world, 1, 8);
-    // After an event of ECS, the promoter reads only the service of the event.
+    // After an ECS event, the promoter reads only the service that the event names.
     let mut seen = seen(&mut world);
     seen.services.pop_first();
     world.observe(None, None, &[Input::LiveSeen(seen)]).unwrap();
@@ -224,7 +224,7 @@ fn second_drifted_service_joins_the_open_drift() {
 
 /// The second service drifts after the notice about the first service.
 #[test]
-fn service_that_joins_a_reported_drift_is_reported() {
+fn service_that_drifts_after_the_first_notice_is_reported_too() {
     let mut world = deployed();
     deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
@@ -275,11 +275,11 @@ fn drift_names_a_deleted_service() {
     let web = seen.services.keys().next().unwrap().clone();
     seen.services = BTreeMap::from([(web, Some(gone))]);
     world.observe(None, None, &[Input::LiveSeen(seen)]).unwrap();
-    assert_eq!(drift(&world).unwrap().words(), ["prod/web is not there any more"]);
+    assert_eq!(drift(&world).unwrap().words(), ["prod/web no longer exists"]);
 }
 
-/// With `deploy = "never"`, the team may deploy a build before it is pinned. This is no drift.
-/// A service outside the configuration cannot drift either.
+/// With `deploy = "never"`, the team may deploy a build before the build is pinned. This is no
+/// drift. A service outside the configuration cannot drift either.
 #[test]
 fn environment_with_deploy_never_has_no_live_drift() {
     let mut world = deployed();
@@ -302,7 +302,7 @@ fn left(world: &mut World, service: usize, n: u8) {
 }
 
 #[test]
-fn task_definition_deployed_again_by_a_pipeline_is_drift() {
+fn failed_release_that_a_pipeline_deploys_again_is_drift() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     look(&mut world);
@@ -323,7 +323,7 @@ fn task_definition_deployed_again_by_a_pipeline_is_drift() {
 }
 
 #[test]
-fn task_definition_deployed_again_during_a_drift_is_drift() {
+fn failed_release_deployed_again_during_a_drift_is_drift() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     for n in [7, 9] {
@@ -334,7 +334,7 @@ fn task_definition_deployed_again_during_a_drift_is_drift() {
 }
 
 #[test]
-fn stale_observation_keeps_recorded_task_definitions() {
+fn stale_observation_removes_no_recorded_task_definition() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     deploy_by_hand(&mut world, 0, 1);
@@ -346,7 +346,7 @@ fn stale_observation_keeps_recorded_task_definitions() {
 }
 
 #[test]
-fn deleted_service_is_drift_and_keeps_its_record() {
+fn deleted_service_is_drift_and_keeps_its_task_definition() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     let web = world.services.keys().next().unwrap().clone();

@@ -1,10 +1,11 @@
-//! Tests of the rules that always hold, with the real `transition` and `pending_effects`.
+//! Tests of the rules that never break, with the real `transition` and `pending_effects`.
 
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
 mod any_events;
 mod approval;
 mod bounds;
+mod conditions;
 mod contained;
 mod deploy;
 mod drift;

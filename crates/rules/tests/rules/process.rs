@@ -168,7 +168,7 @@ impl Process {
             return Turn::Goes;
         }
         self.observed.clear();
-        // Notifications and `RestoreFamily` affect no other effect, so they need no own turn.
+        // Notifications and `RestoreFamily` affect no other effect, so these need no own turn.
         let takes_no_turn =
             |effect: &Effect| effect.is_notification() || matches!(effect, Effect::RestoreFamily(_));
         let pending = pending_effects(now, &self.subject, self.holder);

@@ -35,7 +35,7 @@ fn rule_4_earlier_push_may_be_pinned_before_a_later_push() {
 }
 
 #[test]
-fn rule_4_tag_that_moves_back_opens_a_new_promotion() {
+fn rule_4_tag_moved_back_to_a_digest_opens_a_new_promotion() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     asked(&mut world, 1, 2);
@@ -82,7 +82,7 @@ fn rule_4_promotion_is_ordered_by_its_latest_push() {
 }
 
 #[test]
-fn later_push_of_a_digest_requests_approval_again() {
+fn repeated_push_after_ten_minutes_requests_approval_again() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     world.now += SignedDuration::from_mins(10);

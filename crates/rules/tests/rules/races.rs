@@ -161,7 +161,7 @@ fn check_rollbacks(world: &World) {
 
 proptest! {
     #[test]
-    fn rules_hold_in_every_race(events in prop::collection::vec(event(), 0..120)) {
+    fn races_break_no_rule(events in prop::collection::vec(event(), 0..120)) {
         let mut world = play(ONE, "", &events);
         world.settle();
         check(&world);
@@ -170,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn rules_hold_in_races_with_services_and_two_approvers(
+    fn races_of_services_and_two_approvers_break_no_rule(
         events in prop::collection::vec(event(), 0..120),
     ) {
         let mut world = play(TWO, "\"prod/web\", \"prod/worker\"", &events);
@@ -180,7 +180,7 @@ proptest! {
         check_rollbacks(&world);
     }
 
-    /// An outcome that arrives again changes nothing.
+    /// The second delivery of an outcome changes nothing.
     #[test]
     fn rule_6_repeated_outcome_changes_nothing(
         events in prop::collection::vec(event(), 0..80),
@@ -206,7 +206,8 @@ proptest! {
 }
 
 /// Plays a fixed scenario with one fault in turn `at`. Returns the world and the number of turns.
-/// The events of a crashed process come again: EventBridge retries, and people click again.
+/// The events of a crashed process are delivered again: EventBridge retries its events, and people
+/// click again.
 fn scenario(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
     let mut world = World::new(application(TWO, services));
     let mut turns = 0;
@@ -275,7 +276,7 @@ fn ending(world: &World) -> impl PartialEq + std::fmt::Debug + use<> {
 }
 
 #[test]
-fn rule_6_fault_in_any_turn_does_not_change_the_result() {
+fn rule_6_fault_in_a_turn_never_changes_the_result() {
     for services in ["", "\"prod/web\", \"prod/worker\""] {
         let (undisturbed, turns) = scenario(Fault::None, None, services);
         check(&undisturbed);
@@ -301,7 +302,7 @@ fn rule_2_process_decides_again_after_a_lost_race() {
         let decision = Input::Decision(world.decision(id, "lead", Verdict::Approve));
         Process::start(world, Some(id), None, vec![decision])
     };
-    // Both processes read the environment before the first process writes.
+    // Both processes read the environment before either process writes.
     let (one, two) = (click(&mut world, first), click(&mut world, second));
     assert_eq!(two.finish(&mut world), Turn::Done);
     let late = one.finish(&mut world);

@@ -10,7 +10,7 @@ use crate::fixtures::{ONE, asked, pinned, rollback_state, state};
 use crate::world::{self, World, application, digest};
 
 #[test]
-fn rule_9_second_rollback_and_live_target_are_refused() {
+fn rule_9_rollback_is_refused_if_one_runs_or_target_is_live() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -43,7 +43,7 @@ fn rule_10_rollback_completes_when_every_service_is_proven() {
 }
 
 #[test]
-fn rule_10_rollback_is_incomplete_if_not_proven_in_time() {
+fn rule_10_rollback_is_incomplete_if_unproven_at_the_timeout() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -63,7 +63,7 @@ fn rollback_that_changed_no_service_ends_as_failed() {
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
     let service = world.services.keys().next().unwrap().clone();
-    let gone = Observation::Failed { reason: "the service is not there any more".to_owned() };
+    let gone = Observation::Failed { reason: "the service no longer exists".to_owned() };
     world
         .observe(Some(id), None, &[Input::Outcome(Outcome::Service(Direction::Forward, service, gone))])
         .unwrap();
@@ -71,7 +71,7 @@ fn rollback_that_changed_no_service_ends_as_failed() {
 }
 
 #[test]
-fn rule_10_rollback_is_incomplete_if_a_service_may_have_moved() {
+fn rule_10_rollback_is_incomplete_if_a_service_may_have_changed() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -95,7 +95,7 @@ fn partly_failed_rollback_is_incomplete_and_pins_nothing() {
     pinned(&mut world, 1, 2);
     let id = world.roll_back("1").unwrap();
     let service = world.services.keys().next().unwrap().clone();
-    let reason = "the service is not there any more".to_owned();
+    let reason = "the service no longer exists".to_owned();
     let failed = Outcome::Service(Direction::Forward, service, Observation::Failed { reason });
     world.observe(Some(id), None, &[Input::Outcome(failed)]).unwrap();
     world.settle();
@@ -104,7 +104,7 @@ fn partly_failed_rollback_is_incomplete_and_pins_nothing() {
 }
 
 #[test]
-fn approval_during_a_rollback_releases_the_hold_afterwards() {
+fn approval_given_during_a_rollback_releases_its_hold() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);

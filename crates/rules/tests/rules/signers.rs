@@ -1,5 +1,6 @@
-//! Rule 5: one signer has one vote, even if the principals of two approvers overlap.
-//! Stablepin refuses new files with such principals, but older versions may have stored one.
+//! Rule 5: one signer has one vote, even if the principals of two approvers overlap. Stablepin
+//! refuses new application files in which approvers share a principal. An older version may have
+//! stored such a file.
 
 use stablepin_rules::application::{FourEyes, Principal};
 use stablepin_rules::approval::approvals;
@@ -82,7 +83,7 @@ fn rule_5_one_signer_cannot_give_two_votes() {
     }
 }
 
-/// The application's file changes after the votes.
+/// The application's file gets other principals after the votes.
 #[test]
 fn rule_5_votes_that_may_share_a_signer_count_once() {
     let (mut world, id) = asked(TWO, ANNA, BOB, None);
@@ -112,7 +113,7 @@ fn rule_5_two_sessions_of_a_reserved_role_are_two_signers() {
 }
 
 #[test]
-fn rule_5_requester_cannot_vote_under_another_name() {
+fn rule_5_requester_cannot_vote_as_another_approver() {
     for (lead, second, signer) in [(SSO, ANNA, ANNA), (ROLE, SAME_ROLE, SESSION)] {
         for name in ["lead", "second"] {
             let (mut world, id) = asked(ONE, lead, second, Some(signer));
@@ -179,11 +180,11 @@ fn rule_5_stored_votes_of_one_person_count_once() {
 }
 
 #[test]
-fn rule_5_pusher_cannot_approve_with_another_permission_set() {
+fn rule_5_requester_cannot_vote_with_another_permission_set() {
     for (lead, signer) in [(ANNA, ANNA), (SSO, ANNA), (ADMIN, ANNA_ADMIN)] {
         let (mut world, id) = asked(ONE, lead, BOB_OPS, Some(ANNA_DEV));
         let refused = sign(&mut world, id, "lead", signer).unwrap_err();
-        assert!(refused.contains("asked for this promotion or pushed it"), "{lead}: {refused}");
+        assert!(refused.contains("requested this promotion or pushed the image"), "{lead}: {refused}");
         world.settle();
         assert_eq!(state(&world, id), PromotionState::Pending, "{lead}");
         sign(&mut world, id, "second", BOB_OPS).unwrap();
@@ -207,7 +208,7 @@ fn strict_four_eyes_needs_an_identified_requester() {
                 world.observe(Some(id), None, &[Input::Attributed(pusher)]).unwrap();
             }
             let refused = sign(&mut world, id, "second", BOB).unwrap_err();
-            assert!(refused.contains("nobody knows who pushed this"), "{unknown}: {refused}");
+            assert!(refused.contains("it is not known who pushed this"), "{unknown}: {refused}");
         }
         let (mut world, id) = asked(ONE, ROLE, BOB, Some(unknown));
         world.configuration.application.environments[0].approval.four_eyes = FourEyes::Strict;
@@ -224,7 +225,7 @@ fn strict_four_eyes_needs_an_identified_requester() {
 /// A federated user may be any IAM user, because only an IAM user or the root user can request the
 /// token of a federated user.
 #[test]
-fn rule_5_federated_pusher_blocks_votes_of_iam_users() {
+fn rule_5_federated_requester_blocks_votes_of_iam_users() {
     let (mut world, id) = asked(ONE, USER, BOB, Some(FEDERATED));
     assert!(sign(&mut world, id, "lead", USER).is_err());
     sign(&mut world, id, "second", BOB).unwrap();

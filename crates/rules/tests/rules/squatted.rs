@@ -24,7 +24,7 @@ fn tag_taken_notices(world: &World) -> usize {
     world.operations.values().filter(|operation| operation.notified.contains(&Notice::TagTaken)).count()
 }
 
-/// Returns true if the operation has no pending effect and no next check.
+/// Waits an hour. Returns true if the operation then has no pending effect and no next check.
 fn is_quiet(world: &mut World, id: OperationId) -> bool {
     let holder = world.uuid();
     world.wait(3600);
@@ -40,7 +40,7 @@ fn promotion_completes_with_a_notice_if_its_tag_is_taken() {
     assert_eq!(state(&world, id), PromotionState::Completed);
     let promotion = world.subject(Some(id), None).promotion().unwrap().clone();
     let said = promotion.reason.unwrap().to_string();
-    let taken = format!("the tag prod-stable-000001 of pin 1 could not be put: it is on {}", digest(9));
+    let taken = format!("ECR did not accept the tag prod-stable-000001 of pin 1: it is on {}", digest(9));
     assert!(said.starts_with("pinned as pin 1; ") && said.contains(&taken), "{said}");
     assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(1), "the pin is valid");
     assert_eq!((world.environment.applied, tag_taken_notices(&world)), (None, 1));
@@ -50,7 +50,7 @@ fn promotion_completes_with_a_notice_if_its_tag_is_taken() {
 }
 
 #[test]
-fn pin_gets_its_tag_although_the_previous_tag_was_taken() {
+fn pin_gets_its_tag_although_the_previous_pins_tag_was_taken() {
     let mut world = immutable();
     world.tags.insert(tag(1), digest(9));
     pinned(&mut world, 0, 1);
@@ -74,7 +74,7 @@ fn rollback_completes_with_a_notice_if_its_tag_is_taken() {
     world.settle();
     assert_eq!(rollback_state(&world, id), RollbackState::Completed);
     let said = world.subject(Some(id), None).rollback().unwrap().reason.as_ref().unwrap().to_string();
-    assert!(said.contains("prod-stable-000003 of pin 3 could not be put"), "{said}");
+    assert!(said.contains("did not accept the tag prod-stable-000003 of pin 3"), "{said}");
     assert_eq!(
         (world.environment.pin.as_ref().unwrap().digest.clone(), tag_taken_notices(&world)),
         (digest(1), 1)
@@ -84,7 +84,7 @@ fn rollback_completes_with_a_notice_if_its_tag_is_taken() {
 
 /// Both promotions try to put the newest pin's tag, but only one promotion sends a notice.
 #[test]
-fn two_promotions_send_one_notice_about_a_taken_tag() {
+fn two_promotions_send_one_notice_about_a_squatted_tag() {
     let mut world = immutable();
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
@@ -138,7 +138,8 @@ fn tag_that_is_taken_again_causes_a_new_notice() {
     assert_eq!(ends.len(), 3);
 }
 
-/// The pin is valid although the permission is missing. Stablepin retries the tag once a day.
+/// The pin is valid although Stablepin lacks the permission to put the tag. Stablepin retries the
+/// tag once a day.
 #[test]
 fn promotion_completes_with_a_notice_if_ecr_refuses_the_tag() {
     let mut world = World::new(application(ONE, ""));
@@ -146,7 +147,8 @@ fn promotion_completes_with_a_notice_if_ecr_refuses_the_tag() {
     let id = pinned(&mut world, 0, 1);
     assert_eq!(state(&world, id), PromotionState::Completed);
     let said = world.subject(Some(id), None).promotion().unwrap().reason.as_ref().unwrap().to_string();
-    assert!(said.contains("of pin 1 could not be put: AccessDeniedException"), "{said}");
+    assert!(said.contains("ECR did not accept the tag"), "{said}");
+    assert!(said.contains(" of pin 1: AccessDeniedException"), "{said}");
     assert_eq!((world.environment.applied, tag_taken_notices(&world)), (None, 1));
     assert!(is_quiet(&mut world, id));
     let stable = ImageTag::parse(crate::world::STABLE).unwrap();

@@ -34,7 +34,7 @@ fn rule_5_link_works_once_for_its_promotion_and_approver() {
         may_decide(world.now, &subject, &approver("lead"), Some(&used)),
         Err(Refusal::LinkUsed { .. })
     ));
-    // Each approver has one vote, so a signed request cannot vote again either.
+    // After the vote by link, a vote by signed request is refused, too.
     assert!(matches!(
         may_decide(world.now, &subject, &approver("lead"), None),
         Err(Refusal::AlreadyDecided { .. })

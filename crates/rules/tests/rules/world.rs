@@ -1,5 +1,5 @@
 //! The world around the rules, in memory: a table with versions, a registry, services, approvers.
-//! Tests choose when and how often the world carries out effects, and which outcomes it loses.
+//! Tests choose when and how often the world carries out effects, and which outcomes are lost.
 
 mod configured;
 mod effects;
@@ -18,12 +18,13 @@ use stablepin_rules::name::{ApproverName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pending_effects::{pending_effects, take_lease};
 use stablepin_rules::records::{
-    Build, Configuration, Direction, Environment, Lease, Occurrence, Operation, Pin, PromotionState, Started,
-    Subject, Token, TokenHash, Work,
+    Build, Checks, Configuration, Direction, Environment, Lease, Occurrence, Operation, Pin, PromotionState,
+    Started, Subject, Token, TokenHash, Work,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::subscription_status::SubscriptionStatus;
 use stablepin_rules::transition::{Change, Drifted, Input, joined, transition};
+use stablepin_rules::validation::InvalidImage;
 use uuid::Uuid;
 
 pub(crate) use configured::{STABLE, application, deployed};
@@ -86,22 +87,28 @@ pub(crate) struct World {
     pub(crate) tags: BTreeMap<ImageTag, ImageDigest>,
     /// True if the registry's tags are immutable, so that each pin needs its own tag.
     pub(crate) immutable: bool,
-    /// True if ECR refuses to put the stable tag.
+    /// True if ECR refuses requests that put the stable tag.
     pub(crate) tags_are_refused: bool,
-    /// True if ECR refuses to put build tags.
+    /// True if ECR refuses requests that put build tags.
     pub(crate) build_tags_are_refused: bool,
     /// The digest that each service runs.
     pub(crate) services: BTreeMap<ServiceName, Running>,
-    /// The digests that never become healthy.
+    /// The digests whose tasks never become healthy.
     pub(crate) broken: BTreeSet<ImageDigest>,
     /// True if ECS's circuit breaker rolls broken digests back.
     pub(crate) breaker: bool,
-    /// The approvers who receive no mail, each with the status of the subscription.
+    /// The approvers who receive no mail, each with the status of the approver's subscription.
     pub(crate) unreachable: BTreeMap<ApproverName, SubscriptionStatus>,
     /// The approvers to whom SNS refuses to send mail.
     pub(crate) mail_is_refused: BTreeSet<ApproverName>,
     /// The number of notifications that SNS has refused. None if SNS accepts notifications.
     pub(crate) notices_refused: Option<u32>,
+    /// The defects that an inspection finds.
+    pub(crate) defects: BTreeMap<ImageDigest, InvalidImage>,
+    /// The checks that pipelines have reported.
+    pub(crate) checks: BTreeMap<ImageDigest, Checks>,
+    /// The times at which digests became pins of the earlier environment.
+    pub(crate) earlier_pins: BTreeMap<ImageDigest, Timestamp>,
     /// The digests that fail the endpoint checks.
     pub(crate) unresponsive: BTreeSet<ImageDigest>,
     pub(crate) flights: Vec<Flight>,
@@ -134,6 +141,9 @@ impl World {
             unreachable: BTreeMap::new(),
             mail_is_refused: BTreeSet::new(),
             notices_refused: None,
+            defects: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            earlier_pins: BTreeMap::new(),
             unresponsive: BTreeSet::new(),
             flights: Vec::new(),
             ids: 0,
@@ -197,7 +207,7 @@ impl World {
         }
     }
 
-    /// Reads the subject of a decision. The subject of a repeated push is the open promotion.
+    /// Reads the records for a decision. For a repeated push, these include the open promotion.
     pub(crate) fn read(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
         let asked = pushed.and_then(|digest| joined(self.now, &self.environment, digest));
         self.subject(operation.or(asked), pushed)

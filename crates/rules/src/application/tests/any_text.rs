@@ -1,4 +1,4 @@
-//! Tests with random files.
+//! Property tests: the parser of application files reads random text.
 
 use proptest::prelude::*;
 
@@ -13,10 +13,10 @@ proptest! {
         let _ = difference(Some(&text), EXAMPLE);
     }
 
-    /// Makes a few random changes to a valid file. The result is refused at a valid position, or is
-    /// consistent.
+    /// Makes a few random changes to a valid file. The parser must refuse the result at a position
+    /// in the file, or return a consistent application.
     #[test]
-    fn changed_file_is_refused_or_consistent(
+    fn parser_refuses_a_changed_file_or_returns_a_consistent_one(
         base in proptest::sample::select(vec![EXAMPLE, EVERYTHING, SMALLEST]),
         changes in proptest::collection::vec((any::<proptest::sample::Index>(), 0..6_usize, change()), 1..6),
     ) {

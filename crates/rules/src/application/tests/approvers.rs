@@ -1,4 +1,4 @@
-//! Tests that the approvers are distinct persons.
+//! Tests that all approvers of a file are different persons.
 
 use super::fixtures::{SMALLEST, changed, extended, new_errors};
 use crate::application::Application;
@@ -34,7 +34,7 @@ fn duplicate_approvers_are_refused() {
     insta::assert_snapshot!(extended("approval = { approvers = [] }"), @"line 12, column 12: environment[0].approval.required: 1 must approve, and there is no approver: describe them, each begun by [[approver]], or write required = 0 to promote every build without approval");
 }
 
-/// Returns a file with two approvers. `lead` and `second` are their principals.
+/// Returns a file with the approvers `lead` and `second`. The arguments are their principals.
 fn principals(lead: &[&str], second: &[&str]) -> String {
     let list = |arns: &[&str]| format!("{arns:?}");
     SMALLEST.replace(
@@ -51,7 +51,7 @@ fn principals(lead: &[&str], second: &[&str]) -> String {
 const SSO: &str = "AWSReservedSSO_Lead_0123456789abcdef";
 
 #[test]
-fn one_signer_cannot_be_two_approvers() {
+fn file_that_lets_one_signer_be_two_approvers_is_refused() {
     let account = "arn:aws:iam::111122223333";
     let role = |path: &str, name: &str| format!("{account}:role/{path}{name}");
     let user = |name: &str| format!("{account}:user/{name}");
@@ -97,8 +97,8 @@ fn one_signer_cannot_be_two_approvers() {
         (user("anna"), format!("{other_account}:user/anna")),
         (role("", SSO), format!("arn:aws:sts::444455556666:assumed-role/{SSO}/anna")),
         (session("anna"), reserved("111122223333", "Admin_fedcba9876543210", "bob")),
-        // The file may have roles of two permission sets. Their sessions are compared at each
-        // request.
+        // A file may have roles of two permission sets. Stablepin compares the signers' session
+        // names at each request.
         (role(path, SSO), role(path, "AWSReservedSSO_Admin_fedcba9876543210")),
         (role(path, SSO), reserved("111122223333", "Admin_fedcba9876543210", "anna")),
     ];
@@ -107,8 +107,8 @@ fn one_signer_cannot_be_two_approvers() {
     }
 }
 
-/// Checks that principals are single persons or roles, and not the root user, a federated user or a
-/// group.
+/// A principal must be a single person or role. The root user, a federated user and a group are
+/// not.
 #[test]
 fn root_users_and_groups_are_refused_as_principals() {
     for arn in [
@@ -126,14 +126,14 @@ fn root_users_and_groups_are_refused_as_principals() {
 }
 
 #[test]
-fn four_eyes_needs_principals_and_a_required_approval() {
-    insta::assert_snapshot!(extended("approval = { four_eyes = \"on\" }"), @r#"line 12, column 26: environment[0].approval.four_eyes: wants to know who asked, and nobody knows which requests are those of lead: write their principals, or four_eyes = "off""#);
+fn four_eyes_rule_needs_principals_and_a_required_approval() {
+    insta::assert_snapshot!(extended("approval = { four_eyes = \"on\" }"), @r#"line 12, column 26: environment[0].approval.four_eyes: must know who requested a promotion, and the requests of lead are not known: write their principals, or four_eyes = "off""#);
     insta::assert_snapshot!(
         changed(
             "[[environment]]",
             "principals = [\"arn:aws:iam::111122223333:role/lead\"]\n[[environment]]\n\
              approval = { required = 0, four_eyes = \"strict\" }"
         ),
-        @r#"line 12, column 40: environment[0].approval.four_eyes: wants a second pair of eyes, and required = 0 asks for none: write required = 1, or four_eyes = "off""#
+        @r#"line 12, column 40: environment[0].approval.four_eyes: needs a second person, and required = 0 needs nobody: write required = 1, or four_eyes = "off""#
     );
 }

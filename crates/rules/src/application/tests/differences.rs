@@ -1,4 +1,4 @@
-//! Tests of the differences between two files.
+//! Tests of the differences between two application files.
 
 use super::fixtures::EXAMPLE;
 use crate::application::{Difference, difference};
@@ -8,7 +8,7 @@ fn difference_lines(differences: &[Difference]) -> String {
 }
 
 #[test]
-fn difference_key_contains_table_name() {
+fn key_of_a_difference_contains_the_table_name() {
     let after = EXAMPLE
         .replace("expires = \"72h\"", "expires = \"24h\"")
         .replace("days = 90\n", "")

@@ -1,4 +1,4 @@
-//! Tests of the file's text: syntax, keys, types, size, and positions of errors.
+//! Tests of an application file's text: syntax, keys, types, size, and positions of errors.
 
 use super::fixtures::{SMALLEST, changed, errors, extended};
 use crate::application::difference;
@@ -37,9 +37,9 @@ fn broken_toml_is_refused() {
 #[test]
 fn unknown_keys_are_refused() {
     insta::assert_snapshot!(changed("[[approver]]", "colour = 1\nBuilds = []\n\"a.b\\n\" = 1\n[[approver]]"), @r#"
-    line 6, column 1: colour: is not known here (known: name, repository, builds, build_environment, latest, approver, environment, retention)
-    line 7, column 1: Builds: is not known here; did you mean builds? (known: name, repository, builds, build_environment, latest, approver, environment, retention)
-    line 8, column 1: "a.b\n": is not known here (known: name, repository, builds, build_environment, latest, approver, environment, retention)
+    line 6, column 1: colour: is not known here (known: name, repository, builds, build_environment, latest, run_label, approver, environment, retention)
+    line 7, column 1: Builds: is not known here; did you mean builds? (known: name, repository, builds, build_environment, latest, run_label, approver, environment, retention)
+    line 8, column 1: "a.b\n": is not known here (known: name, repository, builds, build_environment, latest, run_label, approver, environment, retention)
     "#);
     insta::assert_snapshot!(extended("service = []\napproval = { require = 1, expire = \"1h\" }"), @"
     line 12, column 1: environment[0].service: is not known here; did you mean services? (known: name, repository, role, stable_tag, deploy, services, container, requires, after, soak, approval, verify, validate)
@@ -48,7 +48,7 @@ fn unknown_keys_are_refused() {
     ");
     insta::assert_snapshot!(extended("latest = \"off\""), @"line 12, column 1: environment[0].latest: is not a key of this table, but of the one around it: write it above the line that begins this table");
     insta::assert_snapshot!(extended("[environment.approval]\nrequired = 1\nstable_tag = \"prod\""), @"line 14, column 1: environment[0].approval.stable_tag: is not a key of this table, but of the one around it: write it above the line that begins this table");
-    insta::assert_snapshot!(extended("[[environments]]\nname = \"staging\""), @"line 12, column 3: environments: is not known here; did you mean environment? (known: name, repository, builds, build_environment, latest, approver, environment, retention)");
+    insta::assert_snapshot!(extended("[[environments]]\nname = \"staging\""), @"line 12, column 3: environments: is not known here; did you mean environment? (known: name, repository, builds, build_environment, latest, run_label, approver, environment, retention)");
 }
 
 #[test]
@@ -88,10 +88,10 @@ fn oversized_files_are_refused() {
     insta::assert_snapshot!(extended(&many).lines().last().unwrap(), @"line 113, column 1: 50 more errors are not listed");
 }
 
-/// Checks that tables with the deepest nesting in TOML need only a small stack, when they are
-/// compared and when they are dropped.
+/// The parser needs only a small stack to compare and to drop tables with the deepest nesting that
+/// TOML allows.
 #[test]
-fn deeply_nested_tables_fit_a_small_stack() {
+fn parser_needs_only_a_small_stack_for_deep_nesting() {
     let path = ["a"; 78].join(".");
     let deep = format!("[{path}]\n{path} = {}1{}", format!("{{ {path} = ").repeat(70), "}".repeat(70));
     let parse = move || (errors(&deep), difference(None, &deep).len());

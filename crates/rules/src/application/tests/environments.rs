@@ -23,9 +23,7 @@ fn conflicting_environments_are_refused() {
     insta::assert_snapshot!(
         extended("after = \"b\"\n[[environment]]\nname = \"b\"\nafter = \"c\"\n[[environment]]\nname = \"c\"\nafter = \"b\"\n[[environment]]\nname = \"d\"\nafter = \"d\""),
         @"
-    line 12, column 9: environment[0].after: is not available in this version: leave it out; each environment is approved by itself
     line 15, column 9: environment[1].after: goes round in a circle: b after c after b
-    line 18, column 9: environment[2].after: is not available in this version: leave it out; each environment is approved by itself
     line 21, column 9: environment[3].after: goes round in a circle: d after d
     "
     );

@@ -3,7 +3,7 @@
 use crate::application::{Allowed, Application, ConfigError};
 use crate::pattern::Pattern;
 
-/// The example of the documentation. This version supports all of its settings.
+/// The example in the documentation. This version supports all settings of the example.
 pub(super) const EXAMPLE: &str = include_str!("../example.toml");
 
 /// A file with every possible setting.
@@ -63,13 +63,13 @@ pub(super) fn errors(text: &str) -> String {
     errors.iter().map(ConfigError::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the errors of the smallest file after replacing one line.
+/// Returns the parser's errors for the smallest file after replacing one line.
 pub(super) fn changed(line: &str, by: &str) -> String {
     assert!(SMALLEST.contains(line), "{line}");
     errors(&SMALLEST.replace(line, by))
 }
 
-/// Returns the errors of the smallest file after adding text to the environment's table.
+/// Returns the parser's errors for the smallest file after adding text to the environment's table.
 pub(super) fn extended(by: &str) -> String {
     errors(&format!("{SMALLEST}{by}\n"))
 }
@@ -85,7 +85,7 @@ pub(super) fn everything_allowed() -> Allowed {
     }
 }
 
-/// Returns the errors of a file that counts as new.
+/// Returns the parser's errors for a file that counts as new.
 pub(super) fn new_errors(text: &str) -> String {
     let Err(errors) = Application::parse(text, Some(&everything_allowed())) else {
         return "no error".to_owned();

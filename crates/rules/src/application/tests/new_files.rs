@@ -5,7 +5,7 @@ use crate::application::Application;
 
 #[test]
 fn new_file_with_too_long_service_names_is_refused() {
-    // 50 services with names of 160 characters reach the limit.
+    // 50 services with names of 160 characters exactly reach the limit.
     let with = |last: usize| {
         let name = |n: usize| {
             let letters = if n == 49 { last } else { 58 };

@@ -1,4 +1,5 @@
-//! Tests of the resources that an application claims, and of the resources that its stack may use.
+//! Tests of the resources that an application claims, and of the resources that the stack's
+//! parameters allow.
 
 use super::fixtures::{EXAMPLE, SMALLEST};
 use crate::application::{Allowed, Application, ConfigError, Resources, ServiceName};
@@ -6,7 +7,7 @@ use crate::image::{ImageTag, RepositoryName};
 use crate::pattern::Pattern;
 
 #[test]
-fn stack_parameters_limit_resources() {
+fn file_with_resources_outside_the_parameters_is_refused() {
     let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
     let allowed = |repositories: &[&str], clusters: &[&str]| Allowed {
         partition: "aws".to_owned(),
@@ -22,16 +23,16 @@ fn stack_parameters_limit_resources() {
         errors.iter().map(ConfigError::to_string).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(errors(&allowed(&[], &[])), @"
-    line 3, column 14: repository: this stack may not touch arn:aws:ecr:eu-west-1:111122223333:repository/web: add it to the stack's parameter RepositoryArns, and deploy the stack
-    line 13, column 13: environment[0].services[0]: this stack may not touch arn:aws:ecs:eu-west-1:111122223333:cluster/prod: add it to the stack's parameter ClusterArns, and deploy the stack
-    line 13, column 40: environment[0].services[2]: this stack may not touch arn:aws:ecs:eu-west-1:111122223333:cluster/test: add it to the stack's parameter ClusterArns, and deploy the stack
+    line 3, column 14: repository: this stack may not use arn:aws:ecr:eu-west-1:111122223333:repository/web: add it to the stack's parameter RepositoryArns, and deploy the stack
+    line 13, column 13: environment[0].services[0]: this stack may not use arn:aws:ecs:eu-west-1:111122223333:cluster/prod: add it to the stack's parameter ClusterArns, and deploy the stack
+    line 13, column 40: environment[0].services[2]: this stack may not use arn:aws:ecs:eu-west-1:111122223333:cluster/test: add it to the stack's parameter ClusterArns, and deploy the stack
     ");
     insta::assert_snapshot!(
         errors(&allowed(
             &["arn:aws:ecr:*:111122223333:repository/web"],
             &["arn:aws:ecs:eu-west-1:111122223333:cluster/prod", "arn:aws:ecs:eu-west-1:444455556666:cluster/*"]
         )),
-        @"line 13, column 40: environment[0].services[2]: this stack may not touch arn:aws:ecs:eu-west-1:111122223333:cluster/test: add it to the stack's parameter ClusterArns, and deploy the stack"
+        @"line 13, column 40: environment[0].services[2]: this stack may not use arn:aws:ecs:eu-west-1:111122223333:cluster/test: add it to the stack's parameter ClusterArns, and deploy the stack"
     );
     let all = allowed(&["arn:aws:ecr:eu-west-1:111122223333:repository/w?b"], &["*"]);
     let application = Application::parse(&text, Some(&all)).unwrap();

@@ -11,7 +11,7 @@ use crate::image::ImageTag;
 use crate::name::{ApproverName, EnvironmentName};
 
 #[test]
-fn example_file_parses() {
+fn example_file_is_valid() {
     let application = Application::parse(EXAMPLE, None).unwrap();
     assert_eq!(application.name.as_str(), "web");
     let tags = ["main", "main-047b82e", "v1.2.3", "prod-stable", "main-arm64"];
@@ -90,13 +90,13 @@ fn container_setting_accepts_one_name_or_a_list() {
 }
 
 #[test]
-fn builds_may_exclude_tags() {
+fn builds_setting_may_exclude_tags() {
     let with = |builds: &str| Application::parse(&SMALLEST.replace("[\"main-*\"]", builds), None).unwrap();
     let application = with("[\"!main-amd64\", \"main\", \"main-*\", \"!*-arm64\"]");
     let tags = ["main", "main-1a2b3c4", "main-amd64", "main-arm64"];
     let builds = tags.map(|tag| application.builds.matches(&ImageTag::parse(tag).unwrap()));
     assert_eq!(builds, [true, true, false, false]);
-    // The first pattern would match the stable tag, but the second pattern excludes it.
+    // The first pattern would match the stable tag, but the second pattern excludes the stable tag.
     assert_eq!(changed("[\"main-*\"]", "[\"*\", \"!*-stable*\"]"), "no error");
 
     insta::assert_snapshot!(changed("[\"main-*\"]", "[\"!main-amd64\", \"!*-arm64\"]"), @r#"line 4, column 10: builds: only leaves tags out: say which pushed tags are builds as well, such as builds = ["main-*", "!main-amd64"]"#);
@@ -110,12 +110,12 @@ fn builds_may_exclude_tags() {
     line 4, column 25: builds[2]: names no build, because "!main*" leaves out every tag that it names: delete one of the two
     "#);
     insta::assert_snapshot!(changed("[\"main-*\"]", "[\"*\", \"!main-amd64\"]"), @r#"line 10, column 1: environment[0].stable_tag: "production-stable" (the default) would be taken for a build, because builds has "*": write another tag, or narrower builds"#);
-    // `protect` does not support exclusions.
+    // `protect` does not support patterns that begin with `!`.
     insta::assert_snapshot!(extended("[retention]\nprotect = [\"!main\"]"), @r#"line 13, column 12: retention.protect[0]: "!main" is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one"#);
 }
 
 #[test]
-fn waive_accepts_accounts_and_services() {
+fn waive_setting_accepts_accounts_and_services() {
     let waive = |list: &str| Application::parse(&format!("{SMALLEST}\n[retention]\nwaive = {list}"), None);
     let retention = waive(r#"["111122223333", "*", "batch", "pipes", "batch"]"#).unwrap().retention;
     assert_eq!(retention.waived_sources(), BTreeSet::from([Source::Pipes, Source::Batch]));
@@ -131,15 +131,8 @@ fn waive_accepts_accounts_and_services() {
 #[test]
 fn unsupported_settings_are_refused() {
     insta::assert_snapshot!(errors(EVERYTHING), @r#"
-    line 6, column 10: latest: is not available in this version: write "off", and let the pipeline push the tag latest
     line 19, column 14: environment[1].repository: is not available in this version: leave it out; the application's repository is used
     line 20, column 8: environment[1].role: is not available in this version: leave it out; the repository and the services must be of this stack's account
-    line 25, column 12: environment[1].requires: is not available in this version: leave it out, and run the checks before the push
-    line 26, column 9: environment[1].after: is not available in this version: leave it out; each environment is approved by itself
-    line 27, column 8: environment[1].soak: is not available in this version: leave it out; approvers decide when a build has been tried long enough
-    line 29, column 25: environment[1].validate.max_size: is not available in this version: leave it out
-    line 29, column 44: environment[1].validate.platforms: is not available in this version: leave it out
-    line 29, column 70: environment[1].validate.labels: is not available in this version: leave it out
     line 29, column 92: environment[1].validate.signature: is not available in this version: write "off"
     "#);
     insta::assert_snapshot!(extended("repository = \"arn:aws:ecr:eu-west-1:444455556666:repository/web\""), @r#"line 12, column 14: environment[0].repository: "arn:aws:ecr:eu-west-1:444455556666:repository/web" is another repository's ARN, which is not available in this version: write the name of a repository of this stack's account and region"#);

@@ -31,7 +31,7 @@ fn left(moved: &[&str], is_whole: bool, is_late: bool) -> LeftBehind {
 fn failures() -> Vec<RolloutFailure> {
     vec![
         RolloutFailure::Reported("prod/web: tasks failed to start".to_owned()),
-        RolloutFailure::Superseded("prod/web: ecs-svc/2 took the place of ours".to_owned()),
+        RolloutFailure::Superseded("prod/web: ecs-svc/2 replaced ours".to_owned()),
         RolloutFailure::NothingProven,
         RolloutFailure::NotBegun(Some("ECS could not be asked: throttled".to_owned())),
         RolloutFailure::NotBegun(None),
@@ -43,7 +43,7 @@ fn reported() -> RolloutFailure {
     failures().swap_remove(0)
 }
 
-/// Returns the reasons' texts. Each reason is first stored as JSON and read again.
+/// Returns the reasons' texts, after storing each reason as JSON and reading it again.
 fn words<T: Serialize + DeserializeOwned + PartialEq + Display + fmt::Debug>(reasons: Vec<T>) -> String {
     let text = |reason: T| {
         let stored = serde_json::to_string(&reason).unwrap();
@@ -79,23 +79,23 @@ fn promotion_reasons_print_as_expected() {
         PromotionReason::Preempted { rollback: None, hold: None },
     ]), @"
     pinned as pin 7
-    pinned as pin 7; the tag prod-stable-000007 of pin 7 could not be put: it is on sha256:a1, put there by arn:aws:iam::111122223333:user/anna, and the repository does not let it move
+    pinned as pin 7; ECR did not accept the tag prod-stable-000007 of pin 7: it is on sha256:a1, put there by arn:aws:iam::111122223333:user/anna, and the repository does not let it move
     rejected by lead: breaks the login
     withdrawn by stablepin
     superseded: a later build became pin 7
     expired: nobody decided in time
     expired: approved, but the environment is frozen (sale)
     expired: approved, but the environment is held (rollback to pin 7)
-    part of an image index: main (sha256:a1), pushed at 2025-07-17 14:30 UTC, contains it and is asked for instead
-    the environment left the configuration
-    pre-empted by rollback 0198184a-0200-7000-8000-000000000001: its record says what becomes of the services
+    part of an image index: main (sha256:a1), pushed at 2025-07-17 14:30 UTC, contains it and is promoted instead
+    the environment was removed from the configuration
+    pre-empted by rollback 0198184a-0200-7000-8000-000000000001: its record says what happens to the services
     pre-empted by a rollback, which has ended. The environment is held: rollback to pin 7
-    pre-empted by a rollback, which has ended: its record says what became of the services
+    pre-empted by a rollback, which has ended: its record says what happened to the services
     ");
 }
 
 #[test]
-fn failed_promotion_reason_describes_its_services() {
+fn reason_of_a_failed_promotion_describes_the_services() {
     let aftermaths = [
         Aftermath::Untouched,
         Aftermath::Unchanged,
@@ -109,21 +109,21 @@ fn failed_promotion_reason_describes_its_services() {
     ];
     let failed = |aftermath| PromotionReason::Failed { failure: reported(), aftermath };
     assert_snapshot!(words(aftermaths.map(failed).to_vec()), @"
-    nothing was touched: prod/web: tasks failed to start
+    Stablepin changed nothing: prod/web: tasks failed to start
     prod/web: tasks failed to start
     prod/web: tasks failed to start. No service was moved
-    prod/web: tasks failed to start. There is nothing else to go back to
-    prod/web: tasks failed to start. ECS went back by itself, to pin 7
-    prod/web: tasks failed to start. ECS went back by itself, to what ran before
-    prod/web: tasks failed to start. Every service is back
-    prod/web: tasks failed to start. Every service is back, but nothing runs that could prove it
-    prod/web: tasks failed to start. Going back did not work: prod/web: tasks failed to start
+    prod/web: tasks failed to start. There is no earlier image to roll back to
+    prod/web: tasks failed to start. ECS rolled back to pin 7
+    prod/web: tasks failed to start. ECS rolled back to what ran before
+    prod/web: tasks failed to start. Every service was rolled back
+    prod/web: tasks failed to start. Every service was rolled back, but no task runs that could prove it
+    prod/web: tasks failed to start. Rolling back failed: prod/web: tasks failed to start
     ");
     let other = [Aftermath::NotMoved, Aftermath::Reverted];
     let failed = |aftermath| PromotionReason::Failed { failure: failures().swap_remove(1), aftermath };
     assert_snapshot!(words(other.map(failed).to_vec()), @"
-    prod/web: ecs-svc/2 took the place of ours. What runs there now is not ours: it was not touched. No other service was moved
-    prod/web: ecs-svc/2 took the place of ours. What runs there now is not ours: it was not touched. Every other service is back
+    prod/web: ecs-svc/2 replaced ours. Stablepin did not change what runs there now. No other service was moved
+    prod/web: ecs-svc/2 replaced ours. Stablepin did not change what runs there now. Every other service was rolled back
     ");
 }
 
@@ -131,11 +131,11 @@ fn failed_promotion_reason_describes_its_services() {
 fn rollback_and_hold_reasons_print_as_expected() {
     assert_snapshot!(words(failures()), @"
     prod/web: tasks failed to start
-    prod/web: ecs-svc/2 took the place of ours. What runs there now is not ours: it was not touched
-    nothing proven: the desired count is 0 everywhere, so nothing runs that could prove it
-    it could not begin in time: ECS could not be asked: throttled
-    it could not begin in time: nobody knows why
-    the environment left the configuration before the rollout ended
+    prod/web: ecs-svc/2 replaced ours. Stablepin did not change what runs there now
+    not proven: the desired count of every service is 0, so no task runs that could prove it
+    the rollout could not start in time: ECS could not be asked: throttled
+    the rollout could not start in time: the reason is not known
+    the environment was removed from the configuration before the rollout ended
     ");
     let proven = |services, pin, is_partial, without| RollbackReason::Proven {
         services,
@@ -155,14 +155,14 @@ fn rollback_and_hold_reasons_print_as_expected() {
         untouched(Some(left(&[], false, false))),
         untouched(Some(left(&["prod/web", "prod/worker"], true, false))),
     ]), @"
-    no services here; pinned at sha256:a1, pin 7
+    no services; pinned at sha256:a1, pin 7
     1 service proven at sha256:a1; the pin stays, because not every service of the environment was named
-    2 services proven at sha256:a1, pin 7; the tag prod-stable-000007 of pin 7 could not be put: it is on sha256:a1, put there by arn:aws:iam::111122223333:user/anna, and the repository does not let it move
+    2 services proven at sha256:a1, pin 7; ECR did not accept the tag prod-stable-000007 of pin 7: it is on sha256:a1, put there by arn:aws:iam::111122223333:user/anna, and the repository does not let it move
     prod/web: tasks failed to start
-    nothing was touched: prod/web: tasks failed to start
-    nothing was touched: prod/web: tasks failed to start. No service was found at sha256:a1, which the pre-empted promotion was to bring; a call of that promotion may have moved others since
-    nothing was touched: prod/web: tasks failed to start. None of the named services was found at sha256:a1, which the pre-empted promotion was to bring. It may have moved services that this rollback does not name
-    nothing was touched: prod/web: tasks failed to start. The pre-empted promotion had moved prod/web, prod/worker to sha256:a1, and that stays
+    Stablepin changed nothing: prod/web: tasks failed to start
+    Stablepin changed nothing: prod/web: tasks failed to start. No service was found at sha256:a1, which the pre-empted promotion was deploying; a call of that promotion may have moved others since
+    Stablepin changed nothing: prod/web: tasks failed to start. None of the named services was found at sha256:a1, which the pre-empted promotion was deploying. It may have moved services that this rollback does not name
+    Stablepin changed nothing: prod/web: tasks failed to start. The pre-empted promotion had moved prod/web, prod/worker to sha256:a1, and that was not undone
     ");
     assert_snapshot!(words(vec![
         HoldReason::Rollback(pin()),
@@ -170,7 +170,7 @@ fn rollback_and_hold_reasons_print_as_expected() {
         HoldReason::ReleaseFailed(reported()),
     ]), @"
     rollback to pin 7
-    rollback to pin 7 touched nothing. The pre-empted promotion had moved prod/web to sha256:a1, and that stays
+    rollback to pin 7 changed nothing. The pre-empted promotion had moved prod/web to sha256:a1, and that was not undone
     prod/web: tasks failed to start
     ");
 }

@@ -3,8 +3,8 @@ use serde_json::json;
 
 use super::*;
 
-/// Every member of a described task definition, with its comparison rule. `tests/src/ecs_model.rs`
-/// checks the list against AWS's own model.
+/// Every field of a described task definition, with its comparison rule. `tests/src/ecs_model.rs`
+/// checks that the list agrees with AWS's own API model.
 const MEMBERS: &str = include_str!("members.txt");
 
 fn members() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -28,7 +28,7 @@ fn written(path: &str) -> Option<String> {
 }
 
 #[test]
-fn member_list_matches_comparison_rules() {
+fn field_list_matches_comparison_rules() {
     for (path, listed) in members() {
         match (written(path), listed) {
             (Some(rule), listed) => assert_eq!(rule, listed, "{path}"),
@@ -53,7 +53,7 @@ fn differences(before: &Value, after: &Value) -> Vec<String> {
     forward
 }
 
-/// Returns a task definition with this value at this path.
+/// Returns a task definition with this value at the given path.
 fn with(path: &str, value: Value) -> Value {
     let value = path.rsplit('.').fold(value, |value, member| match member {
         "containerDefinitions" => json!({ member: [{ "name": "web" }, value] }),
@@ -71,7 +71,7 @@ fn with(path: &str, value: Value) -> Value {
 }
 
 #[test]
-fn explicit_default_equals_absent_member() {
+fn explicit_default_equals_absent_field() {
     for (path, rule) in RULES {
         let json = |plain| match plain {
             Plain::Bool(truth) => (json!(truth), json!(!truth)),
@@ -85,7 +85,7 @@ fn explicit_default_equals_absent_member() {
             Rule::OnFargate(plain) => (json(plain).0, json(plain).1, true),
         };
         if matches!(path, "containerDefinitions" | "requiresCompatibilities") {
-            continue; // Every definition has these two members.
+            continue; // Every definition has these two fields.
         }
         let absent = with(path, Value::Null);
         assert_eq!(differences(&absent, &with(path, default.clone())), [""; 0], "{path}");
@@ -100,7 +100,7 @@ fn explicit_default_equals_absent_member() {
 }
 
 #[test]
-fn order_counts_only_in_ordered_lists() {
+fn order_of_entries_matters_only_in_ordered_lists() {
     let check = |path: &str, one: Value, other: Value, same: bool| {
         let mut turned = vec![other.clone(), one.clone()];
         let forward = differences(&with(path, json!([one, other])), &with(path, json!(turned)));
@@ -125,9 +125,10 @@ fn order_counts_only_in_ordered_lists() {
     }
 }
 
-/// Checks that a repeated variable differs from a single one, because ECS uses its last value.
+/// A variable that is set twice differs from a variable that is set once, because ECS uses the last
+/// value.
 #[test]
-fn repeated_entry_differs_from_a_single_one() {
+fn variable_set_twice_differs_from_variable_set_once() {
     let environment = |all: &[(&str, &str)]| {
         let all: Vec<_> = all.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         with("containerDefinitions.environment", json!(all))
@@ -170,7 +171,7 @@ fn network_mode_decides_default_host_port() {
     assert_eq!(differences(&both, &turned), [""; 0]);
 }
 
-/// ECS may return containers in another order than the request had:
+/// ECS may return containers in another order than the request contained:
 /// <https://github.com/hashicorp/terraform-provider-aws/issues/3035>
 #[test]
 fn comparison_matches_containers_by_name() {
@@ -183,9 +184,10 @@ fn comparison_matches_containers_by_name() {
     assert_eq!(differences(&before, &after), ["containerDefinitions[side].image"]);
 }
 
-/// Checks a member that is newer than this program. It is compared in order and has no default.
+/// This program does not know the field, because ECS may add fields at any time. The comparison
+/// must be literal, in order, and without a default.
 #[test]
-fn unknown_member_is_compared_literally() {
+fn unknown_field_is_compared_literally() {
     let of = |value: Value| with("containerDefinitions.memberOfTomorrow", value);
     for value in [json!(false), json!(0), json!(""), json!(["a"]), json!({ "a": 1 })] {
         let forward = differences(&of(Value::Null), &of(value));
@@ -278,7 +280,7 @@ fn as_of_another_version(value: &mut Value, path: &str, on: &mut impl FnMut() ->
 
 proptest! {
     #[test]
-    fn definition_from_another_ecs_version_is_equal(choices in prop::collection::vec(any::<bool>(), 400)) {
+    fn definition_returned_by_another_ecs_version_is_equal(choices in prop::collection::vec(any::<bool>(), 400)) {
         let mut choices = choices.into_iter().cycle();
         let mut answered = definition_in_full();
         as_of_another_version(&mut answered, "", &mut || choices.next().unwrap_or_default());

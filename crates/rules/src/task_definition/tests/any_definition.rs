@@ -1,4 +1,4 @@
-//! Tests with random task definitions.
+//! Property tests with random task definitions.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -41,8 +41,8 @@ fn any_image() -> impl Strategy<Value = String> {
 }
 
 prop_compose! {
-    /// Generates a definition with random members at the top and in its containers. Some are
-    /// members that only ECS sets.
+    /// Generates a task definition with random fields, also in its containers. Some of the fields
+    /// are fields that only ECS sets.
     fn any_described()(
         members in prop::collection::hash_map(
             prop_oneof!["[a-zA-Z]{1,10}", prop::sample::select(&OUTPUT_ONLY[..]).prop_map(str::to_owned)],
@@ -63,7 +63,7 @@ prop_compose! {
     }
 }
 
-/// Returns ECS's description of a task definition after its registration with this request.
+/// Returns ECS's description of the task definition that this request registers.
 fn as_registered(request: &Value) -> Value {
     let mut described = request.clone();
     let members = described.as_object_mut().unwrap();
@@ -80,7 +80,7 @@ proptest! {
         let Ok(clone) = clone(&described, &Value::Null) else { return Ok(()) };
         prop_assert!(!clone.containers.is_empty());
         let registered = as_registered(&clone.request);
-        // The request has the member `tags`, but a described task definition does not.
+        // The request has the field `tags`, but a described task definition does not.
         let mut before = described.clone();
         before.as_object_mut().unwrap().remove("tags");
         prop_assert_eq!(same_but_image(&before, &registered, &clone.containers), Ok(()));
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn clone_of_a_clone_is_equal(described in any_described()) {
+    fn clone_of_a_clone_equals_the_first_clone(described in any_described()) {
         let Ok(first) = clone(&described, &Value::Null) else { return Ok(()) };
         let second = clone(&as_registered(&first.request), &Value::Null).unwrap();
         prop_assert!(second.already);
@@ -112,9 +112,10 @@ proptest! {
     }
 
     #[test]
-    fn comparison_finds_any_other_change(
+    fn comparison_finds_any_change_except_the_image(
         described in any_described(),
-        // Members with a known meaning are excluded.
+        // Only names of fields without a comparison rule, because a rule may treat the changed
+        // value as equal.
         member in prop_oneof!["x[a-z]{0,7}", Just("image".to_owned()), Just("revision".to_owned())],
         value in any_json(),
         inside in any::<bool>(),
@@ -147,7 +148,7 @@ proptest! {
     }
 }
 
-/// Removes empty members at every level.
+/// Removes empty fields at every level.
 fn without_empty(value: Value) -> Value {
     let says = |value: &Value| match value {
         Value::Null => false,

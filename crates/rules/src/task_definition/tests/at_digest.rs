@@ -22,7 +22,7 @@ fn clone_changes_only_containers_of_the_repository() {
 }
 
 #[test]
-fn image_with_tag_and_digest_counts_by_digest() {
+fn image_with_tag_and_digest_is_identified_by_the_digest() {
     let mut all = described();
     all["containerDefinitions"][0]["image"] = format!("{WEB}:main@{}", digest("ab")).into();
     assert!(!clone(&all, &Value::Null).unwrap().already, "migrate runs another digest");
@@ -31,7 +31,7 @@ fn image_with_tag_and_digest_counts_by_digest() {
 }
 
 #[test]
-fn clone_drops_only_aws_tags() {
+fn clone_drops_only_tags_with_the_aws_prefix() {
     let tags = json!([
         {"key": "team", "value": "web"},
         {"key": "aws:cloudformation:stack-name", "value": "web"},

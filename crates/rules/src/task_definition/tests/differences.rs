@@ -44,7 +44,7 @@ fn differences_list_paths_without_values() {
 }
 
 #[test]
-fn image_and_output_members_may_differ() {
+fn image_and_output_only_fields_may_differ() {
     assert_eq!(
         differences(|after| {
             after["containerDefinitions"][0]["image"] = "another".into();
@@ -57,7 +57,7 @@ fn image_and_output_members_may_differ() {
 }
 
 #[test]
-fn absent_null_and_empty_members_are_equal() {
+fn absent_null_and_empty_fields_are_equal() {
     assert_eq!(
         differences(|after| {
             after.as_object_mut().unwrap().remove("volumes");

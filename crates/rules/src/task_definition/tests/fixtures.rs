@@ -1,4 +1,4 @@
-//! A task definition as ECS describes it, and its copy with a digest.
+//! A task definition as ECS returns it, and its copy with a digest.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub(super) fn clone(described: &Value, tags: &Value) -> Result<Clone, TaskDefini
     at_digest(described, tags, &own, &digest("ab"))
 }
 
-/// Returns a response of `DescribeTaskDefinition` with members that today's SDK does not know.
+/// Returns the response to `DescribeTaskDefinition`, with fields that today's SDK does not know.
 pub(super) fn described() -> Value {
     json!({
         "taskDefinitionArn": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7",

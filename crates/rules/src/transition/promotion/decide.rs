@@ -1,5 +1,5 @@
-//! Votes and withdrawals. Every vote passes the same checks, whether a page or a signed request
-//! sends it.
+//! Votes and withdrawals. Every vote passes the same checks, no matter if it comes from a page or a
+//! signed request.
 
 use jiff::Timestamp;
 
@@ -25,24 +25,25 @@ pub struct Decision {
     pub verdict: Verdict,
     pub reason: Option<String>,
     pub actor: Actor,
-    /// The page's form. None for a signed request, because its signer is the approver.
+    /// The form of the approval page. None for a signed request, because its signer is the
+    /// approver.
     pub form: Option<Form>,
 }
 
-/// The fields of a page's form.
+/// The fields of the form on an approval page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
-    /// The link that opened the page.
+    /// The link with which the approver opened the page.
     pub token: Token,
-    /// The hash of the typed code. None if the text cannot be a code.
+    /// The hash of the code that the approver typed. None if the typed text cannot be a code.
     pub code: Option<CodeHash>,
-    /// The typed environment name.
+    /// The environment name that the approver typed.
     pub typed: String,
-    /// The hash of the facts on the page. None if the sender has not seen the page.
+    /// The hash of the facts that the page showed. None if the sender has not seen the page.
     pub facts: Option<String>,
 }
 
-/// Checks whether this approver may vote now with this link. The page uses this check before it
+/// Checks whether this approver may vote now with this link. The page makes this check before it
 /// shows the buttons.
 pub fn may_decide(
     now: Timestamp,
@@ -53,7 +54,8 @@ pub fn may_decide(
     may_vote(now, subject, approver, None, token)
 }
 
-/// Checks whether an approver may vote. `signer` is the actor of the vote, if known.
+/// Checks whether an approver may vote now. `signer` is the actor of the vote. None before the
+/// vote.
 fn may_vote(
     now: Timestamp,
     subject: &Subject,
@@ -123,7 +125,7 @@ fn not_pending(promotion: &Promotion) -> Refusal {
     Refusal::NotPending { state: promotion.state, reason }
 }
 
-/// Refuses a vote of the requester or a pusher.
+/// Refuses a vote that the four-eyes rule forbids.
 fn four_eyes(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -142,8 +144,8 @@ fn four_eyes(
     }
 }
 
-/// Checks the step that proves a human voter. A robot that follows links and presses buttons fails
-/// this check.
+/// Checks that the voter has taken the configured step, such as typing the code. A robot that only
+/// follows links and presses buttons fails this check.
 fn check_human_step(policy: &EnvironmentPolicy, subject: &Subject, form: &Form) -> Result<(), Refusal> {
     match policy.approval.step {
         Step::None => Ok(()),
@@ -197,8 +199,8 @@ pub(in crate::transition) fn decide(transition: &mut Transition, decision: &Deci
     Ok(())
 }
 
-/// Counts a wrong code. Too many wrong codes burn the link, and Stablepin mails a new link to the
-/// approver.
+/// Counts a wrong code. After too many wrong codes, the link accepts no vote any more, and
+/// Stablepin mails a new link to the approver.
 pub(in crate::transition) fn wrong_code(transition: &mut Transition, token: &Token) -> Result<(), Refusal> {
     may_decide(transition.now, &transition.change.after, &token.approver, Some(token))?;
     let token = Token { wrong_codes: token.wrong_codes.saturating_add(1), ..token.clone() };
@@ -208,16 +210,18 @@ pub(in crate::transition) fn wrong_code(transition: &mut Transition, token: &Tok
         {
             asked.burnt = true;
         }
-        let reason =
-            format!("{} wrong codes with the link of {}: it is burnt", token.wrong_codes, token.approver);
+        let reason = format!(
+            "{} wrong codes with the link of {}: it no longer works",
+            token.wrong_codes, token.approver
+        );
         audit(transition, reason, Actor::Link { approver: token.approver.clone() });
     }
     transition.change.token = Some(token);
     Ok(())
 }
 
-/// Withdraws an open promotion. Its mailed links stop working. The API has already checked the
-/// caller's permission.
+/// Withdraws an open promotion. Its mailed links stop working. The caller must already have checked
+/// the actor's permission.
 pub(in crate::transition) fn withdraw(
     transition: &mut Transition,
     actor: &Actor,
@@ -232,7 +236,7 @@ pub(in crate::transition) fn withdraw(
     Ok(())
 }
 
-/// Writes an audit record about a promotion that is still Pending.
+/// Writes an audit record about a promotion whose state is still `Pending`.
 fn audit(transition: &mut Transition, reason: String, actor: Actor) {
     let Some(promotion) = promotion(transition) else { return };
     let entry = AuditEntry {

@@ -11,8 +11,8 @@ use crate::records::{
 use crate::transition::rollout::{RolloutVerdict, arrived};
 use crate::transition::{AuditEntry, Transition};
 
-/// Returns whether the promotion deploys now: it has the slot and has set no pin. Other promotions
-/// ignore observations of services.
+/// Returns whether the promotion is deploying: it has the slot and has not yet set a pin. A
+/// promotion that is not deploying ignores observations of services.
 pub(in crate::transition) fn moves(subject: &Subject) -> bool {
     subject.promotion().is_some_and(|promotion| {
         promotion.state == PromotionState::InProgress
@@ -25,8 +25,8 @@ fn has_slot(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.slot.as_ref().is_some_and(|slot| slot.operation == promotion.id)
 }
 
-/// Begins the rollout, because Stablepin can deploy to every service. Stores what the services run
-/// now, for a revert.
+/// Begins the rollout, because Stablepin can deploy to every service. Stores what each service runs
+/// now, for a later revert.
 pub(in crate::transition) fn prepared(transition: &mut Transition, live: &[(ServiceName, Live)]) {
     let now = transition.now;
     let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
@@ -49,8 +49,8 @@ pub(in crate::transition) fn unfit(transition: &mut Transition, reason: &str) {
     }
 }
 
-/// Fails a promotion that did not begin within the rollout's timeout. The reason is that Stablepin
-/// could not read the services, or that another deployment did not end.
+/// Fails a promotion whose rollout did not begin within the timeout, because Stablepin could not
+/// read the services or another deployment did not end.
 pub(super) fn fail_if_never_begun(transition: &mut Transition) {
     let after = &transition.change.after;
     let waits =
@@ -64,7 +64,8 @@ pub(super) fn fail_if_never_begun(transition: &mut Transition) {
     fail(transition, PromotionState::Failed, RolloutFailure::NotBegun(problem), Aftermath::Untouched);
 }
 
-/// Fails the services that exceed their deadline, in the rollout or the revert.
+/// Fails the services that have exceeded their deadline, in the revert if it has begun, otherwise
+/// in the rollout.
 pub(super) fn time_out(transition: &mut Transition) {
     let now = transition.now;
     let Some(verify) = transition.change.after.policy().map(|policy| policy.verify.clone()) else { return };
@@ -76,8 +77,8 @@ pub(super) fn time_out(transition: &mut Transition) {
     }
 }
 
-/// Ends the promotion because its environment was removed from the configuration. From now on,
-/// Stablepin must not change the environment's services and tags.
+/// Ends the promotion because its environment was removed from the configuration. Stablepin must
+/// not change the services and tags of a removed environment.
 pub(super) fn environment_removed(transition: &mut Transition) {
     let pinned = transition.change.after.promotion().is_some_and(|promotion| promotion.pin.is_some());
     if pinned {
@@ -95,7 +96,8 @@ pub(super) fn settle(transition: &mut Transition) {
         return;
     };
     if !has_slot(after, &promotion) {
-        // The rollback may have ended already, and the next promotion may have begun.
+        // The rollback that pre-empted this promotion may have ended already, and the next
+        // promotion may have begun.
         let rollback = after.environment.slot.as_ref().filter(|slot| slot.kind == SlotKind::Rollback);
         let reason = PromotionReason::Preempted {
             rollback: rollback.map(|slot| slot.operation),
@@ -122,8 +124,8 @@ fn forward(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
     }
 }
 
-/// Observes the bake: every service must stay proven for the configured time, and every endpoint
-/// must pass its probes. Sets the pin at the end.
+/// Continues the bake: every service must be proven for the configured time, and every endpoint
+/// must pass its probes. Sets the pin at the end of the bake.
 fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     let now = transition.now;
     let Some(policy) = transition.change.after.policy().cloned() else { return };
@@ -144,8 +146,8 @@ fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     }
 }
 
-/// Begins the revert. Services return to the pin, or to their earlier task definitions if no pin
-/// exists. A promotion reverts at most once.
+/// Begins the revert. The services return to the pin, or to their previous task definitions if no
+/// pin exists. A promotion reverts at most once.
 fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout, failure: RolloutFailure) {
     let now = transition.now;
     let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
@@ -155,14 +157,15 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         None => Destination::Before,
     };
     let must_revert = |service: &&ServiceRollout| match &service.progress {
-        // ECS already rolled this service back to the pin.
+        // If ECS has already rolled the service back to the pin, no revert is necessary.
         Progress::Returned { digest, .. } => {
             pin.as_ref().is_some_and(|pin| digest.as_ref() != Some(&pin.digest))
         }
-        // The service ran this digest before, so no other image is known.
+        // The service ran this digest before the promotion, so no other image is known.
         _ if pin.is_none() && service.before.described.as_ref() == Some(&promotion.digest) => false,
         Progress::Failed { .. } => service.started.is_some() || service.if_moved,
-        // Another deployment controls this service now.
+        // Another deployment replaced Stablepin's deployment, so Stablepin must not change this
+        // service.
         Progress::Superseded { .. } => false,
         Progress::Waiting
         | Progress::Deployed
@@ -216,7 +219,7 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         digest: Some(promotion.digest.clone()),
         from: Some(PromotionState::InProgress.as_str().to_owned()),
         to: PromotionState::InProgress.as_str().to_owned(),
-        reason: Some(format!("going back to {}: {failure}", revert_goal(pin))),
+        reason: Some(format!("rolling back to {}: {failure}", revert_goal(pin))),
         actor: Actor::Stablepin,
     });
     if let Some(promotion) = self::promotion(transition) {
@@ -265,7 +268,7 @@ fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
     }
 }
 
-/// Sets a hold. From now on, automation does not change the environment.
+/// Sets a hold. Until its release, automation does not change the environment.
 fn hold(transition: &mut Transition, failure: RolloutFailure) {
     let since = transition.now;
     let Some(by) = transition.change.after.promotion().map(|promotion| promotion.id) else { return };

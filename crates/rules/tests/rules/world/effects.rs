@@ -1,11 +1,12 @@
-//! The world's outcome of each effect.
+//! The way in which the world carries out each effect, and the outcome.
 
-use stablepin_rules::build_tag::numbered;
+use stablepin_rules::build_tag::{latest, numbered};
 use stablepin_rules::effect::{Effect, Outcome};
-use stablepin_rules::image::ImageTag;
+use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{CodeHash, NotPut, TakenTag, Token, TokenHash};
+use stablepin_rules::validation::{InspectedImage, Inspection, judge};
 
 use super::World;
 
@@ -16,7 +17,11 @@ impl World {
             Effect::TagStable(pin) => Some((self.stable_tag(), &pin.digest)),
             Effect::TagBackup { tag, digest } => Some((tag.clone(), digest)),
             Effect::TagCurrent(digest) => Some((ImageTag::parse("production-current").unwrap(), digest)),
-            Effect::Ask(_)
+            Effect::TagLatest(digest) => Some((latest(), digest)),
+            Effect::Inspect
+            | Effect::ReadChecks
+            | Effect::ReadEarlierPin(_)
+            | Effect::Ask(_)
             | Effect::CheckSubscriptions
             | Effect::ConfirmVote(_)
             | Effect::Prepare
@@ -101,6 +106,24 @@ impl World {
                 self.tags.insert(ImageTag::parse("production-current").unwrap(), digest.clone());
                 Outcome::CurrentTried(digest.clone())
             }
+            Effect::TagLatest(digest) => {
+                if !self.immutable {
+                    self.tags.insert(latest(), digest.clone());
+                }
+                Outcome::LatestTried(digest.clone())
+            }
+            Effect::Inspect => {
+                let settings = &self.configuration.application.environments[0].validate;
+                let result = judge(settings, &self.inspect(operation));
+                Outcome::Validated { configuration: self.configuration.version, result }
+            }
+            Effect::ReadChecks => {
+                let digest = self.promoted(operation);
+                Outcome::ChecksRead(self.checks.get(&digest).cloned().unwrap_or_default())
+            }
+            Effect::ReadEarlierPin(_) => {
+                Outcome::EarlierPinRead(self.earlier_pins.get(&self.promoted(operation)).copied())
+            }
             Effect::Prepare => Outcome::Prepared(self.prepare()),
             Effect::Deploy(direction, service) => {
                 Outcome::Service(*direction, service.clone(), self.deploy(operation, *direction, service))
@@ -124,5 +147,28 @@ impl World {
             Effect::CheckSubscriptions => Outcome::SubscriptionsChecked(self.unreachable.clone()),
             Effect::ConfirmVote(name) => Outcome::VoteConfirmed(name.clone()),
         }
+    }
+
+    fn promoted(&self, operation: OperationId) -> ImageDigest {
+        self.subject(Some(operation), None).promotion().unwrap().digest.clone()
+    }
+
+    fn inspect(&self, operation: OperationId) -> Inspection {
+        let digest = self.promoted(operation);
+        match self.defects.get(&digest) {
+            Some(defect) => Err(defect.clone()),
+            None => Ok(vec![valid_image(&digest)]),
+        }
+    }
+}
+
+/// Returns an image that meets every `validate` setting, except for required labels.
+fn valid_image(digest: &ImageDigest) -> InspectedImage {
+    InspectedImage {
+        digest: digest.clone(),
+        platform: "linux/amd64".to_owned(),
+        size_bytes: 1_000_000,
+        missing: Vec::new(),
+        labels: Ok(Default::default()),
     }
 }

@@ -36,6 +36,7 @@ impl World {
             size_bytes: None,
             platforms: Vec::new(),
             names_taken: 0,
+            run: None,
             asked_by: None,
             pushers: Default::default(),
             reason: None,

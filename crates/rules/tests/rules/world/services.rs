@@ -1,4 +1,4 @@
-//! The services: the digest that each service runs, and the deployments of ECS.
+//! The ECS services of the world: the digest that each service runs, and the deployments.
 
 use std::collections::BTreeSet;
 
@@ -81,7 +81,7 @@ impl World {
         // Another operation has overtaken this operation since the effect started.
         let Some(started) = one.started else { return Observation::Overtaken };
         if running.deployment != started.deployment {
-            let reason = format!("{} took the place of {}", running.deployment, started.deployment);
+            let reason = format!("{} replaced {}", running.deployment, started.deployment);
             if running.deployment == "breaker" {
                 return Observation::Returned { reason, digest: Some(running.digest) };
             }

@@ -1,0 +1,154 @@
+//! Named checks of a digest, as pipelines report them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::application::CheckName;
+use crate::audit::Actor;
+use crate::link::Link;
+
+/// The most checks that the table keeps for one digest. They use up to 50 KB of the 400 KB of an
+/// item.
+pub const MOST_CHECKS: usize = 20;
+
+/// The newest result of a named check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub result: CheckResult,
+    /// The time at which the check ended, as the pipeline reports it. Of several results of a
+    /// check, the result that ended last counts.
+    pub at: Timestamp,
+    /// The page of the run.
+    pub link: Option<Link>,
+    pub seconds: Option<u32>,
+    /// The signer of the report.
+    pub by: Actor,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckResult {
+    Passed,
+    Failed,
+}
+
+impl CheckResult {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The checks of one digest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Checks(BTreeMap<CheckName, Check>);
+
+/// The effect of a report on the [`Checks`] of its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    New,
+    /// The same report is already recorded.
+    Known,
+    /// A newer result of this check is already recorded.
+    Outdated,
+    TooMany,
+}
+
+impl Checks {
+    /// Records a report. The result that ended last is kept, whatever the order in which the
+    /// reports arrive. Of two results that ended at the same time, the failure is kept.
+    pub fn record(&mut self, name: CheckName, check: Check) -> Recorded {
+        let (result, at) = (check.result, check.at);
+        match self.0.get(&name) {
+            None if self.0.len() >= MOST_CHECKS => return Recorded::TooMany,
+            Some(known) if known.at == at && known.result == result => return Recorded::Known,
+            Some(known) if known.at > at => return Recorded::Outdated,
+            Some(known) if known.at == at && known.result == CheckResult::Failed => {
+                return Recorded::Outdated;
+            }
+            None | Some(_) => {}
+        }
+        self.0.insert(name, check);
+        Recorded::New
+    }
+
+    pub fn get(&self, name: &CheckName) -> Option<&Check> {
+        self.0.get(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&CheckName, &Check)> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(result: CheckResult, minute: i64) -> Check {
+        let at = "2026-11-21T10:00:00Z".parse::<Timestamp>().unwrap();
+        let at = at + jiff::SignedDuration::from_mins(minute);
+        Check { result, at, link: None, seconds: None, by: Actor::Push }
+    }
+
+    fn name(text: &str) -> CheckName {
+        CheckName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn repeated_report_changes_nothing() {
+        let mut checks = Checks::default();
+        assert_eq!(checks.record(name("tests"), check(CheckResult::Passed, 1)), Recorded::New);
+        let before = checks.clone();
+        assert_eq!(checks.record(name("tests"), check(CheckResult::Passed, 1)), Recorded::Known);
+        assert_eq!(checks, before);
+    }
+
+    #[test]
+    fn older_result_does_not_replace_a_newer_result() {
+        let mut checks = Checks::default();
+        checks.record(name("tests"), check(CheckResult::Failed, 2));
+        assert_eq!(checks.record(name("tests"), check(CheckResult::Passed, 1)), Recorded::Outdated);
+        assert_eq!(checks.get(&name("tests")).unwrap().result, CheckResult::Failed);
+    }
+
+    #[test]
+    fn digest_has_a_limited_number_of_checks() {
+        let mut checks = Checks::default();
+        for n in 0..MOST_CHECKS {
+            assert_eq!(checks.record(name(&format!("c{n}")), check(CheckResult::Passed, 1)), Recorded::New);
+        }
+        assert_eq!(checks.record(name("more"), check(CheckResult::Passed, 1)), Recorded::TooMany);
+        assert_eq!(checks.record(name("c0"), check(CheckResult::Failed, 2)), Recorded::New);
+        let bytes = serde_json::to_vec(&checks).unwrap().len();
+        assert!(bytes < 50_000, "{bytes}");
+    }
+
+    proptest! {
+        #[test]
+        fn order_of_reports_does_not_change_the_checks(
+            reports in prop::collection::vec((any::<bool>(), 0..4_i64), 1..8).prop_shuffle(),
+            seed in any::<u64>(),
+        ) {
+            let result = |passed| if passed { CheckResult::Passed } else { CheckResult::Failed };
+            let record = |reports: &[(bool, i64)]| {
+                let mut checks = Checks::default();
+                for (passed, minute) in reports {
+                    checks.record(name("tests"), check(result(*passed), *minute));
+                }
+                checks
+            };
+            let mut other = reports.clone();
+            let turned = usize::try_from(seed % reports.len() as u64).unwrap();
+            other.rotate_left(turned);
+            prop_assert_eq!(record(&reports), record(&other));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The part of a promotion before Stablepin asks the approvers: the validation of the image, and
+//! the other conditions.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{audit_news, end, promotion};
+use crate::application::EnvironmentPolicy;
+use crate::audit::Actor;
+use crate::conditions::unmet;
+use crate::pipeline_run::{PipelineRun, RunSource};
+use crate::records::{
+    CheckResult, Checks, Environment, Promotion, PromotionReason, PromotionState, Question, Recorded,
+    Validated, Waiting,
+};
+use crate::transition::Transition;
+use crate::validation::InvalidImage;
+
+/// Takes the result of the image's validation under this version of the application file.
+pub(in super::super) fn validated(
+    transition: &mut Transition,
+    configuration: u64,
+    result: &Result<(), InvalidImage>,
+) {
+    let at = transition.now;
+    // Another file may have other settings, so its result counts.
+    let is_current = transition.change.after.configuration.version == configuration;
+    let waits = |one: &&mut Promotion| is_current && one.state == PromotionState::Pending;
+    let Some(promotion) = promotion(transition).filter(waits) else { return };
+    match result {
+        Ok(()) => {
+            // Another file may also name another earlier environment.
+            if promotion.validated.as_ref().is_some_and(|before| before.configuration != configuration) {
+                (promotion.pinned_earlier_at, promotion.reports_read_at) = (None, None);
+            }
+            promotion.validated = Some(Validated { at, configuration });
+        }
+        Err(invalid) => {
+            let reason = PromotionReason::Invalid(invalid.clone());
+            end(transition, PromotionState::Failed, reason, Actor::Stablepin);
+        }
+    }
+}
+
+/// Records the time at which the digest became a pin of the earlier environment.
+pub(in super::super) fn earlier_pin_read(transition: &mut Transition, pinned_at: Option<Timestamp>) {
+    let at = transition.now;
+    let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return };
+    (promotion.reports_read_at, promotion.pinned_earlier_at) = (Some(at), pinned_at);
+}
+
+/// Records the checks that pipelines have reported for the digest.
+pub(in super::super) fn checks_read(transition: &mut Transition, checks: &Checks) {
+    let at = transition.now;
+    let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return };
+    promotion.reports_read_at = Some(at);
+    let mut news = Vec::new();
+    for (name, check) in checks.iter() {
+        if promotion.checks.record(name.clone(), check.clone()) == Recorded::New {
+            let link = check.link.as_ref().map_or(String::new(), |link| format!(": {link}"));
+            news.push((format!("the check {name} {}{link}", check.result.as_str()), check.by.clone()));
+        }
+    }
+    let runs = checks.iter().filter_map(|(name, check)| {
+        let run = PipelineRun::of_link(check.link.clone()?, RunSource::Check, Some(name.to_string()));
+        Some((check.at, run, check.by.clone()))
+    });
+    let run = runs.min_by_key(|(at, ..)| *at);
+    for (reason, by) in news {
+        audit_news(transition, &reason, by);
+    }
+    if let Some((_, run, by)) = run {
+        run_named(transition, run, &by);
+    }
+}
+
+/// Records the pipeline run that made the build, unless the known run has a more trusted source.
+pub(in super::super) fn run_named(transition: &mut Transition, run: PipelineRun, by: &Actor) {
+    let Some(build) = &mut transition.change.after.build else { return };
+    if !run.replaces(build.run.as_ref()) {
+        return;
+    }
+    build.run = Some(run);
+    let build = build.clone();
+    if let Some(promotion) = promotion(transition) {
+        promotion.build = build;
+        audit_news(transition, "the run of the pipeline is known", by.clone());
+    }
+}
+
+/// Fails the waiting promotion if a required check has failed.
+pub(super) fn fail_on_a_check(transition: &mut Transition) {
+    let after = &transition.change.after;
+    let (Some(policy), Some(promotion)) = (after.policy(), after.promotion()) else { return };
+    let failed = policy.requires.iter().find_map(|name| {
+        let check = promotion.checks.get(name).filter(|check| check.result == CheckResult::Failed)?;
+        Some((name.clone(), check.clone()))
+    });
+    if let Some((name, check)) = failed {
+        let actor = check.by.clone();
+        let reason = PromotionReason::CheckFailed { name, link: check.link };
+        end(transition, PromotionState::Failed, reason, actor);
+    }
+}
+
+/// The age up to which a validation counts when approvers are asked.
+const FRESH: SignedDuration = SignedDuration::from_mins(10);
+
+/// Starts to ask the approvers once every condition is met. The approvers' time to decide begins
+/// then.
+pub(super) fn begin_to_ask(transition: &mut Transition) {
+    let now = transition.now;
+    let after = &mut transition.change.after;
+    let (Some(policy), Some(waiting)) = (after.policy().cloned(), after.promotion().cloned()) else { return };
+    if waiting.ready_at.is_some() || !unmet(now, after, &policy, &waiting).is_empty() {
+        return;
+    }
+    // The image may have been deleted while the promotion waited for its conditions.
+    if waiting.validated.as_ref().is_some_and(|validated| validated.at + FRESH < now) {
+        if let Some(promotion) = promotion(transition) {
+            promotion.validated = None;
+        }
+        return;
+    }
+    let ask_at = ask_later_at(now, &policy, &waiting, &mut after.environment);
+    let Some(promotion) = promotion(transition) else { return };
+    promotion.ready_at = Some(now);
+    promotion.expires_at = now + policy.approval.expires;
+    promotion.ask_at = ask_at;
+}
+
+/// Records which conditions are not yet met, so that people can see them.
+pub(super) fn note_conditions(transition: &mut Transition) {
+    let after = &transition.change.after;
+    let (Some(policy), Some(current)) = (after.policy(), after.promotion()) else { return };
+    let unmet = match current.state {
+        PromotionState::Pending => unmet(transition.now, after, policy, current),
+        PromotionState::InProgress
+        | PromotionState::Completed
+        | PromotionState::Failed
+        | PromotionState::RolledBack
+        | PromotionState::Cancelled => Vec::new(),
+    };
+    if let Some(promotion) = promotion(transition) {
+        promotion.waits_for = unmet.iter().map(ToString::to_string).collect();
+    }
+}
+
+/// The most undecided approval requests of an environment within `AT_ONCE`. Approvers would ignore
+/// more mails, and SNS disables an address that gets more than 10 mails in a second.
+/// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
+const MOST_AT_ONCE: usize = 5;
+const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// The most promotions of an environment that wait before their approvers are asked. The approvers
+/// of a waiting promotion are asked early if all newer waiting promotions end.
+const MOST_WAITING: usize = 20;
+
+/// Returns the time at which to ask the approvers, if many promotions became ready at once. At
+/// least half of the time to decide remains at this time. None means to ask at once.
+fn ask_later_at(
+    now: Timestamp,
+    policy: &EnvironmentPolicy,
+    promotion: &Promotion,
+    environment: &mut Environment,
+) -> Option<Timestamp> {
+    environment.asked.retain(|question| now.duration_since(question.at) < AT_ONCE);
+    let (occurrence, promotion) = (promotion.occurrence.clone(), promotion.id);
+    match environment.asked.first() {
+        Some(first) if environment.asked.len() >= MOST_AT_ONCE => {
+            let ask_at = (first.at + AT_ONCE).min(now + policy.approval.expires / 2);
+            environment.waiting.insert(Waiting { occurrence, promotion });
+            while environment.waiting.len() > MOST_WAITING {
+                environment.waiting.pop_first();
+            }
+            Some(ask_at)
+        }
+        Some(_) | None => {
+            environment.asked.push(Question { at: now, promotion });
+            None
+        }
+    }
+}
