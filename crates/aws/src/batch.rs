@@ -9,7 +9,7 @@ use crate::call::{Call, CallError};
 use crate::session::{Service, Session};
 use crate::signed_json::{JsonCall, SignedJson};
 
-/// The most jobs that one call of [`Batch::jobs`] may request.
+/// The most job ids that one [`Batch::jobs`] call accepts.
 /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html>
 pub const PER_DESCRIBE_JOBS: usize = 100;
 
@@ -28,7 +28,7 @@ pub struct Batch {
 pub struct JobDefinition {
     pub name: String,
     pub revision: u64,
-    /// True if Batch accepts new jobs of this revision.
+    /// True if AWS Batch accepts new jobs of this revision.
     pub is_active: bool,
     pub images: BTreeSet<String>,
 }
@@ -167,13 +167,13 @@ fn add_containers(pods: Pods, found: &mut Vec<JobContainer>) {
 }
 
 impl Batch {
-    /// Creates a client that slows down when Batch throttles it.
+    /// Creates a client that slows down when AWS Batch throttles it.
     pub fn new(session: &Session) -> Self {
         Self { client: session.patient_json(Service::Batch) }
     }
 
-    /// Returns all revisions of all job definitions. Batch keeps a deregistered revision for 180
-    /// days.
+    /// Returns all revisions of all job definitions. AWS Batch keeps a deregistered revision for
+    /// 180 days.
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDefinitions.html>
     pub async fn job_definitions(&self) -> Result<Vec<JobDefinition>, CallError> {
         let call = Call::new("DescribeJobDefinitions", "read the job definitions of Batch");
@@ -220,7 +220,7 @@ impl Batch {
         jobs.into_iter().map(|job| job.job_id.ok_or_else(|| call.lacks("jobId"))).collect()
     }
 
-    /// Describes up to [`PER_DESCRIBE_JOBS`] jobs. Omits jobs that Batch no longer knows.
+    /// Reads up to [`PER_DESCRIBE_JOBS`] jobs. Omits jobs that AWS Batch no longer knows.
     pub async fn jobs(&self, ids: &[String]) -> Result<Vec<Job>, CallError> {
         let call = Call::new("DescribeJobs", "read the jobs of Batch");
         let request = JsonCall::post("/v1/describejobs", &json!({ "jobs": ids }));

@@ -1,4 +1,4 @@
-//! The description of a call to an AWS service in the text of an error.
+//! Describes calls to AWS services for the texts of errors.
 
 use crate::failed_call::FailedCall;
 
@@ -6,7 +6,8 @@ use crate::failed_call::FailedCall;
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     operation: &'static str,
-    /// The words after "could not", such as `describe the repository prod/web`.
+    /// The purpose in words that can follow "could not", such as `describe the repository
+    /// prod/web`.
     purpose: String,
 }
 
@@ -27,7 +28,7 @@ impl Call {
         CallError { call: self.clone(), source: source.into() }
     }
 
-    /// Returns `None` instead of an error with one of these codes.
+    /// Returns `None` if the call failed with one of these error codes.
     pub(crate) fn none_if<T>(
         &self,
         codes: &[&str],
@@ -39,13 +40,13 @@ impl Call {
         }
     }
 
-    /// Creates the error for a response that the client cannot use. A retry would get the same
-    /// response.
+    /// Creates the error for a response that the client cannot use. The error is not retryable,
+    /// because a retry would get the same response.
     pub(crate) fn unusable(&self, why: impl Into<String>) -> CallError {
         self.failed(FailedCall::unusable(why, false))
     }
 
-    /// Creates the error for a response in which `member` is missing or not valid.
+    /// Creates the error for a response in which the field `member` is missing or not valid.
     pub(crate) fn lacks(&self, member: &str) -> CallError {
         self.unusable(format!("the answer has no valid {member}"))
     }

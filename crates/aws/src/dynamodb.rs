@@ -1,16 +1,19 @@
 //! The DynamoDB table, the source of truth. Most items have the attributes `pk`, `sk`, `version`
-//! and `record`. An item in the index also has the index's attributes.
+//! and `record`. An item in the secondary index `wake` also has the attributes `wake` and
+//! `wake_at`.
 //!
-//! A write of several items is one transaction. It checks the versions of all items on which the
-//! caller based its decision. If another writer has changed one of them, the transaction fails, and
-//! its error names the conflict. Callers must expect this error.
+//! A write of several items is one transaction. The transaction checks the versions of all items on
+//! which the caller based its decision. If another writer has changed one of these items, the
+//! transaction fails, and its error names the conflict. Every caller must handle this error.
 
 mod applications;
 mod audit;
+mod checks;
 mod commit;
 mod console;
 mod error;
 mod health;
+mod ignored;
 mod item;
 mod keys;
 mod lists;

@@ -1,4 +1,4 @@
-//! Elastic Load Balancing: reads whether a service's tasks are healthy in its target groups.
+//! Elastic Load Balancing: reads the health of the targets in a target group.
 
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{TargetHealthDescription, TargetHealthStateEnum as State};
@@ -17,10 +17,10 @@ pub struct Elb {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetState {
     Healthy,
-    /// The target is being registered, or its first checks have not ended.
+    /// The target is being registered, or its first health checks have not ended.
     Initial,
-    /// The target fails its checks. A failing target stays in this state while the load balancer
-    /// drains its connections, because the target is still registered.
+    /// The target fails its health checks. A failing target keeps this state while the load
+    /// balancer drains the target's connections, because the target is still registered.
     Unhealthy,
     /// No listener sends requests to the target group or to the target's zone.
     Unused,
@@ -62,7 +62,7 @@ impl Elb {
     }
 }
 
-/// Converts a described target. On failure, it returns the name of the missing member.
+/// Converts a described target. Fails with the name of the missing or invalid field.
 fn target(description: &TargetHealthDescription) -> Result<Target, &'static str> {
     let target = description.target().ok_or("Target")?;
     let health = description.target_health().ok_or("TargetHealth")?;

@@ -49,9 +49,9 @@ impl EventBridge {
         Self { client: session.eventbridge() }
     }
 
-    /// Sends the entries to the bus in their order, which EventBridge may change. A refused entry
-    /// does not stop the entries after it. A retry sends accepted entries again, and receivers
-    /// recognize repeated events by their id.
+    /// Sends the entries to the bus in order, but EventBridge may deliver them in another order. A
+    /// refused entry does not stop the entries after it. A retry sends accepted entries again, and
+    /// receivers recognize a repeated event by its id.
     pub async fn put(&self, bus: &str, entries: &[Entry]) -> Result<(), CallError> {
         let (mut failed, mut is_retryable) = (Vec::new(), true);
         let mut from = 0;

@@ -1,5 +1,5 @@
-//! The reason why a call of an AWS service failed. All services share this type, so that one place
-//! decides which calls are worth a retry.
+//! The reason why a call to an AWS service failed. The clients of all services share this type, so
+//! that one place decides which calls are worth a retry.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +12,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The reason why a call failed after all its attempts. The type is boxed, so that the clients'
-/// errors stay small.
+/// error types are small.
 #[derive(Debug)]
 pub struct FailedCall(Box<Failure>);
 
@@ -34,8 +34,7 @@ enum Kind {
     Connection,
     /// The client cannot parse the response.
     Answer,
-    /// The service responded without an error, but the response lacks a member or reports a
-    /// failure.
+    /// The service responded without an error, but the response lacks a field or reports a failure.
     Unusable { why: String, is_retryable: bool },
     /// The client sent no request, because it could not build the request from its input.
     Request,
@@ -76,9 +75,9 @@ const TRANSIENT: [&str; 10] = [
     "UpstreamUnavailable",
 ];
 
-/// Codes of a condition that may pass, without the suffix `Exception`: expired credentials,
-/// differing clocks, a quota, a concurrent change. Their status is often 4xx. AWS does not say
-/// whether waiting helps after ECS's `LimitExceededException`. For ECR, see
+/// Codes of a temporary condition, without the suffix `Exception`: expired credentials, differing
+/// clocks, a quota, a concurrent change. Their status is often 4xx. AWS does not say whether
+/// waiting helps after ECS's `LimitExceededException`. For ECR, see
 /// [`FailedCall::is_refusal_of_ecr`].
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
 const OF_THE_MOMENT: [&str; 22] = [
@@ -106,12 +105,13 @@ const OF_THE_MOMENT: [&str; 22] = [
     "UpdateInProgress",
 ];
 
-/// General codes. With such a code, only the message can say that the condition may pass. The
-/// client does not search the messages of other codes, because they quote names that people choose.
+/// General codes. With such a code, only the message can say that the condition is temporary. The
+/// client does not search the messages of other codes, because those messages quote names that
+/// people choose.
 const GENERAL: [&str; 4] =
     ["Client", "InvalidParameter", "InvalidParameterValue", "InvalidParameterCombination"];
 
-/// Words in the message of a general code that mean a passing condition. An example is ECS's
+/// Words in the message of a general code that mean a temporary condition. An example is ECS's
 /// `ClientException`: "Too many concurrent attempts to create a new revision of the specified
 /// family." The words "and try again" also occur in messages about lasting conditions.
 const WORDS_OF_THE_MOMENT: [&str; 8] = [
@@ -229,8 +229,7 @@ impl FailedCall {
         self
     }
 
-    /// Removes the source of the failure, because the source may contain an address that must stay
-    /// secret.
+    /// Removes the source of the failure, because the source may contain a secret address.
     pub(crate) fn without_source(mut self) -> Self {
         self.0.source = None;
         self
@@ -242,14 +241,15 @@ impl FailedCall {
         code.as_deref()
     }
 
-    /// Returns true if the service responded with a 4xx status. This attempt then changed nothing.
+    /// Returns true if the service responded with a 4xx status. The failed attempt then changed
+    /// nothing.
     pub(crate) fn is_answered(&self) -> bool {
         matches!(self.0.kind, Kind::Refused { status: 400..500, .. })
     }
 
     /// Returns true if the service will refuse a retry too, until a permission, a parameter or a
-    /// resource changes. A passing condition is not a refusal. A call without a response is not a
-    /// refusal.
+    /// resource changes. An error because of a temporary condition is not a refusal. A call without
+    /// a response is not a refusal.
     pub fn is_refusal(&self) -> bool {
         let Kind::Refused { status, code, message, .. } = &self.0.kind else { return false };
         let code = bare(code.as_deref().unwrap_or_default());
@@ -263,14 +263,20 @@ impl FailedCall {
             && !is_passing
     }
 
-    /// Returns true if a retry of an ECR call would fail too: ECR refused the call, or its response
+    /// Returns true if a retry of an ECR call would fail too: ECR refused the call, or the response
     /// is not usable. An exceeded limit counts as a refusal, because waiting does not raise the
     /// limits: 100,000 images of a repository, 1,000 tags of an image.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
     pub(crate) fn is_refusal_of_ecr(&self) -> bool {
         self.is_refusal()
-            || matches!(self.0.kind, Kind::Unusable { is_retryable: false, .. })
+            || self.is_unusable()
             || (self.is_answered() && self.code() == Some("LimitExceededException"))
+    }
+
+    /// Returns true if the service's response is incomplete or shows a defect, and a retry would
+    /// get the same response.
+    pub fn is_unusable(&self) -> bool {
+        matches!(self.0.kind, Kind::Unusable { is_retryable: false, .. })
     }
 
     /// Returns why the caller may not pass a task's role. Returns `None` if the call failed for
@@ -373,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn refusal_excludes_passing_conditions() {
+    fn temporary_error_is_not_a_refusal() {
         let refused = |status, code, message| FailedCall::refused(status, code, message, None).is_refusal();
         for (status, code, message) in [
             (400, "AccessDeniedException", "User: f is not authorized to perform: iam:PassRole"),
@@ -451,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn pass_role_denial_names_the_policy() {
+    fn pass_role_denial_names_the_denying_policy() {
         let denial = |why: &str| {
             let message = format!(
                 "User: f is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/web {why}"

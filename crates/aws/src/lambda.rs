@@ -1,4 +1,4 @@
-//! AWS Lambda: lists the images that functions run.
+//! AWS Lambda: lists the images that Lambda functions run.
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::{FunctionVersion, PackageType};
@@ -24,16 +24,16 @@ pub struct Lambda {
     client: Client,
 }
 
-/// The image of one version of a function.
+/// The image of one version of a Lambda function.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FunctionImage {
     pub function: String,
     /// A version number, or `$LATEST`.
     pub version: String,
-    /// The image as the function's owner gave it: `Code.ImageUri`.
+    /// The image reference that the owner of the Lambda function set: `Code.ImageUri`.
     pub image: String,
-    /// The image by digest: `Code.ResolvedImageUri`. The function runs this image, even if the tag
-    /// has moved since.
+    /// The image reference with a digest: `Code.ResolvedImageUri`. The Lambda function runs this
+    /// image, even if the tag in `image` is now on another digest.
     pub resolved: Option<String>,
 }
 
@@ -45,8 +45,8 @@ impl Lambda {
         Self { client: session.patient_lambda() }
     }
 
-    /// Returns the images of all versions of all functions, including `$LATEST`. An alias needs no
-    /// call of its own, because it points to one or two of these versions.
+    /// Returns the images of all versions of all Lambda functions, including `$LATEST`. An alias
+    /// needs no call of its own, because an alias points to one or two of these versions.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html>
     pub async fn images(&self) -> Result<Vec<FunctionImage>, CallError> {
         let versions = self.versions().await?;
@@ -58,7 +58,7 @@ impl Lambda {
         Ok(images)
     }
 
-    /// Lists the versions of all functions. Omits versions that run code from a zip file.
+    /// Lists the versions of all Lambda functions. Omits versions that run code from a zip file.
     async fn versions(&self) -> Result<Vec<Version>, CallError> {
         let call = Call::new("ListFunctions", "list the functions");
         let (mut versions, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
@@ -67,8 +67,8 @@ impl Lambda {
             let page = page.max_items(PER_PAGE).set_marker(pages.token());
             let answer = page.send().await.map_err(|error| call.failed(error))?;
             for function in answer.functions() {
-                // A function of an unknown package type may also run an image, so it stays in the
-                // list.
+                // A Lambda function of an unknown package type may run an image, so the list
+                // includes it.
                 if function.package_type() == Some(&PackageType::Zip) {
                     continue;
                 }
@@ -84,8 +84,8 @@ impl Lambda {
         }
     }
 
-    /// Reads the image of one version. Returns `None` if the version was deleted meanwhile, or if
-    /// it has no image.
+    /// Reads the image of one version. Returns `None` if the version was deleted after it was
+    /// listed, or if the version has no image.
     async fn image(&self, of: Version) -> Result<Option<FunctionImage>, CallError> {
         let purpose = format!("read the image of the function {}, version {}", of.function, of.version);
         let call = Call::new("GetFunction", purpose);

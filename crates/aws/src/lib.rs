@@ -8,6 +8,7 @@ pub mod dynamodb;
 pub mod ecr;
 pub mod ecs;
 pub mod elb;
+pub mod errors;
 pub mod eventbridge;
 pub mod failed_call;
 #[cfg(feature = "retention")]

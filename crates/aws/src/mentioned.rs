@@ -1,5 +1,5 @@
-//! Types that schedules, rules and pipes have in common. Each of these resources names the task or
-//! job that it starts.
+//! Types that EventBridge schedules, rules and pipes have in common. Each of these resources names
+//! the task or job that it starts.
 
 use serde::Deserialize;
 use stablepin_retention_rules::mentions::Mention;
@@ -19,7 +19,7 @@ pub(crate) struct EcsParameters {
     pub(crate) task_definition_arn: Option<String>,
 }
 
-/// Returns the service in an ARN: `ecs` for `arn:aws:ecs:eu-west-1:111122223333:cluster/prod`.
+/// Returns the AWS service in an ARN: `ecs` for `arn:aws:ecs:eu-west-1:111122223333:cluster/prod`.
 pub(crate) fn service_of(arn: &str) -> &str {
     arn.split(':').nth(2).unwrap_or_default()
 }

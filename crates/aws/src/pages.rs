@@ -24,7 +24,7 @@ impl Pages {
     }
 
     /// Returns true if another page follows. `token` is the token in the response. Fails if the
-    /// list repeats the token of a page or has more pages than allowed.
+    /// list returns a token twice or has more pages than allowed.
     pub(crate) fn follows(&mut self, call: &Call, token: Option<&str>) -> Result<bool, CallError> {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(false) };
         if self.seen.len() + 1 >= self.most || !self.seen.insert(token.to_owned()) {
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_token_ends_the_list() {
+    fn missing_or_empty_token_ends_the_list() {
         let mut pages = Pages::at_most(3);
         assert_eq!(pages.token(), None);
         assert_eq!(follows(&mut pages, Some("b")), Some(true));

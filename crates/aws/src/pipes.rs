@@ -53,7 +53,7 @@ impl Pipes {
         Self { client: session.patient_json(Service::Pipes) }
     }
 
-    /// The names of the pipes that have ECS or Batch as their target. The list includes stopped
+    /// The names of the pipes that have ECS or AWS Batch as their target. The list includes stopped
     /// pipes, because a person can start them at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_ListPipes.html>
     pub async fn names(&self) -> Result<Vec<String>, CallError> {
@@ -72,8 +72,8 @@ impl Pipes {
         Ok(found)
     }
 
-    /// Returns the task and job definitions that a pipe names. The list is empty if the pipe was
-    /// deleted meanwhile.
+    /// Returns the task definition and the job definition that a pipe names. The list is empty if
+    /// the pipe was deleted after it was listed.
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_DescribePipe.html>
     pub async fn mentioned(&self, name: &str) -> Result<Vec<Mentioned>, CallError> {
         let by = format!("the pipe {name}");

@@ -101,7 +101,7 @@ async fn read(body: SdkBody, limit: usize) -> Result<Vec<u8>, FailedCall> {
     Ok(bytes)
 }
 
-/// A response with another status than success.
+/// An error response: a response whose status is not a success.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
 struct RefusedRequest(ErrorMetadata);

@@ -1,8 +1,8 @@
 //! Probes the health endpoints of applications, and protects the network from misuse.
 //!
-//! The author of an application's configuration chooses the address, but the function sends the
-//! request from inside the network (CWE-918). So the probe refuses addresses of the function, of
-//! the instance and of their metadata. The probe reads no body and follows no redirect.
+//! The author of an application's configuration chooses the address, but the Lambda function sends
+//! the request from inside the network (CWE-918). So the probe refuses the addresses of the Lambda
+//! function itself and of metadata services. The probe reads no body and follows no redirect.
 
 use std::error::Error;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -27,18 +27,19 @@ pub use network::{Network, NetworkError};
 #[derive(Debug, Clone)]
 pub struct Probe {
     allowed: Arc<[Network]>,
-    /// The connector. The first attempt creates it, so that a start need not load the trusted
-    /// roots, which takes milliseconds.
+    /// The connector. The first attempt creates it, so that a start of the Lambda function need not
+    /// load the trusted root certificates, which takes milliseconds.
     connector: Arc<OnceLock<Connector>>,
 }
 
 /// The reason why an attempt returned no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    #[error("the endpoint is not an address that can be asked")]
+    #[error("the endpoint is not an address that can be probed")]
     Address,
     #[error(
-        "the endpoint is at {address}, {what}: a probe goes there only if the stack's allowed networks have it"
+        "the endpoint is at {address}, {what}: a probe goes there only if the stack's allowed networks \
+         contain it"
     )]
     Refused { address: IpAddr, what: &'static str },
     #[error("the endpoint's name was not resolved: {reason}")]

@@ -35,9 +35,7 @@ pub struct Stored {
 pub enum S3Error {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error(
-        "{key} of the bucket {bucket} has more than {MOST_BYTES} bytes, which is more than can be worked on"
-    )]
+    #[error("{key} of the bucket {bucket} has more than {MOST_BYTES} bytes, which is too large to process")]
     TooLarge { bucket: String, key: String },
 }
 
@@ -56,7 +54,7 @@ impl Bucket {
         Self { client: session.s3(), name: name.into() }
     }
 
-    /// Puts an object and replaces an object with the same key.
+    /// Puts an object. Replaces the object that has the same key, if there is one.
     ///
     /// The request contains the SHA-256 of the bytes. S3 refuses bytes with another hash, and
     /// stores the hash with the object.

@@ -15,7 +15,7 @@ pub struct Scheduler {
     client: SignedJson,
 }
 
-/// The name of a schedule that may start an image, and the name of its group.
+/// The name of a schedule whose target may run an image, and the name of its group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScheduleName {
     pub group: String,
@@ -80,7 +80,7 @@ impl Scheduler {
     }
 
     /// Returns the task definitions, job definitions and images that a schedule names. The list is
-    /// empty if the schedule was deleted meanwhile.
+    /// empty if the schedule was deleted after it was listed.
     /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_GetSchedule.html>
     pub async fn mentioned(&self, of: &ScheduleName) -> Result<Vec<Mentioned>, CallError> {
         let by = format!("the schedule {}/{}", of.group, of.name);
@@ -117,8 +117,8 @@ fn is_universal(arn: &str) -> bool {
     service_of(arn) == "scheduler" && arn.contains(":aws-sdk:")
 }
 
-/// Returns true if a target can start an image: a cluster, any API call of ECS or Batch, or one of
-/// the two Lambda calls that give a function an image.
+/// Returns true if a target can run an image: a cluster, any API call of ECS or AWS Batch, or one
+/// of the two API calls that set the image of a Lambda function.
 fn starts_what_has_an_image(arn: &str) -> bool {
     let Some((_, call)) = arn.split_once(":aws-sdk:").filter(|_| is_universal(arn)) else {
         return matches!(service_of(arn), "ecs" | "batch");
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scheduler_recognizes_targets_with_images() {
+    fn scheduler_recognizes_targets_that_can_run_an_image() {
         for (arn, expected) in [
             ("arn:aws:ecs:eu-west-1:111122223333:cluster/prod", true),
             ("arn:aws-us-gov:ecs:us-gov-west-1:111122223333:cluster/prod", true),

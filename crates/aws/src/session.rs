@@ -1,8 +1,9 @@
 //! The session that all clients of a process share: region, credentials, connections, timeouts and
 //! retries.
 //!
-//! The code does not use `aws-config`. A function gets all settings in environment variables.
-//! `aws-config` would add STS, profiles and instance roles to the function's size and start time.
+//! This package does not use `aws-config`, because a Lambda function gets all settings in
+//! environment variables. With `aws-config`, every Lambda function would be larger and start later,
+//! because it would contain STS, profiles and instance roles.
 
 use std::time::Duration;
 
@@ -29,16 +30,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 /// The longest time for one attempt, from the first byte sent to the last byte read. DynamoDB and
 /// ECR respond within tens of milliseconds, UpdateService within about a second.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time for a call with all its attempts and pauses. A lease lasts longer, so no client
-/// retries a call after the caller has lost the lease.
+/// The longest time for a call with all its attempts and pauses. A lease lasts longer than this, so
+/// no client retries a call after the caller has lost the lease.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// The most attempts of a call: the first attempt and three retries.
 const ATTEMPTS: u32 = 4;
-/// The same as [`ATTEMPT_TIMEOUT`], for patient clients. They read pages of 1,000 images, which
-/// have almost a megabyte.
+/// The longest time for one attempt of a patient client. Patient clients read pages of 1,000
+/// images, which have almost a megabyte.
 const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
-/// The same as [`OPERATION_TIMEOUT`], for patient clients. The pauses between eight attempts take
-/// at most 71 s.
+/// The longest time for a call of a patient client, with all its attempts and pauses. The pauses
+/// between eight attempts take at most 71 s.
 pub const PATIENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
 const PATIENT_ATTEMPTS: u32 = 8;
 /// The longest time by which warming connections may delay a start.
@@ -138,8 +139,8 @@ pub enum SessionError {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub region: String,
-    /// The credentials of the process. The session does not renew them, because Lambda replaces a
-    /// function's environment before its credentials expire.
+    /// The credentials of the process. The session does not renew them: Lambda replaces the
+    /// execution environment before the credentials expire.
     pub credentials: Credentials,
     /// The endpoint of every service that is not in `endpoints`. `None` means AWS's endpoints.
     pub endpoint: Option<String>,
@@ -204,8 +205,8 @@ impl Session {
     }
 
     pub fn new(settings: Settings) -> Self {
-        // All clients share one HTTP client, because loading the trusted roots takes milliseconds.
-        // The client's pool has separate connections for each host.
+        // All clients share one HTTP client, because loading the trusted root certificates takes
+        // milliseconds. The client's pool has separate connections for each host.
         let http = http_client();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -214,7 +215,8 @@ impl Session {
             .build();
         let retries = RetryConfig::standard().with_max_attempts(settings.attempts);
         let config = SdkConfig::builder()
-            // The version is fixed, so that a developer reads what changes before an upgrade.
+            // The behavior version is fixed, so that a developer reads the SDK's changes before an
+            // upgrade.
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(settings.credentials.clone()))
@@ -223,8 +225,8 @@ impl Session {
             .http_client(http.clone())
             .timeout_config(timeouts.clone())
             .retry_config(retries.clone())
-            // This protection ends a stalled transfer after 20 s, but an attempt ends after 5 s
-            // anyway.
+            // This protection ends a stalled transfer after 20 s, but an attempt times out sooner,
+            // after 5 s or 15 s.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self { settings, config, http: PlainHttp::new(http, timeouts, retries) }
@@ -234,12 +236,12 @@ impl Session {
         &self.settings.region
     }
 
-    /// Opens connections to the services that a function calls first, so that the first event does
-    /// not wait for DNS and TLS. Connecting can take most of a second on a small function, but
-    /// Lambda gives the initialization a full CPU.
+    /// Opens connections to the services that a Lambda function calls first, so that the first
+    /// event does not wait for DNS and TLS. Connecting can take most of a second on a small Lambda
+    /// function, but Lambda gives the initialization a full CPU.
     ///
     /// Each ping is an unsigned `GET /ping`, which needs no permission and leaves nothing in
-    /// CloudTrail. Warming takes at most a second. It ignores failures, because the first call
+    /// CloudTrail. Warming takes at most a second, and ignores failures, because the first call
     /// reports them.
     pub async fn warm(&self, services: &[Service]) {
         let pings = services.iter().map(|service| {
@@ -405,9 +407,9 @@ impl Session {
     }
 }
 
-/// Creates the HTTPS client: rustls with ring, which trusts the system's roots. The first
-/// connection loads the roots. A function should set `SSL_CERT_FILE`, so that rustls reads only
-/// that bundle and not a directory of single files.
+/// Creates the HTTPS client: rustls with ring, which trusts the system's root certificates. The
+/// first connection loads these certificates. A Lambda function should set `SSL_CERT_FILE`, so that
+/// rustls reads only that bundle and not a directory of single files.
 fn http_client() -> SharedHttpClient {
     Builder::new().tls_provider(tls()).build_https()
 }

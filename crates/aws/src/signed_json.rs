@@ -1,5 +1,5 @@
 //! Signed calls of JSON services, without their SDKs. Retention reads a few lists from four
-//! services. Their SDKs would not fit into retention's zip file.
+//! services. The SDKs of these services would not fit into retention's zip file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -256,7 +256,7 @@ struct Said {
     capital_message: Option<String>,
 }
 
-/// A response with another status than success.
+/// An error response: a response whose status is not a success.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
 pub(crate) struct Refused(ErrorMetadata);
@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn query_is_encoded_and_skips_unset_values() {
+    fn get_request_encodes_values_and_omits_unset_values() {
         let call = JsonCall::get(&["schedules", "a b"], &[("groupName", Some("x/y&z")), ("NextToken", None)]);
         assert_eq!(call.path, "/schedules/a%20b?groupName=x%2Fy%26z");
     }

@@ -1,4 +1,4 @@
-//! Applications: their files and their claims. Two applications cannot claim the same repository,
+//! The files and the claims of applications. Two applications cannot claim the same repository, ECS
 //! service or stable tag.
 
 use std::collections::BTreeSet;
@@ -27,7 +27,8 @@ pub struct StoredApplication {
     pub by: String,
 }
 
-/// The new file of an application, parsed and checked. It replaces the file `before`.
+/// The new file of an application, parsed and checked. The new file replaces the file `before`, if
+/// there is one.
 #[derive(Debug)]
 pub struct PutApplication<'a> {
     pub application: &'a Application,
@@ -51,18 +52,18 @@ pub enum PutApplicationError {
     Table(#[from] TableError),
 }
 
-/// The most claims of an application. A DynamoDB transaction has at most 100 writes, and some of
-/// these do not write claims.
+/// The most claims that one new file of an application may write and delete together. A DynamoDB
+/// transaction accepts at most 100 writes, and some of the writes are for other items.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 const MOST_CLAIMS: usize = 95;
 
 impl Table {
-    /// Returns the application that claims the repository, in one read.
+    /// Returns the application that claims the repository. Reads only one item.
     pub async fn claimant(&self, repository: &RepositoryName) -> Result<Option<ApplicationName>, TableError> {
         self.claimant_of(repository.as_str()).await
     }
 
-    /// Returns the application that claims `what`: a repository's name or a service's ARN.
+    /// Returns the application that claims `what`: a repository's name or an ECS service's ARN.
     pub async fn claimant_of(&self, what: &str) -> Result<Option<ApplicationName>, TableError> {
         self.stored(&keys::claim(what)).await
     }

@@ -1,4 +1,4 @@
-//! Writes the change of a subject to the table.
+//! Writes the change of an environment and its operation to the table.
 
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -16,7 +16,7 @@ use super::transaction::{CommitError, MOST_NEEDED, Part, Writes};
 
 impl Table {
     /// Writes a change in one transaction, if every item on which the caller based its decision is
-    /// unchanged. Returns the subject with its new versions.
+    /// unchanged. Returns the changed subject with its new versions.
     pub async fn commit(&self, before: &Subject, change: &Change) -> Result<Subject, CommitError> {
         let mut after = change.after.clone();
         let mut writes = Writes::new(&self.name);
@@ -87,14 +87,15 @@ impl Table {
 }
 
 impl Writes<'_> {
-    /// Records that the opened operation needs its image. The transaction fails if retention is
-    /// deleting the image. After the transaction, retention cannot mark the image. Retention
-    /// removes the reference after the operation has ended.
+    /// Adds a reference from the opened operation to its image. The transaction fails if the image
+    /// is marked for deletion or has too many references. Retention cannot mark an image that has a
+    /// reference, and removes the reference after the operation has ended.
     fn need_image(&mut self, application: &ApplicationName, opened: &Operation) {
         let (digest, most) = match &opened.work {
             Work::Promotion(promotion) => (&promotion.digest, MOST_NEEDED),
             Work::Rollback(rollback) => (&rollback.target.digest, MOST_NEEDED * 2),
-            // A repair restores a tag of the pinned image, and a drift report only notifies people.
+            // A repair restores a tag of the pinned image, which retention never deletes. A drift
+            // report needs no image.
             Work::Repair(_) | Work::LiveDrift(_) => return,
         };
         let operation = OperationKey::of(opened).to_string();

@@ -1,4 +1,4 @@
-//! The console's links, and the reads for its pages. The console writes only links.
+//! The console's links, and the reads for the console's pages. The console writes only links.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
@@ -11,11 +11,9 @@ use super::keys;
 use super::lists::{Cursor, Page, Range};
 use super::table::Table;
 use super::tokens::KEPT_AFTER_EXPIRY;
-use super::transaction::{CommitError, Part, Writes};
-use crate::failed_call::FailedCall;
 
-/// The subjects of one application's environments, in the order of the file. These subjects have no
-/// build and no operation.
+/// The subjects of one application's environments, in the order of the application's file. These
+/// subjects have no build and no operation.
 pub type Environments = Vec<Subject>;
 
 impl Table {
@@ -23,25 +21,17 @@ impl Table {
         let mut item = item(&keys::console_link(&link.hash), 1, link)?;
         let ttl = link.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
-        // This is a transaction with one write. `PutItem` would add 50 kB to a program that needs
-        // that operation nowhere else.
-        let mut writes = Writes::new(&self.name);
-        writes.put(item, Some(0), Part::Version);
-        self.transact(writes).await.map_err(|error| match error {
-            CommitError::Table(error) => error,
-            lost => {
-                self.call("TransactWriteItems").failed(FailedCall::unusable(lost.to_string(), true)).into()
-            }
-        })
+        self.put_new(item).await
     }
 
-    /// Reads a console link, expired or not.
+    /// Reads a console link, even an expired one.
     pub async fn console_link(&self, hash: &TokenHash) -> Result<Option<ConsoleLink>, TableError> {
         self.stored(&keys::console_link(hash)).await
     }
 
     /// Reads the environments of several applications in two reads. Returns one entry for each
-    /// application: `None` if the application does not exist, an error if it is unreadable.
+    /// application: `None` if the application does not exist, an error if its file or one of its
+    /// environments is unreadable.
     pub async fn standing(
         &self,
         applications: &[ApplicationName],
@@ -78,8 +68,8 @@ impl Table {
         Ok(standing.collect())
     }
 
-    /// Returns an application's promotions, rollbacks and tag repairs, newest first. Their ids sort
-    /// by time. `before` is the last id of the previous page.
+    /// Returns a page of an application's promotions, rollbacks and tag repairs, newest first. The
+    /// ids of operations sort by time. `before` is the last id of the previous page.
     pub async fn history(
         &self,
         application: &ApplicationName,

@@ -13,7 +13,7 @@ use super::item::{ItemKey, item, record};
 use super::keys::{self, sortable};
 use super::table::Table;
 
-/// A subject of health checks.
+/// The subscribers or approvers that a health check is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About {
     /// The subscribers of the topics that carry secret links.
@@ -22,10 +22,10 @@ pub enum About {
     Approvers(ApplicationName),
 }
 
-/// The findings about one subject, in words.
+/// The findings of one health check, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// `topics`, or the application's name.
+    /// The subject of the findings: an application's name, or `topics` for the SNS topics.
     pub about: String,
     pub findings: BTreeSet<String>,
     /// The time of the last change of the findings.
@@ -33,11 +33,12 @@ pub struct Health {
 }
 
 /// The most mails to one address in one second. SNS disables an address that gets more than 10
-/// mails a second. This limit is half of that, because the clocks of functions differ.
+/// mails a second. This limit is half of SNS's limit, because the clocks of Lambda functions
+/// differ.
 /// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
 const MAILS_A_SECOND: u8 = 5;
 
-/// The lifetime of the count of one second, in seconds.
+/// The time for which the table keeps the count of one second, in seconds.
 const COUNT_KEPT: i64 = 3600;
 
 impl About {
@@ -57,7 +58,7 @@ impl About {
 }
 
 impl Table {
-    /// Returns the latest findings. `None` if no check has run yet.
+    /// Returns the latest findings of a health check, or `None` if the check has not run yet.
     pub async fn health(&self, about: &About) -> Result<Option<Health>, TableError> {
         self.stored(&about.key()).await
     }
@@ -79,7 +80,7 @@ impl Table {
         Ok(())
     }
 
-    /// The findings about all subjects.
+    /// The latest findings of all health checks.
     pub async fn all_health(&self) -> Result<Vec<Health>, TableError> {
         self.query_all(keys::HEALTH.to_owned(), "").await?.iter().map(record).collect()
     }

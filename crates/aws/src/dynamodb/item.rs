@@ -1,4 +1,4 @@
-//! Items: the attributes of a key, a version, and a record.
+//! Builds and parses items. An item has the attributes of its key, a version and a record.
 
 use std::collections::HashMap;
 

@@ -12,12 +12,12 @@ use stablepin_rules::records::{Build, Occurrence, Operation, TokenHash};
 use super::item::ItemKey;
 use super::operation_key::OperationKey;
 
-/// The only partition of the sparse index. The index sorts operations by the time at which the
-/// promoter must process them next.
+/// The only partition of the sparse index `wake`. This index sorts operations by the time at which
+/// the promoter must process them next.
 pub(super) const WAKE: &str = "WAKE";
 
-/// Formats a time as text that sorts by time: whole seconds in UTC, always 20 characters. A
-/// fraction of a second rounds up, so that a query finds no operation before it is due.
+/// Formats a time as text that sorts by time: whole seconds in UTC, always 20 characters. Fractions
+/// of a second are rounded up, so that a query returns no operation before its due time.
 pub(super) fn sortable(at: Timestamp) -> String {
     let up = if at.subsec_nanosecond() > 0 { jiff::SignedDuration::from_secs(1) } else { Default::default() };
     let at = at.saturating_add(up).unwrap_or(at);
@@ -112,6 +112,19 @@ pub(super) fn tag(application: &ApplicationName, repository: &RepositoryName, ta
     app(application, format!("{}{tag}", tag_prefix(repository)))
 }
 
+pub(super) fn ignored_prefix(repository: &RepositoryName) -> String {
+    format!("IGNORED#{repository}#")
+}
+
+pub(super) fn ignored(
+    application: &ApplicationName,
+    repository: &RepositoryName,
+    at: Timestamp,
+    tag: &ImageTag,
+) -> ItemKey {
+    app(application, format!("{}{}#{tag}", ignored_prefix(repository), sortable(at)))
+}
+
 pub(super) fn caller(
     application: &ApplicationName,
     repository: &RepositoryName,
@@ -125,6 +138,10 @@ pub(super) fn pushers(application: &ApplicationName, digest: &ImageDigest) -> It
     app(application, format!("PUSHERS#{digest}"))
 }
 
+pub(super) fn checks(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+    app(application, format!("CHECKS#{digest}"))
+}
+
 pub(super) fn contained(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
     app(application, format!("CONTAINED#{digest}"))
 }
@@ -135,8 +152,8 @@ pub(super) fn run(application: &ApplicationName, id: RunId) -> ItemKey {
     app(application, format!("{RUNS}{id}"))
 }
 
-/// The partition of marks and locks. Retention may delete items only in this partition, so that the
-/// policy of its role can name the partition.
+/// The partition of an application's marks and locks. The IAM policy of retention's role allows the
+/// deletion of items only in partitions whose key begins with `IMAGES#`.
 pub(super) fn images(application: &ApplicationName) -> String {
     format!("IMAGES#{application}")
 }

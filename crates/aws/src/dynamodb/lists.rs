@@ -51,8 +51,7 @@ impl Table {
         self.newest_pins(application, environment, usize::MAX).await
     }
 
-    /// Returns at least `least` pins, newest first. If there are fewer pins, it returns all of
-    /// them.
+    /// Returns at least `least` pins, newest first, or all pins if there are fewer.
     pub async fn newest_pins(
         &self,
         application: &ApplicationName,
@@ -110,8 +109,8 @@ impl Table {
     }
 
     /// A page of an environment's rollbacks, newest first. The keys of rollbacks do not name the
-    /// environment. So a page that is not the last one may have fewer than `limit` rollbacks, or
-    /// none.
+    /// environment, so this method also reads the rollbacks of other environments and omits them.
+    /// Even a page before the last page may have fewer than `limit` rollbacks, or none.
     pub async fn rollbacks(
         &self,
         application: &ApplicationName,
@@ -211,8 +210,8 @@ impl Table {
         .await
     }
 
-    /// Lists the operations that are due, in the order of their due times. The index may be stale,
-    /// so the caller must read each operation again before a decision.
+    /// Lists the operations that are due, in the order of their due times. The index `wake` may be
+    /// stale, so the caller must read each operation again before it decides.
     pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<Key>, TableError> {
         let answer = self
             .client
@@ -240,8 +239,8 @@ impl Table {
         Ok(due)
     }
 
-    /// Completes the key of an operation in an index item. The index contains only keys, so this
-    /// function reads the environment from the operation's record.
+    /// Returns the full key of an operation in the index `wake`. The index contains only the keys
+    /// of items, so this method reads the environment from the operation's record.
     async fn key_of(&self, item: &Item) -> Result<Option<Key>, TableError> {
         let application =
             text(item, "pk").strip_prefix("APP#").and_then(|name| ApplicationName::parse(name).ok());
@@ -253,8 +252,8 @@ impl Table {
         Ok(found.map(|(environment, _)| Key { application, environment, operation }))
     }
 
-    /// The latest repairs, newest first. Stablepin opens a repair when it finds that a stable tag
-    /// has moved.
+    /// The latest tag repairs, newest first. Stablepin opens a repair after a person has moved or
+    /// deleted one of Stablepin's tags.
     pub async fn repairs(
         &self,
         application: &ApplicationName,
@@ -297,7 +296,7 @@ impl Table {
     }
 
     pub(super) async fn query<T: DeserializeOwned>(&self, range: Range<'_>) -> Result<Page<T>, TableError> {
-        // A cursor of another list returns an empty page, not an error.
+        // A cursor from another list gives an empty page, not an error.
         if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(range.prefix)) {
             return Ok(Page { items: Vec::new(), next: None });
         }

@@ -4,8 +4,8 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{Operation, Subject, Work};
 
-/// The key of an operation in an environment of an application. This key is sufficient to read the
-/// operation's subject.
+/// The key of an operation, with the names of its application and its environment. This key is
+/// sufficient to read the operation's subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     pub application: ApplicationName,
@@ -57,7 +57,7 @@ impl std::fmt::Display for OperationKey {
 }
 
 impl Key {
-    /// Returns the key of the subject's operation. `None` if the operation does not exist yet.
+    /// Returns the key of the subject's operation, or `None` if the subject has no operation.
     pub fn of(subject: &Subject) -> Option<Self> {
         let operation = OperationKey::of(subject.operation.as_ref()?);
         Some(Self {

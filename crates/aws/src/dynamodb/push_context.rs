@@ -1,4 +1,4 @@
-//! Reads everything that the table knows about a push.
+//! Reads everything about a push from the table.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::keys;
 use super::table::Table;
 use super::tags::pushers_of;
 
-/// Everything about a push event that the table knows.
+/// Everything in the table about one push.
 #[derive(Debug)]
 pub struct PushContext {
     pub configuration: Configuration,
@@ -28,7 +28,8 @@ pub struct PushContext {
 }
 
 impl Table {
-    /// Reads everything about a push in one read. Returns `None` if the application does not exist.
+    /// Reads everything about a push with one request. Returns `None` if the application does not
+    /// exist.
     pub async fn push_context(
         &self,
         application: &ApplicationName,

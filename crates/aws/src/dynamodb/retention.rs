@@ -1,6 +1,6 @@
-//! Marks on images. The item `IMAGE#{digest}` says why retention keeps or deletes an image. Its
-//! attribute `needed_by` lists the operations that need the image. Its attribute `marked_by` names
-//! the run that deletes the image. An item never has both attributes.
+//! References to images, and marks on images. In the item `IMAGE#{digest}`, the attribute
+//! `needed_by` lists the operations that need the image. The attribute `marked_by` names the
+//! retention run that deletes the image. An item never has both attributes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -29,25 +29,27 @@ use super::transaction::{CommitError, Part, Writes};
 use crate::call::CallError;
 use crate::failed_call::FailedCall;
 
-/// The marks of one image.
+/// The references to one image, or the mark on the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     pub digest: ImageDigest,
     /// The operations that Stablepin opened for the image. Some of them may have ended.
     pub needed_by: BTreeSet<OperationKey>,
-    /// The run that is deleting the image, or that stopped before it finished the deletion.
+    /// The retention run that marked the image for deletion. The run may have stopped before ECR
+    /// deleted the image.
     pub marked_by: Option<RunId>,
 }
 
 impl Table {
-    /// The marks of all images that an operation needs or a run has marked.
+    /// The references and marks of all images that an operation needs or a retention run has
+    /// marked.
     pub async fn marks(&self, application: &ApplicationName) -> Result<Vec<Mark>, TableError> {
         let items = self.query_all(keys::images(application), keys::IMAGES).await?;
         items.iter().map(mark).collect()
     }
 
-    /// Returns the operations that are finished or do not exist. An operation with a pending tag or
-    /// mail is not finished, even if it has ended.
+    /// Returns which of these operations are finished or do not exist. An operation with a pending
+    /// tag or mail is not finished, even if its state is final.
     pub async fn ended(
         &self,
         application: &ApplicationName,
@@ -58,7 +60,8 @@ impl Table {
         let wanted: Vec<ItemKey> =
             operations.iter().map(|operation| keys::operation(application, *operation)).collect();
         let found = self.batch_get_attributes(&wanted, Some("pk, sk, wake")).await?;
-        // Every unfinished operation has the attribute `wake`, the partition key of the index.
+        // Every unfinished operation has the attribute `wake`, the partition key of the secondary
+        // index.
         let ended = operations
             .iter()
             .zip(&wanted)
@@ -66,8 +69,8 @@ impl Table {
         Ok(ended.map(|(operation, _)| *operation).collect())
     }
 
-    /// Removes the references of ended operations. Keeps references that another writer adds
-    /// meanwhile.
+    /// Removes the references from these operations to the image. Keeps references that another
+    /// writer adds meanwhile.
     pub async fn release(
         &self,
         application: &ApplicationName,
@@ -97,9 +100,9 @@ impl Table {
         Ok(())
     }
 
-    /// Marks the image, so that Stablepin cannot open an operation for it. Returns false and marks
-    /// nothing if an operation needs the image or another run has marked it. Returns true if the
-    /// same run has already marked it.
+    /// Marks the image, so that Stablepin cannot open an operation for the image. Returns false and
+    /// marks nothing if an operation needs the image or another run has marked the image. Returns
+    /// true if the same run has already marked the image.
     pub async fn mark_for_deletion(
         &self,
         application: &ApplicationName,
@@ -119,16 +122,16 @@ impl Table {
         Ok(self.update_where(&keys::image(application, digest), mark_for_deletion).await?.is_some())
     }
 
-    /// Removes the image's mark, even if another run set the mark. The caller must already know
-    /// whether ECR has deleted the image.
+    /// Removes the image's mark, even if another run set the mark. If ECR may have deleted the
+    /// image of a build, the caller must use [`was_deleted`](Self::was_deleted) instead.
     pub async fn unmark(
         &self,
         application: &ApplicationName,
         digest: &ImageDigest,
     ) -> Result<(), TableError> {
         let key = keys::image(application, digest);
-        // An item never has both attributes, so an item without `needed_by` has only the mark and
-        // can be deleted.
+        // An item never has both `needed_by` and `marked_by`, so an item without `needed_by` has
+        // only the mark and can be deleted.
         let unneeded = self.client.delete_item().condition_expression("attribute_not_exists(needed_by)");
         if !self.delete_where(&key, unneeded).await? {
             let unmark = self
@@ -141,9 +144,9 @@ impl Table {
         Ok(())
     }
 
-    /// Records that ECR has deleted the image, and removes the mark. Sets the build's `tagged` to
-    /// false, so that a later push of the digest confirms the build tag again. A caller may repeat
-    /// this after a crash: if the image still exists, Stablepin only checks the tag again.
+    /// Removes the image's mark, and sets the build's `tagged` to false, so that Stablepin puts the
+    /// build tag again after a new push of the image. After a crash, a caller may call this even if
+    /// ECR has not deleted the image: Stablepin then only checks the build tag.
     pub async fn was_deleted(
         &self,
         application: &ApplicationName,
@@ -224,8 +227,7 @@ impl Table {
         items.iter().map(environment).collect()
     }
 
-    /// Returns the table's knowledge of each tag of the repository: the digests on which Stablepin
-    /// put the tag, and the newest push that Stablepin has handled.
+    /// Returns the [`KnownTag`] of each tag that the table has for the repository.
     pub async fn tags_of(
         &self,
         application: &ApplicationName,
@@ -238,8 +240,8 @@ impl Table {
         items.iter().map(of).collect()
     }
 
-    /// Returns the latest digest and time of each foreign tag. A foreign tag is no build tag, and
-    /// Stablepin did not put it.
+    /// Returns the digest and the time of the newest push of each foreign tag. A foreign tag is no
+    /// build tag, and Stablepin did not put the tag.
     pub async fn tagged_of(
         &self,
         application: &ApplicationName,
@@ -255,8 +257,8 @@ impl Table {
         Ok(found)
     }
 
-    /// Locks a repository for one run until the time `until`. Returns false while another holder
-    /// has the lock. The current holder may extend the lock.
+    /// Locks a repository for one retention run until the time `until`. Returns false if another
+    /// holder has a lock that has not expired. The current holder may extend its lock.
     pub async fn take_repository(
         &self,
         application: &ApplicationName,
@@ -343,7 +345,7 @@ impl Table {
 }
 
 /// Returns true if a write failed because a transaction was writing the same item. The SDK does not
-/// retry after this failure.
+/// retry such a write.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
 fn is_in_transaction(failed: &CallError) -> bool {
     failed.code() == Some("TransactionConflictException")

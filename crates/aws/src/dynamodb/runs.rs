@@ -14,7 +14,7 @@ use super::transaction::{CommitError, Part, Writes};
 
 impl Table {
     /// Writes a new run with its audit record. Returns the run with its version. The error `Lost`
-    /// means that the run already exists.
+    /// means that a run with this id already exists.
     pub async fn put_run(&self, run: &Run, audit: &AuditRecord) -> Result<Run, CommitError> {
         self.write_run(0, run, std::slice::from_ref(audit)).await
     }
@@ -46,7 +46,7 @@ impl Table {
         self.stored(&keys::run(application, id)).await
     }
 
-    /// A page of runs, newest first.
+    /// A page of an application's retention runs, newest first.
     pub async fn runs(
         &self,
         application: &ApplicationName,

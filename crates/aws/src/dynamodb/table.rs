@@ -20,7 +20,7 @@ pub struct Table {
     pub(super) name: String,
 }
 
-/// The most keys that DynamoDB accepts in one read.
+/// The most keys that one BatchGetItem call accepts.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
 const PER_READ: usize = 100;
 
@@ -33,7 +33,7 @@ impl Table {
         Self { client: session.dynamodb(), name }
     }
 
-    /// Describes a call of this operation, for the texts of errors.
+    /// Describes a call to this operation, for the texts of errors.
     pub(super) fn call(&self, operation: &'static str) -> Call {
         let acts_on = if matches!(operation, "BatchGetItem" | "Query") { "read" } else { "write to" };
         Call::new(operation, format!("{acts_on} the table {}", self.name))

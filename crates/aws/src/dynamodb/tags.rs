@@ -1,5 +1,5 @@
-//! The table's knowledge of tags: the digests on which Stablepin put a tag, and the newest push of
-//! the tag among the pushes that Stablepin has handled.
+//! The records of tags: the digests on which Stablepin put a tag, and the newest push of the tag
+//! among the pushes that Stablepin has handled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,16 +19,16 @@ use super::keys::{self, sortable};
 use super::table::Table;
 use super::transaction::{CommitError, Part, Writes};
 
-/// The lifetime of a caller in the table, in seconds. ECR's event may arrive late. A record that
-/// needs the caller for longer has a copy.
+/// The time for which the table keeps a [`Caller`], in seconds. A push event of ECR that arrives
+/// late still needs the caller. Records that need the caller for longer contain a copy.
 const CALLER_KEPT: i64 = 30 * 24 * 3600;
 
-/// The lifetime of a containing index in the table, in seconds. The push event of its image may
-/// arrive late, because EventBridge retries an event for one day.
+/// The time for which the table keeps a [`ContainingIndex`], in seconds. The push event of the
+/// contained image may arrive a day late, because EventBridge retries an event for one day.
 const CONTAINED_KEPT: i64 = 2 * 24 * 3600;
 
 impl Table {
-    /// Returns the table's knowledge of these tags. Omits unknown tags.
+    /// Returns the [`KnownTag`] of each of these tags. Omits tags that are not in the table.
     pub async fn known_tags(
         &self,
         application: &ApplicationName,
@@ -42,7 +42,8 @@ impl Table {
         Ok(known.collect())
     }
 
-    /// Returns the digests with a build in the table. Stablepin has handled a push of each of them.
+    /// Returns the digests with a build in the table. Stablepin has handled a push of each of these
+    /// digests.
     pub async fn known_builds(
         &self,
         application: &ApplicationName,
@@ -55,7 +56,7 @@ impl Table {
     }
 
     /// Returns the principal that put the tag on the digest, according to CloudTrail. Returns
-    /// `None` if CloudTrail has not reported the call yet, or if there is no trail.
+    /// `None` if CloudTrail has not yet reported the `PutImage` call, or if there is no trail.
     pub async fn caller(
         &self,
         application: &ApplicationName,
@@ -97,8 +98,9 @@ impl Table {
         self.put_newest(item, index.pushed_at, CONTAINED_KEPT).await
     }
 
-    /// Writes the item if its report is the newest one, in whatever order reports arrive. The table
-    /// keeps the item for `seconds` from now, even if the report arrives late.
+    /// Writes the item, unless the table has an item from a newer report. Reports may arrive in any
+    /// order. The item expires `seconds` after now, or after `at` if `at` is in the future, so that
+    /// the item of a late report does not expire at once.
     async fn put_newest(&self, mut item: Item, at: Timestamp, seconds: i64) -> Result<(), TableError> {
         let ttl = at.max(Timestamp::now()).as_second().saturating_add(seconds);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
@@ -147,8 +149,8 @@ impl Table {
     }
 
     /// Deletes the record that Stablepin put the tag on these digests. The caller must know that no
-    /// event about them can still arrive. Returns false and changes nothing if the environment has
-    /// changed since the caller decided.
+    /// push event of this tag on these digests can still arrive. Returns false and changes nothing
+    /// if the environment has changed since the caller decided.
     pub async fn forget_intents(
         &self,
         before: &Subject,
@@ -168,9 +170,9 @@ impl Table {
         }
     }
 
-    /// Records a push of a tag, if the table has no newer push that Stablepin has handled.
-    /// Stablepin cannot handle a push while retention deletes the image: `is_answered` is then
-    /// false. The sweep handles such a push later, however old the image is.
+    /// Records a push of a tag, unless Stablepin has handled a newer push of the tag. `is_answered`
+    /// is false if Stablepin could not handle the push because retention was deleting the image.
+    /// The sweep handles such a push later, however old the image is.
     pub async fn put_push(
         &self,
         application: &ApplicationName,
@@ -203,8 +205,8 @@ impl Table {
     }
 
     /// Records the push of a foreign tag, which is no build tag and which Stablepin did not put.
-    /// Retention counts the image's age from that push. The record is a separate item, which
-    /// expires after `kept`. A [`KnownTag`] must not expire.
+    /// Retention counts the image's age from that push. The record is not part of the [`KnownTag`],
+    /// because the record expires after `kept` and a [`KnownTag`] must not expire.
     pub async fn was_tagged(
         &self,
         application: &ApplicationName,
@@ -246,8 +248,8 @@ impl Writes<'_> {
     }
 }
 
-/// The latest time that a correct clock can report. A later stored time is wrong, so any new report
-/// replaces that time.
+/// The latest time that a correct clock can report. A stored time that is later is wrong, so any
+/// new report replaces that stored time.
 fn latest_valid_time() -> String {
     sortable(place(Timestamp::now(), Timestamp::MAX))
 }
@@ -278,7 +280,7 @@ pub(super) fn known_tag(item: &Item) -> KnownTag {
     KnownTag { intents, followed, unanswered }
 }
 
-/// Reads a digest and the time of its report.
+/// Reads a digest and its time from two attributes of an item.
 pub(super) fn digest_and_time(item: &Item, digest: &str, at: &str) -> Option<(ImageDigest, Timestamp)> {
     match (item.get(digest), item.get(at)) {
         (Some(AttributeValue::S(digest)), Some(AttributeValue::S(at))) => {

@@ -1,4 +1,4 @@
-//! The links in mails.
+//! The secret links in mails.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::Timestamp;
@@ -17,8 +17,8 @@ impl Table {
     /// Stores a link. The caller mails the link afterwards.
     pub async fn put_token(&self, token: &Token) -> Result<(), TableError> {
         let mut item = item(&keys::token(&token.hash), 1, token)?;
-        // DynamoDB deletes the item days after the link has expired. Until then, the page can say
-        // that the link has expired.
+        // DynamoDB deletes the item a week or more after the link expires. Until that deletion, the
+        // link's page can say that the link has expired.
         let ttl = token.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
         self.client

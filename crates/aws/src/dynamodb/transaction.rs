@@ -12,12 +12,12 @@ use super::item::{Item, ItemKey, record};
 use super::table::Table;
 use crate::failed_call::FailedCall;
 
-/// The reason why DynamoDB did not write a change. DynamoDB wrote no part of the change.
+/// The reason why a change was not written. DynamoDB writes a change completely or not at all.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    #[error("something that the decision was made on has changed meanwhile")]
+    #[error("a record that the decision depends on has changed meanwhile")]
     Lost,
-    #[error("this push was answered before")]
+    #[error("this push was handled before")]
     AlreadyOpened,
     #[error("retention is deleting {0}")]
     Marked(ImageDigest),
@@ -34,7 +34,7 @@ pub enum CommitError {
 }
 
 /// The most promotions that can refer to one image until retention's nightly run removes the
-/// references of ended promotions. 1,000 references of 47 bytes use a ninth of an item's space.
+/// references of ended promotions. 1,000 references of 47 bytes use a ninth of an item's 400 kB.
 /// Rollbacks can use another 1,000 references, so promotions cannot block rollbacks.
 pub const MOST_NEEDED: usize = 1000;
 
@@ -103,6 +103,19 @@ impl<'a> Writes<'a> {
 }
 
 impl Table {
+    /// Writes one item that does not exist yet. This is a transaction with one write: `PutItem`
+    /// would add 50 kB to a program that needs that operation nowhere else.
+    pub(super) async fn put_new(&self, item: Item) -> Result<(), TableError> {
+        let mut writes = Writes::new(&self.name);
+        writes.put(item, Some(0), Part::Version);
+        self.transact(writes).await.map_err(|error| match error {
+            CommitError::Table(error) => error,
+            lost => {
+                self.call("TransactWriteItems").failed(FailedCall::unusable(lost.to_string(), true)).into()
+            }
+        })
+    }
+
     pub(super) async fn transact(&self, writes: Writes<'_>) -> Result<(), CommitError> {
         let Writes { items, parts, .. } = writes;
         let call = self.call("TransactWriteItems");
@@ -117,7 +130,7 @@ impl Table {
                     wanted(part) && reason.code().is_some_and(|code| code == "ConditionalCheckFailed")
                 })
             };
-            // Conditions with a specific meaning come first, because `Lost` says only that
+            // The conditions with a specific error are checked first, because `Lost` says only that
             // something has changed.
             if failed(&|part| *part == Part::Opened).is_some() {
                 return Err(CommitError::AlreadyOpened);

@@ -11,7 +11,8 @@ pub fn uuid_v7(at: Timestamp) -> Uuid {
 pub(super) fn uuid_v7_at(at: Timestamp, place: Option<u8>) -> Uuid {
     let mut random = [0; 10];
     getrandom::fill(&mut random).expect("the operating system gives random bytes");
-    // In the id, these bits follow directly after the time, so they decide the order.
+    // In the id, these bits follow directly after the time, so they decide the order of ids with
+    // the same time.
     // <https://www.rfc-editor.org/rfc/rfc9562#section-6.2>
     if let Some(place) = place {
         [random[0], random[1]] = [0, place];

@@ -17,16 +17,16 @@ impl Ecr {
         Self { client: session.ecr(), http: session.plain_http() }
     }
 
-    /// Creates a client that slows down when ECR throttles one of its calls (adaptive retry). The
-    /// client makes up to eight attempts within two minutes. ECR publishes no limits for
-    /// DescribeImages, BatchDeleteImage and UpdateImageStorageClass, and these limits are low.
+    /// Creates a client that slows down when ECR throttles one of the client's calls (adaptive
+    /// retry), and makes up to eight attempts within two minutes. ECR's limits for DescribeImages,
+    /// BatchDeleteImage and UpdateImageStorageClass are low, and ECR does not publish them.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
     pub fn patient(session: &Session) -> Self {
         Self { client: session.patient_ecr(), http: session.plain_http() }
     }
 
-    /// Creates a client that makes only one attempt per call. It is for calls that must not run
-    /// long after the caller's last check.
+    /// Creates a client that makes only one attempt per call. Retention deletes and archives images
+    /// with this client, because a late retry would act on an outdated check.
     pub fn impatient(session: &Session) -> Self {
         Self { client: session.impatient_ecr(), http: session.plain_http() }
     }

@@ -24,7 +24,7 @@ pub struct Deleted {
     pub failures: Vec<FailedImage>,
 }
 
-/// The reason why ECR did not delete an image.
+/// An image that ECR did not delete, and the reason.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedImage {

@@ -1,11 +1,12 @@
-//! Failed calls of ECR.
+//! The errors of failed calls to ECR.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::call::CallError;
 
-/// The error of a failed ECR call. Its text explains ECR's codes that are not clear by themselves.
+/// The error of a failed call to ECR. Its text explains those of ECR's codes that are not clear by
+/// themselves.
 #[derive(Debug)]
 pub struct EcrError(CallError);
 
@@ -21,13 +22,18 @@ impl EcrError {
         }
     }
 
-    /// Returns true if a retry would fail too: ECR refused the call, or its response is not usable.
+    /// Returns true if a retry would fail too: ECR refused the call, or the response is not usable.
     pub fn is_refusal(&self) -> bool {
         self.0.reason().is_refusal_of_ecr()
     }
 
-    /// Returns true if every image of the repository would give this error: the role may not access
-    /// the repository, or the repository does not exist.
+    /// Returns true if ECR responded, but the response shows that the stored image is defective.
+    pub fn is_unusable(&self) -> bool {
+        self.0.reason().is_unusable()
+    }
+
+    /// Returns true if every image of the repository would cause this error: the role may not
+    /// access the repository, or the repository does not exist.
     pub fn is_of_all_images(&self) -> bool {
         self.0.reason().is_denied() || self.0.code() == Some("RepositoryNotFoundException")
     }

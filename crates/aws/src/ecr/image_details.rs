@@ -1,4 +1,4 @@
-//! Descriptions of one image, and of all tagged images.
+//! Describes one image, or all tagged images, of a repository.
 
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatus as SdkImageStatus, ImageStatusFilter, TagStatus};
 use aws_smithy_types::DateTime;
@@ -18,7 +18,7 @@ pub(super) const PER_DESCRIBE: i32 = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageStatus {
     Active,
-    /// ECR cannot serve the image before its restoration, which takes up to 20 minutes.
+    /// ECR serves no pull of the image until the image is restored, which takes up to 20 minutes.
     Archived,
     /// ECR is restoring the image.
     Activating,
@@ -30,7 +30,7 @@ pub struct ImageDetail {
     pub tags: Vec<ImageTag>,
     /// The compressed size. For an image index, ECR reports the size of its largest manifest.
     pub size_bytes: Option<u64>,
-    /// The time of the push. A later tag does not change this time.
+    /// The time of the push. A tag that is added later does not change this time.
     pub pushed_at: Option<Timestamp>,
     pub status: ImageStatus,
     pub media_type: Option<String>,
@@ -38,7 +38,7 @@ pub struct ImageDetail {
 }
 
 impl Ecr {
-    /// Describes one image. Returns `None` if it does not exist.
+    /// Describes one image. Returns `None` if the image does not exist.
     pub async fn describe(
         &self,
         repository: &RepositoryName,
@@ -103,7 +103,7 @@ fn detail(call: &Call, detail: &aws_sdk_ecr::types::ImageDetail) -> Result<Image
     Ok(ImageDetail {
         digest: digest(detail.image_digest()).ok_or_else(|| call.lacks("imageDigest"))?,
         // A tag that does not parse is older than the registry protocol's limit of 128 characters.
-        // Such a tag is never one of Stablepin's.
+        // Stablepin never puts such a tag.
         tags: detail.image_tags().iter().filter_map(|tag| ImageTag::parse(tag).ok()).collect(),
         size_bytes: detail.image_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok()),
         pushed_at: detail.image_pushed_at().and_then(timestamp),

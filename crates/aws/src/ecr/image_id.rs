@@ -1,9 +1,9 @@
-//! The name of an image in a call.
+//! Identifies images in calls to ECR.
 
 use aws_sdk_ecr::types::ImageIdentifier;
 use stablepin_rules::image::{ImageDigest, ImageTag};
 
-/// The name of an image in a call: its digest or one of its tags.
+/// The identifier of an image in a call to ECR: the image's digest or one of its tags.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ImageId {
     Digest(ImageDigest),

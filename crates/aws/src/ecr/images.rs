@@ -1,5 +1,5 @@
-//! Reads from a DescribeImages response only the members that retention needs. The SDK's type has
-//! fifteen members per image. At 100,000 images, these members used half of a plan's memory. The
+//! Parses only those fields of a DescribeImages response that retention needs. The SDK's type has
+//! fifteen fields per image. For 100,000 images, this type used half of the memory of a plan. The
 //! SDK still makes the call and parses errors.
 
 use std::borrow::Cow;
@@ -26,24 +26,24 @@ use stablepin_rules::image::{ImageDigest, ImageTag};
 use super::image_details::{ImageStatus, timestamp};
 use crate::call::{Call, CallError};
 
-/// An image of a repository, with the members from which retention decides. The type is small,
-/// because a repository may have 100,000 images.
+/// An image of a repository, with the fields on which retention bases its decisions. The type is
+/// small, because a repository may have 100,000 images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundImage {
     pub digest: ImageDigest,
     pub tags: Vec<ImageTag>,
     /// The compressed size. For an image index, ECR reports the size of its largest manifest.
     pub size_bytes: Option<u64>,
-    /// The time of the push. A later tag does not change this time.
+    /// The time of the push. A tag that is added later does not change this time.
     pub pushed_at: Option<Timestamp>,
     pub status: ImageStatus,
     /// The time at which ECR last archived the image. `None` if ECR never archived it.
     pub archived_at: Option<Timestamp>,
-    /// The time at which ECR last restored the image. ECR's lifecycle rules count the image's age
-    /// from this time.
+    /// The time at which ECR last restored the image. The rules of an ECR lifecycle policy count
+    /// the image's age from this time.
     pub activated_at: Option<Timestamp>,
-    /// The time of the last recorded pull. The last pull may be up to a day later. A read of a
-    /// manifest counts as a pull, see
+    /// The time of the last recorded pull. The actual last pull may be up to a day later. A read of
+    /// a manifest counts as a pull, see
     /// [`Ecr::exclude_from_pull_times`](super::client::Ecr::exclude_from_pull_times).
     pub pulled_at: Option<Timestamp>,
     /// True if the image is an OCI index or a Docker manifest list. Also true if ECR gives no media
@@ -51,24 +51,24 @@ pub struct FoundImage {
     pub is_index: bool,
     /// The digest of the image to which this signature, SBOM or attestation belongs.
     pub subject: Option<ImageDigest>,
-    /// A description of the first member that the client cannot read.
+    /// A description of the image's first unreadable field. `None` if all fields are readable.
     pub odd: Option<Box<Oddness>>,
 }
 
-/// A description of a member of an image that the client cannot read. [`FoundImage`] boxes the
-/// description, because few images have one.
+/// A description of an unreadable field of an image. [`FoundImage`] boxes the description, because
+/// few images have one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oddness(pub String);
 
-/// The content of one page.
+/// The content of one page of DescribeImages.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     pub(super) images: Vec<FoundImage>,
-    /// Invalid digests, as ECR wrote them.
+    /// The invalid digests in the page, as ECR wrote them.
     pub(super) unnamed: Vec<String>,
 }
 
-/// An interceptor that parses the response of one call.
+/// An interceptor that parses the response to one call.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     /// The SDK's deserializer, for error responses.
@@ -134,8 +134,8 @@ struct ImagesAnswer<T> {
     next_token: Option<String>,
 }
 
-/// Parses a page and the token of the next page. An image in an undocumented form does not make the
-/// whole page unreadable.
+/// Parses a page and the token of the next page. An image with an undocumented value does not make
+/// the whole page unreadable.
 fn page(body: &[u8]) -> Result<(Page, Option<String>), serde_json::Error> {
     let mut page = Page::default();
     let next = match serde_json::from_slice::<ImagesAnswer<ImageDetail<'_>>>(body) {
@@ -157,7 +157,7 @@ fn page(body: &[u8]) -> Result<(Page, Option<String>), serde_json::Error> {
     Ok((page, next))
 }
 
-/// Returns the readable members, and a description of the first unreadable one.
+/// Returns the readable fields of an image, and a description of the first unreadable field.
 fn as_far_as_understood(detail: Value) -> (Value, Option<String>) {
     let Value::Object(members) = detail else { return (json!({}), None) };
     let (mut read, mut odd) = (json!({}), None);
@@ -208,8 +208,8 @@ struct ImageDetail<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Page {
-    /// Adds an image to the page. If a member is unreadable, the image gets a description of the
-    /// member, and the planner keeps the image.
+    /// Adds an image to the page. If a field is unreadable, [`FoundImage::odd`] describes the
+    /// field, and the planner keeps the image.
     fn add(&mut self, image: ImageDetail<'_>, odd: Option<String>) {
         let mut odd = odd;
         let mut is_odd = |member: &str, found: &str| {
@@ -274,13 +274,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unread_response_is_an_error() {
+    fn unused_reader_returns_an_error() {
         let failed = Reader::new().found(&Call::new("DescribeImages", "list")).unwrap_err();
         assert!(!failed.is_retryable());
     }
 
     #[test]
-    fn found_images_use_little_memory() {
+    fn hundred_thousand_images_fit_into_56_megabytes() {
         let image = size_of::<FoundImage>();
         assert!(image <= 200, "{image}");
         // A usual image has a digest and a tag of 40 characters. A large image has a digest, a

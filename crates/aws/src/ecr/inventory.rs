@@ -1,5 +1,5 @@
 //! Lists a repository's images for retention. The list is complete, or the call fails. The list
-//! includes an image with an unreadable member, and describes that member.
+//! includes images with unreadable fields, and describes the first unreadable field of each.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ pub struct ListedImages {
 }
 
 impl Ecr {
-    /// Lists the images in all states, in no particular order.
+    /// Lists all images of a repository, in all states and in no particular order.
     pub async fn inventory(&self, repository: &RepositoryName) -> Result<ListedImages, EcrError> {
         let call = list(repository);
         let mut found = ListedImages::default();
@@ -78,7 +78,7 @@ impl Ecr {
             match self.describe_named(repository, part).await? {
                 Some(mut images) => found.append(&mut images),
                 // One missing image makes the whole call fail, and ECR does not name that image. So
-                // the client requests each half again.
+                // the client requests each half of the images separately.
                 // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html#API_DescribeImages_Errors>
                 None if part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);

@@ -132,7 +132,7 @@ pub(super) fn read(repository: &RepositoryName) -> Call {
     Call::new("BatchGetImage", format!("read the manifests in {repository}"))
 }
 
-/// Creates the failure of one image in a successful response.
+/// Creates the failure for one image that a successful response reports as failed.
 pub(super) fn reported(code: &str, reason: &str) -> FailedCall {
     let text = if reason.is_empty() { code.to_owned() } else { format!("{code}, {reason}") };
     FailedCall::unusable(text, is_retryable_code(code))

@@ -17,8 +17,8 @@ impl Ecr {
         Ok(text.transpose()?)
     }
 
-    /// The permissions policy of the registry as JSON. It applies to some or all repositories.
-    /// `None` if there is no policy.
+    /// The permissions policy of the registry as JSON. The policy applies to some or all
+    /// repositories. `None` if there is no policy.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
     pub async fn registry_policy(&self) -> Result<Option<String>, EcrError> {
         let call = Call::new("GetRegistryPolicy", "read the registry's policy");
@@ -28,7 +28,7 @@ impl Ecr {
     }
 
     /// The lifecycle policy of a repository as JSON. `None` if there is no policy. ECR deletes
-    /// images by this policy and does not check whether they are in use.
+    /// images by this policy and does not check whether the images are in use.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
     pub async fn lifecycle_policy(&self, repository: &RepositoryName) -> Result<Option<String>, EcrError> {
         let call = Call::new("GetLifecyclePolicy", format!("read the lifecycle policy of {repository}"));

@@ -1,17 +1,18 @@
-//! Exclusions from pull times: ECR does not record the pulls of an excluded principal.
+//! Pull-time exclusions: ECR does not record the pulls of an excluded principal.
 
 use super::client::Ecr;
 use super::error::EcrError;
 use crate::call::Call;
 use crate::pages::Pages;
 
-/// The most pages of exclusions. An account may have 100 exclusions.
+/// The most pages of pull-time exclusions. An account may have 100 pull-time exclusions.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
 const MOST_PAGES_OF_EXCLUSIONS: usize = 100;
 
 impl Ecr {
-    /// Stops ECR from counting this role's reads as pulls. Returns true if ECR counted them until
-    /// now. Without the exclusion, a daily read of every manifest would make every image look used.
+    /// Adds a pull-time exclusion, so that ECR no longer counts this role's reads as pulls. Returns
+    /// false if the exclusion already existed. Without the exclusion, retention's daily read of
+    /// every manifest would make every image look used.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
     pub async fn exclude_from_pull_times(&self, role_arn: &str) -> Result<bool, EcrError> {
         let call = Call::new("ListPullTimeUpdateExclusions", "list whose pulls are not recorded");
@@ -35,7 +36,7 @@ impl Ecr {
         let call = Call::new("RegisterPullTimeUpdateExclusion", purpose);
         let registered =
             self.client.register_pull_time_update_exclusion().principal_arn(role_arn).send().await;
-        // This code means that another caller has registered the exclusion meanwhile.
+        // This code means that another caller has registered the exclusion in the meantime.
         Ok(call.none_if(&["ExclusionAlreadyExistsException"], registered)?.is_some())
     }
 }

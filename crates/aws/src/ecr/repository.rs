@@ -40,8 +40,8 @@ impl Ecr {
     }
 }
 
-/// Converts the repository's setting. An unknown setting counts as `Immutable`, the strictest one.
-/// Each pin then gets its own tag, which every repository accepts.
+/// Converts a repository's tag mutability. An unknown setting counts as `Immutable`, the strictest
+/// setting. Each pin then gets its own tag, which every repository accepts.
 fn mutability(
     setting: Option<&ImageTagMutability>,
     filters: &[ImageTagMutabilityExclusionFilter],

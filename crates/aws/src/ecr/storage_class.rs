@@ -12,8 +12,8 @@ use crate::call::Call;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageClass {
-    /// The archive. ECR serves no pulls of its images, and each image costs at least 90 days of
-    /// storage.
+    /// The archive class. ECR serves no pulls of archived images, and bills each archived image for
+    /// at least 90 days.
     Archive,
     /// The standard class. ECR restores an archived image within 20 minutes.
     Standard,

@@ -13,7 +13,7 @@ pub enum PutTag {
     Put,
     /// The tag was already on this digest. Nothing changed, and ECR emits no event.
     AlreadyThere,
-    /// The tag is on another digest, and the repository does not let tags move.
+    /// The tag is on another digest, and the repository does not allow a change.
     PointsElsewhere,
 }
 
@@ -46,7 +46,8 @@ impl Ecr {
             .put_image()
             .repository_name(repository.as_str())
             .image_manifest(&manifest.bytes)
-            // An OCI manifest may omit its own media type; ECR then needs it in the request.
+            // An OCI manifest may omit its own media type; ECR then needs the media type in the
+            // request.
             .image_manifest_media_type(&manifest.media_type)
             .image_digest(digest.as_str())
             .image_tag(tag.as_str())
@@ -71,8 +72,8 @@ impl Ecr {
     /// repository." AWS does not document a request with a tag and a digest, except that the two
     /// must match.
     ///
-    /// So this function reads the image first, and then sends only the tag. Another writer can
-    /// still move the tag in between.
+    /// So this method reads the image first, and then sends only the tag. Between these two calls,
+    /// another writer can still move the tag.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
     pub async fn untag(
         &self,

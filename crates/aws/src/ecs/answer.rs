@@ -1,4 +1,4 @@
-//! Converts members of ECS's responses.
+//! Converts fields of ECS's responses.
 
 use aws_sdk_ecs::types::Failure;
 use aws_smithy_types::DateTime;
@@ -38,7 +38,7 @@ pub(super) fn text(value: Option<&str>) -> Option<String> {
     value.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Converts a port. Returns `None` for 0, which stands for a port that gets its number when a task
+/// Converts a port. Returns `None` for 0, which means that the port gets its number when a task
 /// starts.
 pub(super) fn port(number: Option<i32>) -> Option<u16> {
     number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0)

@@ -15,8 +15,8 @@ impl Ecs {
         Self { client: session.ecs() }
     }
 
-    /// Creates a client that slows down when ECS throttles it. It is for the many reads of a whole
-    /// account.
+    /// Creates a client that slows down when ECS throttles it. Use this client for the many calls
+    /// that read a whole account.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
     pub fn patient(session: &Session) -> Self {
         Self { client: session.patient_ecs() }

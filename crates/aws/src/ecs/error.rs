@@ -1,15 +1,15 @@
-//! Failed calls of ECS.
+//! The errors of failed calls to ECS.
 
 use crate::call::CallError;
 use crate::failed_call::FailedCall;
 
-/// The error of a failed ECS call.
+/// The error of a failed call to ECS.
 #[derive(Debug, thiserror::Error)]
 pub enum EcsError {
     #[error(transparent)]
     Call(#[from] CallError),
-    /// A failed read of service deployments or revisions. ECS may have updated the service before,
-    /// so a refused read does not mean a refused update.
+    /// A failed read of service deployments or revisions. ECS may have updated the service before
+    /// this read, so a refused read does not mean a refused update.
     #[error(transparent)]
     ServiceDeployment(CallError),
     /// A failed update that ECS may have carried out, because the result of one of its attempts is

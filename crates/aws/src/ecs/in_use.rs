@@ -1,13 +1,13 @@
-//! Reads everything in an account that names images: services, tasks, revisions, task definitions,
-//! daemons.
+//! Reads all ECS resources of an account that name images: services, tasks, service revisions, task
+//! definitions, daemons.
 //!
-//! Retention keeps every image that these reads find, so the reads fail closed.
+//! Retention deletes no image that these reads find, so an incomplete read is an error.
 //!
 //! A list is complete, or its read fails. A read also fails if the response lacks a requested item.
 //! The exceptions are tasks and services that ended after they were listed.
 //!
-//! Each describing call is one request with as many items as ECS accepts. The caller runs these
-//! calls concurrently.
+//! Each method that describes items sends one request with as many items as ECS accepts. The caller
+//! runs these methods concurrently.
 
 mod completeness;
 mod daemons;

@@ -71,7 +71,7 @@ pub struct ServiceState {
     pub name: String,
     /// The cluster's ARN.
     pub cluster: String,
-    /// `ACTIVE`, `DRAINING` or `INACTIVE`.
+    /// The state of the ECS service: `ACTIVE`, `DRAINING` or `INACTIVE`.
     pub status: String,
     pub controller: Controller,
     pub desired: u32,
@@ -84,7 +84,7 @@ pub struct ServiceState {
     /// The ARN of the current or latest service deployment. `None` if ECS reports no service
     /// deployment.
     pub service_deployment: Option<String>,
-    /// The ports with which each task is a target of a load balancer.
+    /// The ports under which ECS registers each task with a load balancer.
     pub registrations: Vec<Registration>,
     /// True if the service has a Classic Load Balancer, which has no target groups.
     pub classic_load_balancer: bool,
@@ -102,12 +102,12 @@ pub struct ServiceState {
     pub circuit_breaker: Option<CircuitBreaker>,
 }
 
-/// A port with which each task is a target of a load balancer.
+/// A port under which ECS registers each task with a load balancer.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_LoadBalancer.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// The ARN of the target group. A blue/green service also has an alternate target group, and
-    /// each task is in one of the two groups.
+    /// The ARN of the target group. For a blue/green service, also the ARN of the alternate target
+    /// group: each task is in one of these two groups.
     pub groups: Vec<String>,
     pub container: Option<String>,
     /// The container's port. If tasks have no addresses of their own, the target has the host's
@@ -139,7 +139,7 @@ impl ServiceState {
 pub struct Started {
     pub deployment: Deployment,
     /// The service deployment that ECS's response names as current. This may still be the previous
-    /// one, so the caller must compare its target revision.
+    /// service deployment, so the caller must check the target revision of the service deployment.
     pub service_deployment: Option<String>,
 }
 
@@ -147,7 +147,7 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Services {
     pub found: Vec<ServiceState>,
-    /// The missing services, by the names that the caller gave.
+    /// The missing services, each by the name or ARN that the caller requested.
     pub missing: Vec<String>,
 }
 
@@ -317,8 +317,8 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
 }
 
 /// Returns whether a service's tasks run on Fargate, or `None` if ECS does not say. The launch type
-/// says it directly. Otherwise the capacity providers decide: either all of them are Fargate's or
-/// none is. A platform version is "only specified for tasks that are hosted on Fargate".
+/// decides if it is set, else the capacity providers (either all are Fargate's or none is), else a
+/// platform version, which is "only specified for tasks that are hosted on Fargate".
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>
 fn on_fargate(service: &aws_sdk_ecs::types::Service) -> Option<bool> {
     if let Some(kind) = service.launch_type() {

@@ -127,8 +127,8 @@ impl Ecs {
         Ok(found.map(|found| service_deployment(&call, found)).transpose()?)
     }
 
-    /// A service's latest 100 deployments, newest first. The list is empty if ECS does not support
-    /// the call.
+    /// A service's latest 100 service deployments, newest first. The list is empty if ECS does not
+    /// support the call.
     pub async fn newest_service_deployments(
         &self,
         cluster: &str,

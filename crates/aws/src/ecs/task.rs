@@ -18,7 +18,7 @@ const PER_DESCRIBE_TASKS: usize = 100;
 pub enum Health {
     Healthy,
     Unhealthy,
-    /// The container has no health check, or no check has returned yet.
+    /// The container has no health check, or its first health check has not ended.
     Unknown,
 }
 
@@ -178,7 +178,8 @@ fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, CallError> {
     })
 }
 
-/// Converts a binding. Returns `None` for a range of ports, because a target group cannot use one.
+/// Converts a binding. Returns `None` for a range of ports, because a target group cannot use a
+/// range.
 fn binding(binding: &NetworkBinding) -> Option<Binding> {
     Some(Binding { container_port: port(binding.container_port())?, host_port: port(binding.host_port())? })
 }

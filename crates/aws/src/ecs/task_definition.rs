@@ -16,7 +16,7 @@ use super::error::EcsError;
 use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
 
-/// A task definition as ECS returned it, including members that this version does not know.
+/// A task definition as ECS returned it, including fields that this version does not know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawTaskDefinition {
     pub arn: String,
@@ -31,7 +31,7 @@ impl Ecs {
     /// Reads a task definition by its ARN, by `family:revision`, or by `family` for the newest
     /// active revision.
     ///
-    /// The result contains the JSON that ECS sent, because the SDK's types drop unknown members.
+    /// The result contains the JSON that ECS sent, because the SDK's types drop unknown fields.
     pub async fn task_definition(&self, task_definition: &str) -> Result<RawTaskDefinition, EcsError> {
         let purpose = format!("describe the task definition {task_definition}");
         let call = Call::new("DescribeTaskDefinition", purpose);

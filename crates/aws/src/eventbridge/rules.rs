@@ -1,4 +1,4 @@
-//! EventBridge rules: lists the ECS tasks and Batch jobs that they start.
+//! EventBridge rules: lists the ECS tasks and AWS Batch jobs that they start.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -17,7 +17,7 @@ pub struct Rules {
     client: SignedJson,
 }
 
-/// The name of a rule and the name of its bus.
+/// The name of an EventBridge rule and the name of its bus.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleName {
     pub bus: String,
@@ -92,8 +92,8 @@ impl Rules {
         buses.into_iter().map(|bus| bus.name.ok_or_else(|| call.lacks("Name"))).collect()
     }
 
-    /// Lists the bus's rules with this target, the ARN of a cluster or of a job queue. The list
-    /// includes disabled rules, because a person can enable them at any time.
+    /// Lists the rules of the bus that have this target, the ARN of a cluster or of a job queue.
+    /// The list includes disabled rules, because a person can enable them at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByTarget.html>
     pub async fn with_target(&self, bus: &str, target: &str) -> Result<Vec<RuleName>, CallError> {
         let purpose = format!("read the rules of the bus {bus} that start something in {target}");
@@ -107,8 +107,8 @@ impl Rules {
         Ok(names.into_iter().map(|rule| RuleName { bus: bus.to_owned(), rule }).collect())
     }
 
-    /// Returns the task definitions, job definitions and images that a rule's targets name. The
-    /// list is empty if the rule was deleted meanwhile.
+    /// Returns the task definitions, job definitions and images that the targets of an EventBridge
+    /// rule name. The list is empty if the rule was deleted after it was listed.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListTargetsByRule.html>
     pub async fn mentioned(&self, name: &RuleName) -> Result<Vec<Mentioned>, CallError> {
         let by = name.in_words();
@@ -128,8 +128,8 @@ impl Rules {
             let task = target.ecs_parameters.and_then(|ecs| ecs.task_definition_arn);
             let job = target.batch_parameters.and_then(|batch| batch.job_definition);
             let names = task.map(Mention::TaskDefinition).into_iter().chain(job.map(Mention::JobDefinition));
-            // The input of an ECS or Batch target cannot change the image. To be safe, retention
-            // also protects the images that a readable input names.
+            // The input of an ECS or AWS Batch target cannot change the image. To be safe,
+            // retention also protects the images that a readable input names.
             let more = target.input.and_then(|input| mentions(&input).ok()).unwrap_or_default();
             found.extend(names.chain(more).map(|mention| Mentioned { by: by.clone(), mention }));
         }

@@ -92,7 +92,7 @@ fn class_v4(address: Ipv4Addr) -> Option<&'static str> {
         // https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
         [169, 254, 170, 2 | 23] => Some("a container's credentials"),
         [169, 254, ..] => Some("a link-local address"),
-        // A function's own Runtime API listens on loopback.
+        // The Runtime API of a Lambda function listens on loopback.
         [127, ..] => Some("a loopback address"),
         // Linux connects 0.0.0.0 ("this host") to loopback.
         [0, ..] => Some("an unspecified address"),
@@ -136,7 +136,8 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
 
-    /// The first and the last address of each refused block, and a word from its description.
+    /// The first and the last address of each refused block, and a word from the block's
+    /// description.
     const REFUSED: [(&str, &str, &str); 14] = [
         ("0.0.0.0", "0.255.255.255", "unspecified"),
         ("127.0.0.0", "127.255.255.255", "loopback"),
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn probe_refuses_dangerous_address_in_every_form() {
+    fn probe_refuses_dangerous_address_in_every_ipv6_form() {
         for (first, last, what) in REFUSED {
             for text in [first, last] {
                 let mut all = vec![address(text)];
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn probe_allows_harmless_address_in_every_form() {
+    fn probe_allows_harmless_address_in_every_ipv6_form() {
         for text in OPEN {
             let mut all = vec![address(text)];
             if let IpAddr::V4(plain) = address(text) {
@@ -229,8 +230,8 @@ mod tests {
         }
     }
 
-    /// Tests every IPv4 address that differs in one byte from a refused address. Its IPv6 forms
-    /// must get the same result.
+    /// Tests every IPv4 address that differs in one byte from a refused address. The IPv6 forms of
+    /// such an address must get the same result.
     #[test]
     fn probe_treats_ipv6_form_like_its_ipv4_address() {
         for (first, _, _) in REFUSED {
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn network_contains_exactly_its_addresses() {
+    fn network_contains_only_addresses_with_its_prefix() {
         let first = |address, prefix| IpNet::new(address, prefix).unwrap().network();
         let bits = 0b1010_1010_1100_1100_1111_0000_0101_0101_u32;
         for prefix in 0..=32 {

@@ -1,4 +1,4 @@
-//! Messages: a mail to one approver, a notification to all subscribers of a topic.
+//! Publishes messages: a mail to one approver, or a notification to all subscribers of a topic.
 
 use aws_sdk_sns::types::MessageAttributeValue;
 use serde_json::json;
@@ -90,8 +90,8 @@ fn message(default: &str, email: &str) -> Result<String, String> {
     Ok(encoded(&(kept + CUT)))
 }
 
-/// Creates a subject that SNS accepts: ASCII, one line, fewer than 100 characters, no space at the
-/// start. Cuts a longer text, and replaces other characters with question marks.
+/// Creates a mail subject that SNS accepts: ASCII, one line, fewer than 100 characters, no space at
+/// the start. Cuts a longer text, and replaces other characters with question marks.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
 pub fn subject_line(text: &str) -> String {
     const MAX: usize = 99;
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subject_becomes_one_ascii_line() {
+    fn mail_subject_becomes_one_ascii_line() {
         for (text, line) in [
             ("Approve production-20250717-143052-a1b2c3d4?", "Approve production-20250717-143052-a1b2c3d4?"),
             ("web: staging → production", "web: staging -> production"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_becomes_a_valid_subject() {
+    fn any_text_becomes_a_valid_mail_subject() {
         for c in (0..0x3000).filter_map(char::from_u32) {
             for text in [format!("{c}"), format!("{c}x{c}"), c.to_string().repeat(300)] {
                 let line = subject_line(&text);

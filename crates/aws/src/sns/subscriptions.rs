@@ -70,8 +70,8 @@ impl Sns {
         Ok(answer.attributes.unwrap_or_default().remove("Policy"))
     }
 
-    /// Reads the attributes of a subscription. Returns `None` if the subscription was deleted
-    /// meanwhile.
+    /// Reads the attributes of a subscription. Returns `None` if the subscription was deleted after
+    /// it was listed.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_GetSubscriptionAttributes.html>
     pub async fn attributes_of(&self, subscription_arn: &str) -> Result<Option<Attributes>, CallError> {
         let call =
@@ -90,9 +90,8 @@ impl Sns {
         }))
     }
 
-    /// Subscribes a mailbox together with its filter. If the filter came later, the mailbox could
-    /// get mails to other approvers first. SNS mails a confirmation request, even if it mailed one
-    /// before.
+    /// Subscribes a mailbox and sets its filter in the same call. Without the filter, the mailbox
+    /// could first get mails to other approvers. SNS mails a confirmation request on every call.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html>
     pub async fn subscribe(&self, topic_arn: &str, mail: &MailAddress) -> Result<Subscribed, CallError> {
         let call = Call::new("Subscribe", format!("subscribe {mail} to {topic_arn}"));

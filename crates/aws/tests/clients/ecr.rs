@@ -1,10 +1,11 @@
 use serde_json::{Value, json};
-use stablepin_aws::ecr::{Ecr, ImageId, ImageStatus, Manifest, PutTag, sha256};
+use stablepin_aws::ecr::{Ecr, EcrError, ImageId, ImageStatus, Manifest, PutTag, sha256};
 use stablepin_oci::{ACCEPTED, OCI_INDEX, OCI_MANIFEST};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::mutability::Mutability;
+use stablepin_rules::validation::{Inspection, InvalidImage};
 
-use crate::wire::{Wire, bytes, chain, error, ok};
+use crate::wire::{Request, Wire, bytes, chain, error, ok};
 
 fn web() -> RepositoryName {
     RepositoryName::parse("prod/web").unwrap()
@@ -46,7 +47,7 @@ fn answer_of(manifests: &[&str], failures: Value) -> Value {
 }
 
 #[tokio::test]
-async fn put_tag_sends_the_exact_bytes() {
+async fn put_tag_sends_the_exact_bytes_of_the_manifest() {
     let wire = Wire::answering([ok(json!({"image": {}}))]);
     let put = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap();
     assert_eq!(put, PutTag::Put);
@@ -130,7 +131,7 @@ async fn manifest_request_accepts_all_media_types() {
 }
 
 #[tokio::test]
-async fn failure_other_than_absence_is_an_error() {
+async fn failure_code_other_than_missing_image_is_an_error() {
     for (code, retryable) in
         [("KmsError", false), ("ImageReferencedByManifestList", false), ("UpstreamUnavailable", true)]
     {
@@ -147,7 +148,7 @@ async fn failure_other_than_absence_is_an_error() {
 }
 
 #[tokio::test]
-async fn ecr_client_rejects_bytes_with_another_hash() {
+async fn client_rejects_a_manifest_with_another_hash() {
     let mut answer = answer_of(&[ODD], json!([]));
     answer["images"][0]["imageManifest"] = ODD.trim().into();
     let wire = Wire::answering([ok(answer)]);
@@ -156,7 +157,7 @@ async fn ecr_client_rejects_bytes_with_another_hash() {
 }
 
 #[tokio::test]
-async fn ecr_client_reads_a_hundred_images_per_call() {
+async fn client_reads_a_hundred_manifests_per_call() {
     let wire = Wire::answering([ok(answer_of(&[], json!([]))), ok(answer_of(&[], json!([])))]);
     let ids = vec![ImageId::from(&stable()); 101];
     assert_eq!(Ecr::new(&wire.session()).image(&web(), &ids).await.unwrap(), []);
@@ -166,7 +167,7 @@ async fn ecr_client_reads_a_hundred_images_per_call() {
 }
 
 #[tokio::test]
-async fn archived_image_differs_from_a_missing_one() {
+async fn missing_image_is_none_but_archived_image_is_described() {
     let described = json!({"imageDetails": [{
         "imageDigest": digest("ab").as_str(),
         "imageTags": ["main", "v1", "x".repeat(200)],
@@ -195,7 +196,7 @@ async fn archived_image_differs_from_a_missing_one() {
 }
 
 #[tokio::test]
-async fn repository_says_which_tags_are_mutable() {
+async fn repository_setting_determines_which_tags_are_mutable() {
     let described = |mutability: &str, filters: Value| {
         ok(json!({"repositories": [{
             "repositoryArn": "arn:aws:ecr:eu-west-1:111122223333:repository/prod/web",
@@ -228,7 +229,7 @@ async fn repository_says_which_tags_are_mutable() {
     assert_eq!(Ecr::new(&wire.session()).repository(&web()).await.unwrap(), None);
 }
 
-const CONFIG: &str = r#"{"architecture":"arm64","os":"linux","config":{"Labels":{"org.opencontainers.image.revision":"a1b2c3d"}}}"#;
+const CONFIG: &str = r#"{"architecture":"arm64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{"Labels":{"org.opencontainers.image.revision":"a1b2c3d"}}}"#;
 
 fn image_with(config: &[u8]) -> String {
     json!({
@@ -264,60 +265,95 @@ fn index(child: &str) -> String {
     .to_string()
 }
 
-#[tokio::test]
-async fn index_has_the_labels_of_its_first_image() {
-    let child = image_with(CONFIG.as_bytes());
-    let wire = Wire::answering([ok(answer_of(&[&child], json!([])))]);
+/// Prepares responses to the check of the layers and to the request for a download address. Either
+/// call may come first.
+fn answers_config(wire: &Wire, config: &[u8]) {
+    let available = json!({"layerDigest": sha256(config).as_str(), "layerAvailability": "AVAILABLE"});
     let url = format!("{}/blob?X-Amz-Signature=secret%2Fpath&b=2", wire.url);
-    wire.will_answer(ok(json!({"downloadUrl": url})));
-    wire.will_answer(bytes(CONFIG));
-    let config = Ecr::new(&wire.session()).labels(&web(), &manifest(index(&child))).await.unwrap().unwrap();
-    assert_eq!(config.labels["org.opencontainers.image.revision"], "a1b2c3d");
-    assert_eq!((config.os.as_str(), config.architecture.as_str()), ("linux", "arm64"));
+    for _ in 0..2 {
+        wire.will_answer(ok(json!({"downloadUrl": url, "layers": [available], "failures": []})));
+    }
+}
 
-    let requests = wire.requests();
-    assert_eq!(requests[0].json()["imageIds"], json!([{"imageDigest": sha256(child.as_bytes()).as_str()}]));
-    assert_eq!(requests[1].json()["layerDigest"], sha256(CONFIG.as_bytes()).as_str());
-    assert_eq!(requests[2].method, "GET");
-    assert_eq!(requests[2].path, "/blob?X-Amz-Signature=secret%2Fpath&b=2");
-    assert!(!requests[2].headers.contains_key("authorization"), "the presigned address needs no signature");
-    assert_eq!(wire.connections(), 1, "all clients share one pool");
+async fn inspect(wire: &Wire, bytes: String) -> Result<Inspection, EcrError> {
+    Ecr::new(&wire.session()).inspect_manifest(&web(), &manifest(bytes)).await
+}
+
+/// Returns the defect of the configuration of the only image.
+fn defect(inspection: Inspection) -> String {
+    let mut images = inspection.unwrap();
+    assert_eq!(images.len(), 1);
+    images.remove(0).labels.unwrap_err()
 }
 
 #[tokio::test]
-async fn ecr_client_verifies_and_limits_configuration() {
-    let labels = async |blob: Vec<u8>| {
-        let wire = Wire::answering([]);
-        wire.will_answer(ok(json!({"downloadUrl": format!("{}/blob?X-Amz-Signature=secret", wire.url)})));
-        wire.will_answer(bytes(blob));
-        let failed = Ecr::new(&wire.session())
-            .labels(&web(), &manifest(image_with(CONFIG.as_bytes())))
-            .await
-            .unwrap_err();
-        assert!(!chain(&failed).contains("X-Amz-Signature"), "{failed:?}");
-        assert!(!format!("{failed:?}").contains("X-Amz-Signature"), "{failed:?}");
-        failed
-    };
-    let other = labels(CONFIG.replace("a1b2c3d", "0000000").into_bytes()).await;
-    assert!(chain(&other).contains(" hash to "), "{other}");
-    let endless = labels(vec![b' '; 300 * 1024]).await;
-    assert!(chain(&endless).contains("more of it than 262144 bytes"), "{endless}");
+async fn client_inspects_images_of_an_image_index_but_no_attestation() {
+    let child = image_with(CONFIG.as_bytes());
+    let wire = Wire::answering([ok(answer_of(&[&child], json!([])))]);
+    answers_config(&wire, CONFIG.as_bytes());
+    wire.will_answer(bytes(CONFIG));
+    let images = inspect(&wire, index(&child)).await.unwrap().unwrap();
+    let [image] = &images[..] else { panic!("{images:?}") };
+    assert_eq!(image.labels.as_ref().unwrap()["org.opencontainers.image.revision"], "a1b2c3d");
+    assert_eq!((image.platform.as_str(), image.missing.len()), ("linux/arm64", 0));
+    assert_eq!(image.size_bytes, CONFIG.len() as u64);
 
-    let wire = Wire::answering([]);
-    let large = manifest(image_with(&vec![b' '; 256 * 1024 + 1]));
-    let failed = Ecr::new(&wire.session()).labels(&web(), &large).await.unwrap_err();
-    assert!(chain(&failed).ends_with("it has 262145 bytes; at most 262144 are read"), "{failed}");
-    assert_eq!(wire.requests().len(), 0);
+    let requests = wire.requests();
+    assert_eq!(requests[0].json()["imageIds"], json!([{"imageDigest": sha256(child.as_bytes()).as_str()}]));
+    let config = sha256(CONFIG.as_bytes());
+    let asked: Vec<Value> = requests[1..3].iter().map(Request::json).collect();
+    assert!(asked.iter().any(|one| one["layerDigest"] == config.as_str()), "{asked:?}");
+    assert!(asked.iter().any(|one| one["layerDigests"] == json!([config.as_str()])), "{asked:?}");
+    let get = &requests[3];
+    assert_eq!((get.method.as_str(), get.path.as_str()), ("GET", "/blob?X-Amz-Signature=secret%2Fpath&b=2"));
+    assert!(!get.headers.contains_key("authorization"), "the presigned address needs no signature");
+}
+
+#[tokio::test]
+async fn client_checks_hash_and_size_of_a_configuration() {
+    let found = async |blob: Vec<u8>| {
+        let wire = Wire::answering([]);
+        answers_config(&wire, CONFIG.as_bytes());
+        wire.will_answer(bytes(blob));
+        let defect = defect(inspect(&wire, image_with(CONFIG.as_bytes())).await.unwrap());
+        assert!(!defect.contains("X-Amz-Signature"), "{defect}");
+        defect
+    };
+    let other = found(CONFIG.replace("a1b2c3d", "0000000").into_bytes()).await;
+    assert!(other.contains(" hash to "), "{other}");
+    let endless = found(vec![b' '; 300 * 1024]).await;
+    assert!(endless.contains("more of it than 262144 bytes"), "{endless}");
+
+    let large = vec![b' '; 256 * 1024 + 1];
+    let wire = Wire::answering([ok(json!({"layers": [], "failures": []}))]);
+    let defect = defect(inspect(&wire, image_with(&large)).await.unwrap());
+    assert!(defect.ends_with("has 262145 bytes; at most 262144 are read"), "{defect}");
+    assert_eq!(wire.operations(), ["BatchCheckLayerAvailability"]);
+}
+
+#[tokio::test]
+async fn configuration_must_match_its_manifest_and_index() {
+    for (config, expected) in [
+        (CONFIG.replace("arm64", "amd64"), "its index says linux/arm64, and its configuration linux/amd64"),
+        (CONFIG.replace("[]", "[\"sha256:1\"]"), "the manifest has 0 layers, and the configuration has 1"),
+        ("{}".to_owned(), "is not valid: missing field `architecture`"),
+    ] {
+        let child = image_with(config.as_bytes());
+        let wire = Wire::answering([ok(answer_of(&[&child], json!([])))]);
+        answers_config(&wire, config.as_bytes());
+        wire.will_answer(bytes(config));
+        let defect = defect(inspect(&wire, index(&child)).await.unwrap());
+        assert!(defect.contains(expected), "{defect}");
+    }
 }
 
 #[tokio::test]
 async fn errors_omit_the_presigned_address() {
     for (status, retryable) in [(403, false), (503, true)] {
         let wire = Wire::answering([]);
-        wire.will_answer(ok(json!({"downloadUrl": format!("{}/blob?X-Amz-Signature=secret", wire.url)})));
+        answers_config(&wire, CONFIG.as_bytes());
         wire.will_answer(error(status, "AccessDenied"));
-        let image = manifest(image_with(CONFIG.as_bytes()));
-        let failed = Ecr::new(&wire.session()).labels(&web(), &image).await.unwrap_err();
+        let failed = inspect(&wire, image_with(CONFIG.as_bytes())).await.unwrap_err();
         assert!(chain(&failed).contains(&format!("HTTP {status}")), "{}", chain(&failed));
         assert!(!format!("{failed:?}").contains("X-Amz-Signature"), "{failed:?}");
         assert_eq!(failed.is_retryable(), retryable);
@@ -328,27 +364,24 @@ async fn errors_omit_the_presigned_address() {
         "http://a b/?X-Amz-Signature=s",
         "x://h/?X-Amz-Signature=s",
     ] {
-        let wire = Wire::answering([ok(json!({"downloadUrl": url}))]);
-        let image = manifest(image_with(CONFIG.as_bytes()));
-        let failed = Ecr::new(&wire.session()).labels(&web(), &image).await.unwrap_err();
-        assert!(!format!("{failed:?}{}", chain(&failed)).contains("X-Amz-Signature"), "{failed:?}");
+        let answer = || ok(json!({"downloadUrl": url, "layers": [], "failures": []}));
+        let wire = Wire::answering([answer(), answer()]);
+        let found = inspect(&wire, image_with(CONFIG.as_bytes())).await;
+        assert!(!format!("{found:?}").contains("X-Amz-Signature"), "{found:?}");
     }
 }
 
 #[tokio::test]
-async fn artifact_without_an_image_has_no_labels() {
+async fn image_index_without_images_is_invalid() {
     let wire = Wire::answering([]);
-    let chart = CONFIG.as_bytes();
-    let chart = image_with(chart).replace("vnd.oci.image.config", "vnd.cncf.helm.config");
     let nothing = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).to_string();
-    for bytes in [chart, nothing] {
-        assert_eq!(Ecr::new(&wire.session()).labels(&web(), &manifest(bytes)).await.unwrap(), None);
-    }
+    let invalid = inspect(&wire, nothing).await.unwrap().unwrap_err();
+    assert_eq!(invalid, InvalidImage::metadata("the index has no image for any platform"));
     assert_eq!(wire.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn ecr_client_reads_all_pages_of_tagged_images() {
+async fn client_reads_all_pages_of_tagged_images() {
     let image = |n: &str, tag: &str| {
         json!({
             "imageDigest": format!("sha256:{}", n.repeat(32)), "imageTags": [tag], "imagePushedAt": 1_752_762_652,

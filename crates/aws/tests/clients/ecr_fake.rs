@@ -6,6 +6,7 @@ use stablepin_aws::ecr::{Ecr, ImageId, ImageStatus, Manifest, PutTag};
 use stablepin_aws::session::{Session, Settings};
 use stablepin_oci::OCI_INDEX;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::validation::InvalidImage;
 use stablepin_tests::ecr_fake::{EcrFake, NewImage, PushedAt, Repository, StorageStatus, TagMutability};
 
 use crate::wire::chain;
@@ -77,7 +78,7 @@ async fn client_reads_manifests_by_tag_and_by_digest() {
 }
 
 #[tokio::test]
-async fn client_reads_many_images_in_several_calls() {
+async fn client_reads_250_manifests_in_three_calls() {
     let (ecr, repository) = fake();
     let digests = repository.put_all((0..250).map(|number| NewImage::named(format!("build {number}"))));
     let ids: Vec<_> = digests.iter().map(|one| ImageId::Digest(digest(one))).collect();
@@ -113,7 +114,7 @@ async fn client_describes_images_in_every_state() {
 }
 
 #[tokio::test]
-async fn client_accepts_an_invalid_push_time() {
+async fn client_accepts_a_missing_or_invalid_push_time() {
     let (ecr, repository) = fake();
     let one = repository.put(NewImage::named("one"));
     for (pushed_at, year) in [
@@ -146,7 +147,7 @@ async fn client_lists_all_pages_of_tagged_images() {
 }
 
 #[tokio::test]
-async fn tag_moves_only_if_it_is_mutable() {
+async fn put_tag_moves_only_mutable_tags() {
     let (ecr, repository) = fake();
     let [one, two] = ["one", "two"].map(|name| repository.put(NewImage::named(name).tag(name)));
     let [first, second] = [manifest(&ecr, &tag("one")).await, manifest(&ecr, &tag("two")).await];
@@ -165,7 +166,7 @@ async fn tag_moves_only_if_it_is_mutable() {
 }
 
 #[tokio::test]
-async fn put_tag_reports_why_it_failed() {
+async fn put_tag_error_includes_the_ecr_code() {
     let (ecr, repository) = fake();
     repository.put(NewImage::named("one").tag("main"));
     let image = manifest(&ecr, &tag("main")).await;
@@ -196,7 +197,7 @@ async fn put_tag_reports_why_it_failed() {
 }
 
 #[tokio::test]
-async fn mutability_predicts_whether_a_tag_moves() {
+async fn mutability_predicts_whether_put_tag_moves_a_tag() {
     let stable = || vec!["*-stable".to_owned(), "latest".to_owned()];
     for mutability in [
         TagMutability::Mutable,
@@ -222,18 +223,20 @@ async fn mutability_predicts_whether_a_tag_moves() {
 }
 
 #[tokio::test]
-async fn client_downloads_labels_of_image_and_index() {
+async fn client_inspects_an_image_and_an_image_index() {
     let (ecr, repository) = fake();
     let labelled = |name: &str| NewImage::named(name).label("org.opencontainers.image.revision", "a1b2c3d");
     repository.put(labelled("one").tag("main"));
     repository.put(NewImage::index_of([labelled("amd64"), labelled("arm64")]).tag("index"));
-    for name in ["main", "index"] {
+    for (name, platforms) in [("main", vec!["linux/amd64"]), ("index", vec!["linux/amd64", "linux/arm64"])] {
         let manifest = manifest(&ecr, &tag(name)).await;
-        let config = client(&ecr).labels(&web(), &manifest).await.unwrap().expect("the image has labels");
-        assert_eq!(config.labels["org.opencontainers.image.revision"], "a1b2c3d");
-        assert_eq!((config.os.as_str(), config.architecture.as_str()), ("linux", "amd64"));
+        let images = client(&ecr).inspect(&web(), &manifest.digest).await.unwrap().unwrap();
+        let found: Vec<&str> = images.iter().map(|image| image.platform.as_str()).collect();
+        assert_eq!(found, platforms);
+        for image in &images {
+            assert_eq!(image.labels.as_ref().unwrap()["org.opencontainers.image.revision"], "a1b2c3d");
+            assert!(image.missing.is_empty() && image.size_bytes > 1_000_000, "{image:?}");
+        }
     }
-    let sbom = repository.put(NewImage::referrer(missing().as_str(), "application/spdx+json"));
-    let sbom = manifest(&ecr, &digest(&sbom)).await;
-    assert_eq!(client(&ecr).labels(&web(), &sbom).await.unwrap(), None);
+    assert_eq!(client(&ecr).inspect(&web(), &missing()).await.unwrap(), Err(InvalidImage::gone()));
 }

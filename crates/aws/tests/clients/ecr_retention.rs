@@ -1,4 +1,4 @@
-//! Tests of retention's calls of ECR.
+//! Tests of retention's calls to ECR.
 
 mod deletion;
 mod fixtures;

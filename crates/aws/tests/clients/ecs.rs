@@ -43,7 +43,7 @@ fn missing(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn ecs_describes_ten_services_per_call() {
+async fn client_describes_ten_services_per_call() {
     let names: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
     let first: Vec<_> = names[1..10].iter().map(|name| service(name)).collect();
     let wire = Wire::answering([
@@ -122,7 +122,7 @@ async fn service_includes_its_deployment_settings() {
 /// Each case sets the launch type, the capacity providers of the service or of its deployment, or
 /// the platform version.
 #[tokio::test]
-async fn service_says_whether_tasks_run_on_fargate() {
+async fn service_state_says_whether_tasks_run_on_fargate() {
     let strategy = |names: &[&str]| {
         let items = names.iter().map(|name| json!({"capacityProvider": name, "weight": 1, "base": 0}));
         json!({"capacityProviderStrategy": items.collect::<Vec<_>>()})
@@ -165,7 +165,7 @@ async fn service_says_whether_tasks_run_on_fargate() {
 }
 
 #[tokio::test]
-async fn ecs_finds_a_service_by_its_arn() {
+async fn client_finds_a_service_by_its_arn() {
     let wire = Wire::answering([ok(json!({"services": [service("a")], "failures": [missing("b")]}))]);
     let services = Ecs::new(&wire.session()).services("prod", &[arn("a"), arn("b")]).await.unwrap();
     assert_eq!(services.found[0].name, "a");
@@ -231,7 +231,7 @@ fn task(n: usize) -> Value {
 }
 
 #[tokio::test]
-async fn ecs_reads_all_pages_of_tasks() {
+async fn client_reads_all_pages_of_tasks() {
     let pages: Vec<Vec<String>> = vec![(0..100).map(task_arn).collect(), (100..101).map(task_arn).collect()];
     let wire = Wire::answering([
         ok(json!({"taskArns": pages[0], "nextToken": "more"})),
@@ -319,7 +319,7 @@ async fn response_without_a_requested_task_is_an_error() {
     }
 }
 
-/// A task definition with members, numbers and an order that the SDK's types do not keep.
+/// A task definition with fields, numbers and an order that the SDK's types do not keep.
 const DESCRIBED: &str = r#"{
     "taskDefinition": {
         "memberOfTomorrow": {"b": 1, "a": [1.5, null, "é"]},
@@ -334,7 +334,7 @@ const DESCRIBED: &str = r#"{
 }"#;
 
 #[tokio::test]
-async fn task_definition_keeps_unknown_members() {
+async fn task_definition_keeps_unknown_fields() {
     let wire = Wire::answering([bytes(DESCRIBED)]);
     let raw = Ecs::new(&wire.session()).task_definition("web:8").await.unwrap();
     let expected: Value = serde_json::from_str(DESCRIBED).unwrap();
@@ -350,7 +350,7 @@ async fn task_definition_keeps_unknown_members() {
 }
 
 #[tokio::test]
-async fn task_definition_is_from_the_last_attempt() {
+async fn task_definition_is_from_the_response_to_the_last_attempt() {
     let wire = Wire::answering([error(500, "ServerException"), bytes(DESCRIBED)]);
     let mut settings = wire.settings();
     settings.attempts = 2;
@@ -415,7 +415,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn update_sends_only_the_task_definition() {
+async fn update_request_changes_only_the_task_definition() {
     let wire = Wire::answering([ok(json!({"service": service("web")}))]);
     let started = Ecs::new(&wire.session()).start("prod", "web", "web:9").await.unwrap().deployment;
     assert_eq!(started.id, "ecs-svc/2");

@@ -16,7 +16,7 @@ fn image(digit: u8) -> String {
     format!("000000000000.dkr.ecr.us-east-1.amazonaws.com/web@{}", digest(digit))
 }
 
-/// Registers a revision of `web` with another digest.
+/// Registers a revision of `web` with this image.
 fn revision(ecs: &EcsFake, digit: u8) -> String {
     let containers = json!([{ "name": "web", "image": image(digit) }]);
     ecs.registers(&json!({ "family": "web", "networkMode": "awsvpc", "containerDefinitions": containers }))
@@ -123,7 +123,7 @@ async fn client_reports_ecs_rollback_and_pause() {
 }
 
 #[tokio::test]
-async fn only_start_anew_redeploys_the_same_task_definition() {
+async fn only_forced_deployment_redeploys_the_same_task_definition() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     let client = client(&ecs);

@@ -1,5 +1,4 @@
-//! Tests of the reads of a whole account: their requests, their pages, and items that a response
-//! lacks.
+//! Tests requests, paging and incomplete responses of the calls that read a whole account.
 
 use serde_json::{Value, json};
 use stablepin_aws::call::CallError;
@@ -65,7 +64,8 @@ fn lists() -> [(&'static str, &'static str, Value); 7] {
     ]
 }
 
-/// Returns an entry of an operation's list, and the name that the client reads from the entry.
+/// Returns an entry of the list that an operation returns, and the name that the client reads from
+/// the entry.
 fn entry(call: &str, number: usize) -> (Value, String) {
     let name = match call {
         "ListTaskDefinitionFamilies" => format!("family-{number}"),
@@ -81,7 +81,7 @@ fn entry(call: &str, number: usize) -> (Value, String) {
 }
 
 #[tokio::test]
-async fn ecs_reads_all_pages_of_a_list() {
+async fn client_reads_all_pages_of_a_list() {
     for (call, member, sent) in lists() {
         let page = |number: usize| json!({member: [entry(call, number).0]});
         let mut first = page(1);
@@ -137,7 +137,7 @@ async fn unsupported_call_returns_an_empty_list() {
 }
 
 #[tokio::test]
-async fn newest_revisions_exclude_other_families() {
+async fn newest_revisions_exclude_other_task_definition_families() {
     let of = |names: &[&str], token: Option<&str>| {
         let arns: Vec<_> = names.iter().map(|name| arn(&format!("task-definition/{name}"))).collect();
         ok(json!({"taskDefinitionArns": arns, "nextToken": token}))
@@ -147,7 +147,7 @@ async fn newest_revisions_exclude_other_families() {
     assert_eq!(found, arns(&["task-definition/web:9", "task-definition/web:8", "task-definition/web:7"]));
     assert_eq!(wire.requests().len(), 1, "the first page is enough");
 
-    // An emulator may treat the family's name as a prefix.
+    // An emulator may treat the name of the task definition family as a prefix.
     let wire =
         Wire::answering([of(&["web-worker:3", "web-worker:2", "web:9"], Some("two")), of(&["web:8"], None)]);
     let found = client(&wire).newest_task_definitions("web", 3).await.unwrap();
@@ -216,7 +216,7 @@ async fn service_in_use_includes_all_task_definitions() {
 }
 
 #[tokio::test]
-async fn ecs_omits_only_missing_services() {
+async fn client_omits_only_missing_services() {
     let asked = arns(&["service/prod/web", "service/prod/gone"]);
     let answer = |failures: Value| ok(json!({"services": [service(json!({}))], "failures": failures}));
     let wire = Wire::answering([answer(json!([{"arn": arn("service/prod/gone"), "reason": "MISSING"}]))]);
@@ -325,7 +325,7 @@ async fn missing_service_revision_is_an_error() {
 }
 
 #[tokio::test]
-async fn task_definition_lists_its_images() {
+async fn client_lists_the_images_of_a_task_definition() {
     let web = arn("task-definition/web:3");
     let answer = |containers: Value| ok(json!({"taskDefinition": {"containerDefinitions": containers}}));
     let wire = Wire::answering([answer(json!([{"image": "111.example/web:main"}, {"image": "proxy"}]))]);
@@ -344,7 +344,7 @@ async fn task_definition_lists_its_images() {
 }
 
 #[tokio::test]
-async fn ecs_finds_the_images_of_a_daemon() {
+async fn client_lists_the_images_of_a_daemon() {
     let (daemon, deployment, revision) =
         (arn("daemon/prod/agent"), arn("daemon-deployment/1"), arn("daemon-revision/1"));
     let wire = Wire::answering([
@@ -388,7 +388,7 @@ async fn ecs_finds_the_images_of_a_daemon() {
 }
 
 #[tokio::test]
-async fn ecs_lists_deployments_with_their_status() {
+async fn client_lists_service_deployments_with_their_status() {
     let brief = |status: &str| json!({"serviceDeploymentArn": "d", "status": status, "targetServiceRevisionArn": "r", "createdAt": 1});
     let statuses = ["SUCCESSFUL", "ROLLBACK_IN_PROGRESS", "TOMORROW"];
     let wire = Wire::answering([ok(json!({"serviceDeployments": statuses.map(brief)}))]);
@@ -411,7 +411,7 @@ async fn ecs_lists_deployments_with_their_status() {
 }
 
 #[tokio::test]
-async fn ecs_retries_a_failed_read() {
+async fn client_retries_a_failed_read() {
     let answers: [Answer; 3] = [
         error(500, "ServerException"),
         error(503, "ServiceUnavailable"),

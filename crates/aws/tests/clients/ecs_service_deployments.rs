@@ -40,7 +40,7 @@ async fn described(deployment: Value) -> ServiceDeployment {
 }
 
 #[tokio::test]
-async fn ecs_describes_a_service_deployment() {
+async fn client_describes_a_service_deployment() {
     let found = described(deployment("IN_PROGRESS")).await;
     assert_eq!(
         found,
@@ -133,7 +133,7 @@ async fn only_a_hook_that_awaits_action_is_a_pause() {
 }
 
 #[tokio::test]
-async fn ecs_lists_newest_service_deployment_first() {
+async fn client_lists_newest_service_deployment_first() {
     let brief = |id: &str, at: f64, status: &str| {
         json!({
             "serviceDeploymentArn": deployment_arn(id), "serviceArn": SERVICE, "createdAt": at,
@@ -199,8 +199,8 @@ async fn service_revision_has_image_digests() {
     );
 }
 
-/// Makes three calls, which all get this response. Returns for each call how many items it found,
-/// or its error.
+/// Makes three calls, which all get this response. Returns the number of items that each call
+/// found, or the error of the call.
 async fn each(answer: Answer) -> [Result<usize, EcsError>; 3] {
     let wire = Wire::answering([answer.clone(), answer.clone(), answer]);
     let ecs = Ecs::new(&wire.session());
@@ -212,7 +212,7 @@ async fn each(answer: Answer) -> [Result<usize, EcsError>; 3] {
 }
 
 #[tokio::test]
-async fn missing_or_unsupported_deployments_cause_no_error() {
+async fn missing_deployment_or_unsupported_call_is_no_error() {
     for answer in [
         ok(json!({"serviceDeployments": [], "serviceRevisions": []})),
         ok(json!({"failures": [{"arn": deployment_arn("a"), "reason": "MISSING"}]})),
@@ -228,7 +228,7 @@ async fn missing_or_unsupported_deployments_cause_no_error() {
 }
 
 #[tokio::test]
-async fn failed_call_is_an_error() {
+async fn failed_read_returns_the_ecs_error() {
     for (code, status, retryable) in [
         ("AccessDeniedException", 400, false),
         ("InvalidParameterException", 400, false),
@@ -247,7 +247,7 @@ async fn failed_call_is_an_error() {
 }
 
 #[tokio::test]
-async fn failure_other_than_missing_is_an_error() {
+async fn ecs_failure_other_than_missing_is_an_error() {
     let answer =
         ok(json!({"failures": [{"arn": deployment_arn("a"), "reason": "ACCESS", "detail": "denied"}]}));
     let [deployment, _, revision] = each(answer).await;

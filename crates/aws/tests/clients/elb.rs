@@ -32,7 +32,7 @@ async fn targets(members: &str) -> Result<Vec<Target>, CallError> {
 }
 
 #[tokio::test]
-async fn elb_reads_health_of_all_targets_in_one_call() {
+async fn client_reads_health_of_all_targets_in_one_call() {
     let members = state("healthy")
         + &member(
             "i-0f76fade",

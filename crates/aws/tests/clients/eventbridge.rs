@@ -21,7 +21,7 @@ fn lengths(wire: &Wire) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn eventbridge_puts_ten_events_per_call() {
+async fn client_puts_ten_events_per_call() {
     let wire = Wire::answering([
         ok(json!({"FailedEntryCount": 0, "Entries": taken(10)})),
         ok(json!({"FailedEntryCount": 0, "Entries": taken(2)})),
@@ -41,14 +41,14 @@ async fn eventbridge_puts_ten_events_per_call() {
 }
 
 #[tokio::test]
-async fn eventbridge_puts_fewer_large_events_per_call() {
+async fn client_puts_fewer_large_events_per_call() {
     let wire = Wire::answering([1, 1, 1].map(|n| ok(json!({"FailedEntryCount": 0, "Entries": taken(n)}))));
     EventBridge::new(&wire.session()).put("stablepin", &entries(3, 200 * 1024)).await.unwrap();
     assert_eq!(lengths(&wire), [1, 1, 1]);
 }
 
 #[tokio::test]
-async fn eventbridge_makes_no_call_without_events() {
+async fn client_makes_no_call_for_an_empty_list_of_events() {
     let wire = Wire::answering([]);
     EventBridge::new(&wire.session()).put("stablepin", &[]).await.unwrap();
     assert_eq!(wire.requests().len(), 0);

@@ -26,7 +26,7 @@ fn code(tag: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn lambda_reads_images_of_all_versions() {
+async fn client_reads_images_of_all_lambda_versions() {
     let wire = Wire::answering([
         page(&[function("resize", "$LATEST", "Image"), function("zipped", "1", "Zip")], Some("more/of it")),
         page(&[function("zipped", "2", "Zip")], None),
@@ -53,7 +53,7 @@ async fn lambda_reads_images_of_all_versions() {
 }
 
 #[tokio::test]
-async fn lambda_sorts_images_after_concurrent_reads() {
+async fn client_sorts_images_after_concurrent_reads() {
     let versions: Vec<Value> =
         (1..=30).map(|number| function("resize", &number.to_string(), "Image")).collect();
     let wire = Wire::answering([page(&versions, None)]);
@@ -64,7 +64,7 @@ async fn lambda_sorts_images_after_concurrent_reads() {
 }
 
 #[tokio::test]
-async fn lambda_omits_a_deleted_function() {
+async fn client_omits_a_deleted_lambda_function() {
     let wire = Wire::answering([
         page(&[function("resize", "3", "Image")], None),
         error(404, "ResourceNotFoundException"),
@@ -73,7 +73,7 @@ async fn lambda_omits_a_deleted_function() {
 }
 
 #[tokio::test]
-async fn lambda_reads_function_of_unknown_type() {
+async fn client_reads_image_of_an_unknown_package_type() {
     let of = |package: Value| {
         page(&[json!({"FunctionName": "new", "Version": "1", "PackageType": package})], None)
     };
@@ -86,7 +86,7 @@ async fn lambda_reads_function_of_unknown_type() {
 }
 
 #[tokio::test]
-async fn unreadable_function_is_an_error() {
+async fn unreadable_lambda_function_is_an_error() {
     let listed = || page(&[function("resize", "3", "Image")], None);
     let wire = Wire::answering([error(403, "AccessDeniedException")]);
     let failed = client(&wire).images().await.unwrap_err();
@@ -119,14 +119,14 @@ async fn unreadable_function_is_an_error() {
 }
 
 #[tokio::test]
-async fn endless_function_list_is_an_error() {
+async fn endless_list_of_lambda_functions_is_an_error() {
     let wire = Wire::answering([page(&[], Some("a")), page(&[], Some("b")), page(&[], Some("a"))]);
     let failed = client(&wire).images().await.unwrap_err();
     assert!(chain(&failed).ends_with("the list does not end") && !failed.is_retryable(), "{failed}");
 }
 
 #[tokio::test]
-async fn lambda_retries_a_failed_call() {
+async fn client_retries_a_failed_call() {
     let wire = Wire::answering([
         error(500, "ServiceException"),
         page(&[function("resize", "3", "Image")], None),

@@ -42,7 +42,7 @@ fn numbered(item: &Value, n: u8, environment: &str) -> Value {
 }
 
 #[tokio::test]
-async fn rollback_list_excludes_other_environments() {
+async fn rollback_list_excludes_rollbacks_of_other_environments() {
     let item = of_kind(&put(ROLLBACK, |_| {}).await, "ROLLBACK#");
     let of = |n: u8, environment: &str| numbered(&item, n, environment);
     let key = |n: u8| json!({ "pk": item["pk"], "sk": of(n, "production")["sk"] });
@@ -72,7 +72,7 @@ async fn rollback_list_excludes_other_environments() {
 }
 
 #[tokio::test]
-async fn build_list_sorts_new_build_by_push_time() {
+async fn commit_lists_a_new_build_by_its_push_time() {
     let build = Build { version: 0, ..serde_json::from_str(BUILD).unwrap() };
     let items = put(ROLLBACK, |change| change.after.build = Some(build.clone())).await;
     let (built, stored) = (of_kind(&items, "BUILT#"), of_kind(&items, "BUILD#"));

@@ -48,7 +48,7 @@ fn with_status(status: &'static str) -> impl Fn(TcpStream) + Send + Sync + Copy 
 }
 
 #[tokio::test]
-async fn probe_sends_a_plain_get() {
+async fn probe_sends_get_without_credentials_or_cookies() {
     let (port, seen) = serving(with_status("200 OK"));
     let probe = allowing("127.0.0.0/8");
     let url = endpoint(&format!("http://127.0.0.1:{port}/health?deep=1"));
@@ -86,7 +86,7 @@ async fn probe_follows_no_redirect() {
         stream.write_all(head.as_bytes()).ok();
     });
     let url = endpoint(&format!("http://127.0.0.1:{port}/"));
-    // The probe may connect to all networks here, but it must not follow a redirect in any case.
+    // The probe may connect to every address here, but it must not follow the redirect.
     assert_eq!(allowing("0.0.0.0/0,::/0").get(&url, SOON).await, Ok(302));
     assert!(seen.recv_timeout(SOON).is_ok());
     assert!(seen.try_recv().is_err());
@@ -127,7 +127,8 @@ async fn probe_checks_the_address_of_a_host_name() {
         assert_eq!(
             failed.to_string(),
             format!(
-                "the endpoint is at {address}, {what}: a probe goes there only if the stack's allowed networks have it"
+                "the endpoint is at {address}, {what}: a probe goes there only if the stack's allowed \
+                 networks contain it"
             )
         );
         // An allowed network that does not contain the address changes nothing.

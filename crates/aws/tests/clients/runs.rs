@@ -38,7 +38,7 @@ fn begun() -> (Run, AuditRecord) {
 }
 
 #[tokio::test]
-async fn table_writes_run_with_audit_record_and_reads_run() {
+async fn written_run_has_an_audit_record_and_is_readable() {
     let (run, record) = begun();
     let wire = Wire::answering([ok(json!({}))]);
     let written = table(&wire).put_run(&run, &record).await.unwrap();

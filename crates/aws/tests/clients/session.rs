@@ -30,7 +30,7 @@ async fn warming_ignores_failures_and_ends_soon() {
     let wire = Wire::answering([error(503, "x")]);
     wire.session().warm(&[Service::Ecr, Service::Ecs, Service::DynamoDb]).await;
 
-    // This server accepts connections and never answers.
+    // This server accepts connections and never responds.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut settings = wire.settings();
     settings.endpoint = Some(format!("http://{}", silent.local_addr().unwrap()));

@@ -131,7 +131,7 @@ async fn failed_notification_returns_the_sns_error() {
 }
 
 #[tokio::test]
-async fn sns_lists_all_pages_of_subscriptions() {
+async fn client_lists_all_pages_of_subscriptions() {
     let member = |arn: &str, protocol: &str, endpoint: &str| {
         format!(
             "<member><SubscriptionArn>{arn}</SubscriptionArn><Owner>111122223333</Owner><Protocol>{protocol}</Protocol>\
@@ -168,7 +168,7 @@ async fn sns_lists_all_pages_of_subscriptions() {
 }
 
 #[tokio::test]
-async fn sns_reads_topic_policy_from_attributes() {
+async fn client_reads_topic_policy_from_attributes() {
     let attributes =
         |entries: &str| bytes(answer("GetTopicAttributes", &format!("<Attributes>{entries}</Attributes>")));
     let policy = "<entry><key>Policy</key><value>{&quot;Statement&quot;:[]}</value></entry>";
@@ -189,7 +189,7 @@ async fn sns_reads_topic_policy_from_attributes() {
 }
 
 #[tokio::test]
-async fn sns_reads_filter_policy_from_attributes() {
+async fn client_reads_filter_policy_from_attributes() {
     let attributes = |entries: &str| {
         bytes(answer("GetSubscriptionAttributes", &format!("<Attributes>{entries}</Attributes>")))
     };
@@ -217,7 +217,7 @@ async fn sns_reads_filter_policy_from_attributes() {
 }
 
 #[tokio::test]
-async fn sns_subscribes_mailbox_together_with_its_filter() {
+async fn client_subscribes_mailbox_and_sets_filter_in_one_call() {
     let wire = Wire::answering([
         bytes(answer("Subscribe", "<SubscriptionArn>pending confirmation</SubscriptionArn>")),
         xml_error(403, "FilterPolicyLimitExceeded"),

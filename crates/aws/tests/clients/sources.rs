@@ -24,7 +24,7 @@ fn is_signed_for(request: &Request, service: &str) -> bool {
 }
 
 #[tokio::test]
-async fn rules_client_uses_the_json_1_1_protocol() {
+async fn eventbridge_rules_client_uses_the_json_1_1_protocol() {
     let wire = Wire::answering([
         ok(json!({"EventBuses": [{"Name": "default"}], "NextToken": "2"})),
         ok(json!({"EventBuses": [{"Name": "shop"}]})),
@@ -56,7 +56,7 @@ async fn rules_client_uses_the_json_1_1_protocol() {
 }
 
 #[tokio::test]
-async fn scheduler_reads_only_schedules_with_images() {
+async fn client_lists_only_schedules_that_can_run_an_image() {
     let summary =
         |name: &str, arn: &str| json!({"GroupName": "team a", "Name": name, "Target": {"Arn": arn}});
     let call = "arn:aws:scheduler:::aws-sdk:ecs:runTask";
@@ -89,7 +89,7 @@ async fn scheduler_reads_only_schedules_with_images() {
 }
 
 #[tokio::test]
-async fn pipes_client_reads_only_ecs_and_batch_pipes() {
+async fn client_lists_only_pipes_that_target_ecs_or_aws_batch() {
     let wire = Wire::answering([
         ok(json!({"Pipes": [{"Name": "a", "Target": "arn:aws:lambda:x"}, {"Name": "b", "Target": CLUSTER}]})),
         ok(json!({"Name": "b", "TargetParameters": {"EcsTaskParameters": {"TaskDefinitionArn": "web"}}})),
@@ -108,7 +108,7 @@ async fn pipes_client_reads_only_ecs_and_batch_pipes() {
 }
 
 #[tokio::test]
-async fn batch_client_sends_post_requests() {
+async fn client_reads_images_of_aws_batch_job_definitions_and_jobs() {
     let container = |image: &str| json!({ "image": image, "vcpus": 1 });
     let wire = Wire::answering([
         ok(json!({"jobDefinitions": [{

@@ -15,7 +15,7 @@ fn messages(count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn sqs_sends_ten_messages_per_call_with_spread_delays() {
+async fn client_sends_ten_messages_per_call_with_spread_delays() {
     let wire = Wire::answering([ok(taken(10)), ok(taken(5))]);
     Sqs::new(&wire.session()).send_spread(QUEUE, &messages(15), 900).await.unwrap();
     let sent: Vec<(String, i64)> = wire
@@ -33,7 +33,7 @@ async fn sqs_sends_ten_messages_per_call_with_spread_delays() {
 }
 
 #[tokio::test]
-async fn delay_is_limited_to_the_queue_maximum() {
+async fn delays_are_spread_over_at_most_900_seconds() {
     let wire = Wire::answering([ok(taken(2))]);
     Sqs::new(&wire.session()).send_spread(QUEUE, &messages(2), 3600).await.unwrap();
     assert_eq!(wire.requests()[0].json()["Entries"][1]["DelaySeconds"], 450);
@@ -53,7 +53,7 @@ async fn rejected_message_is_an_error() {
 }
 
 #[tokio::test]
-async fn sqs_makes_no_call_without_messages() {
+async fn client_makes_no_call_for_an_empty_list_of_messages() {
     let wire = Wire::answering([error(400, "com.amazonaws.sqs#QueueDoesNotExist")]);
     Sqs::new(&wire.session()).send_spread(QUEUE, &[], 900).await.unwrap();
     assert_eq!(wire.requests().len(), 0);

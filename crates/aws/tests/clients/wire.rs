@@ -124,7 +124,8 @@ impl Wire {
         Self { url: server.url(), server, requests, answers }
     }
 
-    /// Adds a response later, because it contains the address of this server.
+    /// Adds a response after the start of the server, because the response contains the server's
+    /// address.
     pub(crate) fn will_answer(&self, answer: Answer) {
         self.answers.lock().unwrap().push_back(answer);
     }

@@ -1,4 +1,4 @@
-//! The rule that a list is complete, or its read fails.
+//! Checks that reads are complete: a list has all its pages, or its read fails.
 //!
 //! A read also fails if the response lacks a requested item. The exceptions are tasks and services
 //! that ended after they were listed.
@@ -24,8 +24,8 @@ pub(super) const MOST_PAGES: usize = 1000;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html>
 pub(super) const CLUSTER_GONE: &str = "ClusterNotFoundException";
 
-/// Fails if ECS reports any failure, even `MISSING`. Deployments and revisions do not end by
-/// themselves, so none of them may be missing.
+/// Fails if ECS reports any failure, even `MISSING`. Deployments and revisions do not disappear
+/// between two calls, so none of them may be missing.
 pub(super) fn none_left_out(call: &Call, failures: &[Failure]) -> Result<(), CallError> {
     failures.first().map_or(Ok(()), |failure| Err(left_out(call, failure)))
 }

@@ -41,7 +41,7 @@ impl Ecs {
         }
     }
 
-    /// Reads a daemon. Returns `None` if it was deleted meanwhile.
+    /// Reads a daemon. Returns `None` if the daemon was deleted after it was listed.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeDaemon.html>
     pub async fn daemon_in_use(&self, arn: &str) -> Result<Option<DaemonInUse>, CallError> {
         let call = Call::new("DescribeDaemon", format!("describe the daemon {arn}"));

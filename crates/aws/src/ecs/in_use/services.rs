@@ -1,4 +1,4 @@
-//! Clusters and their services, with the service deployments and revisions.
+//! Clusters and their ECS services, with the service deployments and service revisions.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::pages::Pages;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
 pub const PER_DESCRIBE_SERVICES: usize = 10;
 
-/// The images that a service may run or roll back to.
+/// The task definitions and revisions that an ECS service may run or roll back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceInUse {
     pub arn: String,
@@ -69,7 +69,7 @@ impl Ecs {
     }
 
     /// Reads up to [`PER_DESCRIBE_SERVICES`] services of a cluster. Omits services that were
-    /// deleted meanwhile.
+    /// deleted after they were listed.
     pub async fn services_in_use(
         &self,
         cluster: &str,
@@ -84,7 +84,7 @@ impl Ecs {
         answer.services().iter().map(service_in_use).collect()
     }
 
-    /// Lists all deployments of a service, as far as ECS still knows them, in no particular order.
+    /// Lists all service deployments that ECS still keeps for a service, in no particular order.
     /// The list is empty if ECS does not support the call.
     pub async fn all_service_deployments(
         &self,

@@ -10,7 +10,8 @@ use crate::ecs::client::Ecs;
 use crate::pages::Pages;
 
 impl Ecs {
-    /// Lists the families with an active task definition, from which ECS can start tasks.
+    /// Lists the task definition families that have an active revision. `RunTask` accepts only
+    /// active revisions.
     pub async fn task_definition_families(&self) -> Result<Vec<String>, CallError> {
         let call = Call::new("ListTaskDefinitionFamilies", "list the families of task definitions");
         let (mut families, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
@@ -26,11 +27,11 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of a family's newest active revisions, newest first. There may be fewer than
+    /// The ARNs of the newest active revisions of a task definition family, newest first, at most
     /// `count`.
     ///
     /// AWS describes the parameter `familyPrefix` as "the full family name". An emulator may treat
-    /// it as a prefix, so this function omits revisions of other families.
+    /// the parameter as a prefix, so this method omits revisions of other families.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html>
     pub async fn newest_task_definitions(
         &self,
@@ -60,7 +61,7 @@ impl Ecs {
     }
 
     /// The image references in a task definition, which never change. `None` if the task definition
-    /// is missing or deleted. ECS reports both in the same way.
+    /// never existed or was deleted: ECS reports both cases in the same way.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html>
     pub async fn task_definition_images(&self, arn: &str) -> Result<Option<Vec<String>>, CallError> {
         let call = Call::new("DescribeTaskDefinition", format!("describe the task definition {arn}"));

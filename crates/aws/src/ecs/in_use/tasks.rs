@@ -13,7 +13,7 @@ use crate::pages::Pages;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 pub const PER_DESCRIBE_TASKS: usize = 100;
 
-/// The images of a task.
+/// A task and the images of its containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskInUse {
     pub arn: String,

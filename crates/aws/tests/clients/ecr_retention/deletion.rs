@@ -7,7 +7,7 @@ use super::fixtures::{client, digest, digests, tag, web, with};
 use crate::wire::{Answer, Wire, chain, error, ok};
 
 #[tokio::test]
-async fn deletion_returns_digests_and_failures() {
+async fn deletion_returns_deleted_digests_and_failures() {
     let id = |number: usize, tag: &str| json!({"imageDigest": digest(number).as_str(), "imageTag": tag});
     let answer = json!({
         "imageIds": [id(1, "main"), id(1, "v1"), {"imageDigest": digest(2).as_str()}],
@@ -38,7 +38,7 @@ async fn deletion_returns_digests_and_failures() {
 }
 
 #[tokio::test]
-async fn deletion_makes_only_one_call() {
+async fn deletion_makes_at_most_one_call() {
     let wire = Wire::answering([]);
     assert_eq!(client(&wire).delete(&web(), &[]).await.unwrap(), Deleted::default());
     assert_eq!(wire.requests().len(), 0);
@@ -103,7 +103,7 @@ async fn untag_never_deletes_the_image() {
 }
 
 #[tokio::test]
-async fn ecr_archives_and_restores_an_image() {
+async fn client_archives_and_restores_an_image() {
     for (class, named) in [(StorageClass::Archive, "ARCHIVE"), (StorageClass::Standard, "STANDARD")] {
         let wire = Wire::answering([ok(json!({"imageStatus": "ARCHIVED"}))]);
         client(&wire).set_storage_class(&web(), &digest(1), class).await.unwrap();

@@ -15,7 +15,7 @@ async fn inventory_of(image: Value) -> Result<stablepin_aws::ecr::ListedImages, 
 }
 
 #[tokio::test]
-async fn inventory_includes_all_pages_and_states() {
+async fn inventory_includes_images_of_all_pages_and_states() {
     let first = json!({
         "imageDigest": digest(1).as_str(),
         "imageTags": ["main", "v1"],
@@ -82,7 +82,7 @@ async fn incomplete_inventory_is_an_error() {
 }
 
 #[tokio::test]
-async fn inventory_describes_unreadable_members() {
+async fn inventory_keeps_images_with_unreadable_fields() {
     for (member, value) in [
         ("imageTags", json!(["v1", "-no tag"])),
         ("imageTags", json!("v1")),
@@ -115,7 +115,7 @@ async fn inventory_describes_unreadable_members() {
 }
 
 #[tokio::test]
-async fn time_outside_the_calendar_is_none() {
+async fn time_that_timestamp_cannot_represent_is_none() {
     for (at, expected) in [
         (json!(0), Some("1970-01-01T00:00:00Z")),
         (json!(-1), Some("1969-12-31T23:59:59Z")),
@@ -139,7 +139,7 @@ async fn time_outside_the_calendar_is_none() {
 }
 
 #[tokio::test]
-async fn missing_or_invalid_members_get_defaults() {
+async fn missing_or_invalid_fields_get_defaults() {
     let found = inventory_of(with("imageSizeInBytes", json!(-5))).await.unwrap();
     assert_eq!(found.images[0].size_bytes, None);
     let found = inventory_of(with("imageManifestMediaType", Value::Null)).await.unwrap();
@@ -151,7 +151,7 @@ async fn missing_or_invalid_members_get_defaults() {
 }
 
 #[tokio::test]
-async fn ecr_describes_a_hundred_images_per_call() {
+async fn client_describes_a_hundred_images_per_call() {
     let wire = Wire::answering([images(0..100), images(100..150)]);
     let found = client(&wire).describe_some(&web(), &digests(150)).await.unwrap();
     assert_eq!(found.len(), 150);
@@ -167,7 +167,7 @@ async fn ecr_describes_a_hundred_images_per_call() {
 }
 
 #[tokio::test]
-async fn missing_image_does_not_hide_others() {
+async fn missing_image_does_not_hide_the_other_images() {
     let missing = || error(400, "ImageNotFoundException");
     // Image 2 of the images 0..8 is missing. The calls request 0..8, 0..4, 0..2, 2..4, 2, 3, 4..8.
     let answers = [missing(), missing(), images(0..2), missing(), missing(), images([3]), images(4..8)];

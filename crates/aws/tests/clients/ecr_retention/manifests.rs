@@ -11,7 +11,7 @@ const INDEX: &str =
     "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[]}";
 
 #[tokio::test]
-async fn ecr_returns_manifests_and_failures() {
+async fn client_returns_manifests_and_failures() {
     let index = sha256(INDEX.as_bytes());
     let stored = json!({
         "imageId": {"imageDigest": index.as_str(), "imageTag": "v1"},
@@ -56,7 +56,7 @@ async fn ecr_returns_manifests_and_failures() {
 }
 
 #[tokio::test]
-async fn ecr_reads_a_hundred_manifests_per_call() {
+async fn client_reads_a_hundred_manifests_per_call() {
     let failures = |range: std::ops::Range<usize>| {
         let of = |number: usize| json!({"imageId": {"imageDigest": digest(number).as_str()}, "failureCode": "ImageNotFound"});
         ok(json!({"images": [], "failures": range.map(of).collect::<Vec<_>>()}))

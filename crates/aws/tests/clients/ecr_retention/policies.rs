@@ -1,4 +1,4 @@
-//! Tests of reading policies, and of exclusions from pull times.
+//! Tests of reading policies, and of pull-time exclusions.
 
 use serde_json::json;
 use stablepin_aws::ecr::Ecr;
@@ -9,7 +9,7 @@ use crate::wire::{Wire, chain, error, ok};
 const ROLE: &str = "arn:aws:iam::111122223333:role/retention";
 
 #[tokio::test]
-async fn ecr_reads_policies_of_a_repository() {
+async fn client_reads_policies_of_a_repository() {
     let wire = Wire::answering([
         ok(json!({"policyText": "{\"Version\":\"2012-10-17\"}"})),
         error(400, "RepositoryPolicyNotFoundException"),
@@ -58,7 +58,7 @@ async fn ecr_reads_policies_of_a_repository() {
 }
 
 #[tokio::test]
-async fn ecr_excludes_a_role_from_pull_times_once() {
+async fn client_adds_a_pull_time_exclusion_for_a_role_only_once() {
     let others = |token: Option<&str>| {
         let mut page = json!({"pullTimeUpdateExclusions": ["arn:aws:iam::111122223333:role/other"]});
         if let Some(token) = token {

@@ -6,7 +6,7 @@ use super::fixtures::{digest, table, web};
 use crate::wire::{Wire, ok};
 
 #[tokio::test]
-async fn table_reads_live_digests_of_rollbacks() {
+async fn table_reads_digests_that_were_live_before_rollbacks() {
     let ran = |digests: Value, described: Value| {
         json!({"M": {
             "service": {"S": "prod/web"},

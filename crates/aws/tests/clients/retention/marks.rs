@@ -127,6 +127,7 @@ fn build(tagged: bool, version: u64) -> Value {
             "pushed_at": {"S": "2025-07-17T14:30:52Z"},
             "media_type": {"S": "application/vnd.oci.image.manifest.v1+json"},
             "size_bytes": {"NULL": true},
+            "run": {"NULL": true},
             "platforms": {"L": []},
             "version": {"N": version.to_string()},
         }},
@@ -134,7 +135,7 @@ fn build(tagged: bool, version: u64) -> Value {
 }
 
 #[tokio::test]
-async fn build_of_a_deleted_image_loses_its_tag() {
+async fn build_of_a_deleted_image_becomes_untagged() {
     let failed = cancelled(&["ConditionalCheckFailed"]);
     let wire = Wire::answering([
         ok(json!({"Responses": {"stablepin": [build(true, 2)]}})),

@@ -54,7 +54,7 @@ async fn only_opening_an_operation_adds_a_reference() {
 }
 
 #[tokio::test]
-async fn crowded_image_is_not_reported_as_marked() {
+async fn image_with_too_many_references_is_not_reported_as_marked() {
     let (before, change) = opens(PROMOTION);
     let failed = |item: Value| {
         let reasons = json!([
@@ -89,7 +89,7 @@ async fn commit_reports_mark_rather_than_lost_race() {
 }
 
 #[tokio::test]
-async fn ended_returns_finished_and_missing_operations() {
+async fn table_finds_finished_and_missing_operations() {
     let there = |operation: OperationKey| json!({"pk": {"S": "APP#web"}, "sk": {"S": operation.to_string()}});
     let mut unfinished = there(operation(1));
     unfinished["wake"] = json!({"S": "WAKE"});
@@ -145,10 +145,10 @@ async fn release_of_last_reference_deletes_the_item() {
         delete["ConditionExpression"], "attribute_not_exists(needed_by) AND attribute_not_exists(marked_by)",
         "a reference added meanwhile must stay"
     );
-    // Another writer changed the item first.
+    // Another writer changed the item between the two calls.
     let wire = Wire::answering([ok(json!({"Attributes": key})), condition_failed()]);
     table(&wire).release(&web(), &digest(1), &ended).await.unwrap();
-    // The item still has another reference, or it had no references before.
+    // The item still has the reference of operation 3, or had no reference before the update.
     let mut left = key.clone();
     left["needed_by"] = json!({"SS": [operation(3).to_string()]});
     for answer in [ok(json!({"Attributes": left})), condition_failed()] {

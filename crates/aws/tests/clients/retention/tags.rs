@@ -1,4 +1,4 @@
-//! Tests of the records of tags, of pushers, and of indexes that contain an image.
+//! Tests of the records of tags, of pushers, and of image indexes that contain an image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ async fn table_reads_pushers_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn table_keeps_intents_of_a_changed_environment() {
+async fn table_keeps_intents_if_the_environment_has_changed() {
     let (mut before, _) = opens(PROMOTION);
     before.environment.version = 7;
     let wire = Wire::answering([ok(json!({})), cancelled(&["ConditionalCheckFailed", "None"])]);
@@ -87,10 +87,10 @@ async fn table_stores_foreign_tag_with_an_expiry() {
     assert_eq!(found.into_iter().collect::<Vec<_>>(), [(hotfix, (digest(1), tagged_at))]);
 }
 
-/// The sweep may report a push days later, and CloudTrail a call weeks later. The time for which
-/// the table keeps such a record begins with the report.
+/// The sweep may report a push days late, and CloudTrail may report a call weeks late. The table
+/// keeps the record for a fixed time after the report arrives.
 #[tokio::test]
-async fn retention_time_of_a_late_report_begins_at_arrival() {
+async fn late_report_is_kept_for_a_fixed_time_after_its_arrival() {
     let wire = Wire::answering((0..4).map(|_| ok(json!({}))));
     let table = table(&wire);
     let tag = ImageTag::parse("main").unwrap();

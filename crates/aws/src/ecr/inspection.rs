@@ -1,0 +1,309 @@
+//! Inspects an image: reads its manifests and configurations, and checks that ECR has its layers.
+//!
+//! A push can contain any bytes, so every read is limited. A defect of the image is a result. An
+//! error means that a call failed, and says nothing about the image.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ecr::types::LayerAvailability;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use stablepin_oci::{self as oci, ImageConfig};
+use stablepin_rules::image::{ImageDigest, RepositoryName};
+use stablepin_rules::one_line::{LONGEST_REASON, one_line};
+use stablepin_rules::validation::{InspectedImage, Inspection, InvalidImage};
+
+use super::client::Ecr;
+use super::digest::digest;
+use super::error::EcrError;
+use super::image_id::ImageId;
+use super::manifests::{Manifest, must_hash_to};
+use crate::call::{Call, CallError};
+use crate::errors::chain;
+
+/// The maximum size of an image configuration, in bytes. Real configurations are far smaller:
+/// labels and history have a few kilobytes.
+const MAX_CONFIG_BYTES: usize = 256 * 1024;
+
+/// The limits of a nested image index: the number of levels, the number of manifests, and the total
+/// size of the manifests below the first image index, in bytes. Real builds are far below these
+/// limits.
+const DEEPEST: usize = 4;
+const MOST_IMAGES: usize = 50;
+const MOST_LAYERS: usize = 500;
+const MANIFESTS_AT_A_TIME: usize = 4;
+const MOST_MANIFEST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The most layers that one BatchCheckLayerAvailability call accepts.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchCheckLayerAvailability.html>
+const PER_LAYER_CHECK: usize = 100;
+
+/// The number of images that are inspected at the same time.
+const AT_A_TIME: usize = 4;
+
+/// The manifest of one image, and the platform that the image index gives for this image.
+struct PlatformManifest {
+    digest: ImageDigest,
+    image: oci::ImageManifest,
+    platform: Option<oci::Platform>,
+}
+
+impl Ecr {
+    /// Inspects an image of the repository.
+    ///
+    /// ECR counts this as a pull.
+    pub async fn inspect(
+        &self,
+        repository: &RepositoryName,
+        image: &ImageDigest,
+    ) -> Result<Inspection, EcrError> {
+        match self.image(repository, &[ImageId::Digest(image.clone())]).await {
+            Ok(mut found) => match found.pop() {
+                Some(manifest) => self.inspect_manifest(repository, &manifest).await,
+                None => Ok(Err(InvalidImage::gone())),
+            },
+            Err(error) => Ok(Err(defect(error)?)),
+        }
+    }
+
+    /// Inspects the image that has this manifest.
+    pub async fn inspect_manifest(
+        &self,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+    ) -> Result<Inspection, EcrError> {
+        let manifests = match self.platform_manifests(repository, manifest).await? {
+            Ok(manifests) => manifests,
+            Err(defect) => return Ok(Err(defect)),
+        };
+        let inspect = |manifest| self.inspect_platform(repository, manifest);
+        let images = stream::iter(manifests).map(inspect).buffered(AT_A_TIME).try_collect().await?;
+        Ok(Ok(images))
+    }
+
+    /// Reads the manifest of the image for each platform, one level of a nested image index after
+    /// the other.
+    async fn platform_manifests(
+        &self,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+    ) -> Result<Result<Vec<PlatformManifest>, InvalidImage>, EcrError> {
+        let metadata = |defect: &str| Ok(Err(InvalidImage::metadata(defect)));
+        let mut level = vec![(manifest.clone(), None)];
+        let mut images = Vec::new();
+        let mut seen = BTreeSet::from([manifest.digest.clone()]);
+        let mut bytes = 0;
+        for _ in 0..DEEPEST {
+            let mut children = Vec::new();
+            for (manifest, platform) in std::mem::take(&mut level) {
+                let of = &manifest.digest;
+                match manifest.parse() {
+                    Ok(oci::Manifest::Image(image)) if image.layers.len() > MOST_LAYERS => {
+                        return metadata(&format!("{of} has more than {MOST_LAYERS} layers"));
+                    }
+                    Ok(oci::Manifest::Image(image)) => {
+                        images.push(PlatformManifest { digest: of.clone(), image, platform });
+                    }
+                    Ok(oci::Manifest::Index(index)) => children.extend(index.images().cloned()),
+                    Err(error) => {
+                        return metadata(&one_line(&format!("{of}: {}", chain(&error)), LONGEST_REASON));
+                    }
+                }
+            }
+            children.retain(|child| seen.insert(child.digest.clone()));
+            if children.is_empty() {
+                return match images.is_empty() {
+                    true => metadata("the index has no image for any platform"),
+                    false => Ok(Ok(images)),
+                };
+            }
+            if seen.len() > MOST_IMAGES {
+                return metadata(&format!("it has more than {MOST_IMAGES} images"));
+            }
+            bytes += children.iter().map(|child| child.size).fold(0, u64::saturating_add);
+            if bytes > MOST_MANIFEST_BYTES {
+                return metadata(&format!(
+                    "its manifests have {bytes} bytes; at most {MOST_MANIFEST_BYTES} are read"
+                ));
+            }
+            let (mut found, mut missing) = (Vec::new(), Vec::new());
+            // A manifest has 4 MB at most, so few of them fit into memory, whatever the index says.
+            for some in children.chunks(MANIFESTS_AT_A_TIME) {
+                let wanted: Vec<ImageDigest> = some.iter().map(|child| child.digest.clone()).collect();
+                let (read, gone) = match self.manifests(repository, &wanted).await {
+                    Ok(read) => read,
+                    Err(error) => return Ok(Err(defect(error)?)),
+                };
+                let is_false = |one: &&Manifest| {
+                    let said = children.iter().find(|child| child.digest == one.digest);
+                    said.is_some_and(|child| child.size != one.bytes.len() as u64)
+                };
+                if let Some(one) = read.iter().find(is_false) {
+                    return metadata(&format!(
+                        "the index names a wrong size for the manifest {}",
+                        one.digest
+                    ));
+                }
+                found.extend(read);
+                missing.extend(gone);
+            }
+            if let Some((digest, _)) = missing.first() {
+                let platform = platform_of(&children, digest).map_or(digest.to_string(), |one| name(&one));
+                let missing: Vec<ImageDigest> = missing.into_iter().map(|(digest, _)| digest).collect();
+                return Ok(Err(InvalidImage::corrupted(&platform, &missing)));
+            }
+            level = found
+                .into_iter()
+                .map(|manifest| {
+                    let platform = platform_of(&children, &manifest.digest);
+                    (manifest, platform)
+                })
+                .collect();
+        }
+        metadata(&format!("its indexes are nested more than {DEEPEST} levels deep"))
+    }
+
+    async fn inspect_platform(
+        &self,
+        repository: &RepositoryName,
+        manifest: PlatformManifest,
+    ) -> Result<InspectedImage, EcrError> {
+        let PlatformManifest { digest, image, platform } = manifest;
+        let (missing, config) = tokio::join!(
+            self.missing_blobs(repository, &image),
+            self.config(repository, &digest, &image.config)
+        );
+        let said = platform.as_ref().map(name);
+        let (found, labels) = match (config?, image.size_bytes()) {
+            (Err(defect), _) => (None, Err(defect)),
+            (Ok(_), Err(error)) => (None, Err(format!("{digest}: {error}"))),
+            (Ok(config), Ok(_)) => match contradiction(&image, &config, platform.as_ref()) {
+                Some(defect) => (Some(config.platform()), Err(format!("{digest}: {defect}"))),
+                None => (Some(config.platform()), Ok(config.labels)),
+            },
+        };
+        let found = found.map(|platform| name(&platform));
+        Ok(InspectedImage {
+            platform: said.or(found).unwrap_or_else(|| digest.to_string()),
+            size_bytes: image.size_bytes().unwrap_or(u64::MAX),
+            missing: missing?,
+            labels,
+            digest,
+        })
+    }
+
+    /// Returns the blobs of the image that ECR does not have. Layers that may not be distributed
+    /// are not in a registry, so the result omits them.
+    async fn missing_blobs(
+        &self,
+        repository: &RepositoryName,
+        image: &oci::ImageManifest,
+    ) -> Result<Vec<ImageDigest>, CallError> {
+        let call = Call::new("BatchCheckLayerAvailability", format!("look for layers in {repository}"));
+        let layers = image.layers.iter().filter(|layer| layer.is_distributed());
+        let blobs: BTreeSet<&str> =
+            std::iter::once(&image.config).chain(layers).map(|blob| blob.digest.as_str()).collect();
+        let blobs: Vec<&str> = blobs.into_iter().collect();
+        let mut missing = Vec::new();
+        for part in blobs.chunks(PER_LAYER_CHECK) {
+            let digests = part.iter().map(|digest| (*digest).to_owned()).collect();
+            let answer = self
+                .client
+                .batch_check_layer_availability()
+                .repository_name(repository.as_str())
+                .set_layer_digests(Some(digests))
+                .send()
+                .await
+                .map_err(|error| call.failed(error))?;
+            let mut available = BTreeMap::new();
+            for layer in answer.layers() {
+                let is_there = layer.layer_availability() == Some(&LayerAvailability::Available);
+                let of = digest(layer.layer_digest()).ok_or_else(|| call.lacks("layerDigest"))?;
+                available.insert(of, is_there);
+            }
+            let asked = part.iter().filter_map(|blob| ImageDigest::parse(blob).ok());
+            missing.extend(asked.filter(|blob| !available.get(blob).copied().unwrap_or(false)));
+        }
+        Ok(missing)
+    }
+
+    /// Reads a configuration. A defect of the configuration is a result, not an error.
+    async fn config(
+        &self,
+        repository: &RepositoryName,
+        image: &ImageDigest,
+        descriptor: &oci::Descriptor,
+    ) -> Result<Result<ImageConfig, String>, EcrError> {
+        let (config, bytes) = (&descriptor.digest, descriptor.size);
+        let what = format!("the configuration {config} of {image} in {repository}");
+        if bytes > MAX_CONFIG_BYTES as u64 {
+            return Ok(Err(format!("{what} has {bytes} bytes; at most {MAX_CONFIG_BYTES} are read")));
+        }
+        let call = Call::new("GetDownloadUrlForLayer", format!("get an address for {what}"));
+        let download = Call::new("GET", format!("download {what}"));
+        let address = self
+            .client
+            .get_download_url_for_layer()
+            .repository_name(repository.as_str())
+            .layer_digest(config.as_str())
+            .send()
+            .await;
+        let gone = ["LayersNotFoundException", "LayerInaccessibleException"];
+        let Some(address) = call.none_if(&gone, address)? else {
+            return Ok(Err(format!("{what} is not in the registry")));
+        };
+        let url = address.download_url().ok_or_else(|| call.lacks("downloadUrl"))?;
+        let read = self.http.download(url, MAX_CONFIG_BYTES).await.map_err(|why| download.failed(why));
+        let read = read.and_then(|bytes| must_hash_to(&download, config, &bytes).map(|()| bytes));
+        match read {
+            Ok(bytes) => Ok(ImageConfig::parse(&bytes)
+                .map_err(|error| one_line(&format!("{what} is not valid: {error}"), LONGEST_REASON))),
+            Err(failed) if failed.reason().is_unusable() => Ok(Err(words(&failed))),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+}
+
+/// Returns the image's defect if ECR's response shows a defect. Otherwise returns the error.
+fn defect(error: EcrError) -> Result<InvalidImage, EcrError> {
+    match error.is_unusable() {
+        true => Ok(InvalidImage::metadata(&words(&error))),
+        false => Err(error),
+    }
+}
+
+/// Returns the contradiction between the configuration and the manifest or the image index. None if
+/// there is no contradiction.
+fn contradiction(
+    image: &oci::ImageManifest,
+    config: &ImageConfig,
+    said: Option<&oci::Platform>,
+) -> Option<String> {
+    if config.layers != image.layers.len() {
+        return Some(format!(
+            "the manifest has {} layers, and the configuration has {}",
+            image.layers.len(),
+            config.layers
+        ));
+    }
+    let found = config.platform();
+    let same = |said: &oci::Platform| (&said.os, &said.architecture) == (&found.os, &found.architecture);
+    let said = said.filter(|said| !same(said))?;
+    Some(format!("its index says {}, and its configuration {}", name(said), name(&found)))
+}
+
+fn platform_of(children: &[oci::Descriptor], digest: &ImageDigest) -> Option<oci::Platform> {
+    children.iter().find(|child| child.digest == *digest)?.platform.clone()
+}
+
+/// Returns a platform's name, made safe to show, because the pusher wrote the name.
+fn name(platform: &oci::Platform) -> String {
+    one_line(&platform.to_string(), LONGEST_PLATFORM)
+}
+
+/// The maximum length of a platform's name, in characters.
+const LONGEST_PLATFORM: usize = 40;
+
+/// Returns the error as the text of a defect, on one line.
+fn words(error: &dyn std::error::Error) -> String {
+    one_line(&chain(error), LONGEST_REASON)
+}
