@@ -29,7 +29,7 @@ pub struct ApplicationAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedApplication {
     pub name: ApplicationName,
-    /// The version of the stored file. A dry run does not change it.
+    /// The version of the stored file. A dry run does not change the version.
     pub version: u64,
     pub changes: Vec<Difference>,
 }

@@ -6,8 +6,10 @@ use stablepin_rules::audit::{Actor, AuditRecord, Kind};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 
+use crate::PipelineRunAnswer;
+
 answer! {
-    /// A change, with its actor and its reason.
+    /// A change, with the actor who made the change and the reason.
     AuditAnswer of record: AuditRecord {
         /// The version of this format.
         version: u8,
@@ -21,8 +23,10 @@ answer! {
         to: String,
         reason: Option<String>,
         actor: Actor,
-        /// The SHA-256 of the facts that the approver saw. Only decisions have this member.
+        /// The SHA-256 of the facts that the approver saw. Only decisions have this field.
         facts: Option<String>,
+        /// The run of the pipeline that made the build. Only records about promotions have a run.
+        run: Option<PipelineRunAnswer> = record.run.as_ref().map(Into::into),
         at: Timestamp,
     }
 }

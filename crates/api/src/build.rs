@@ -4,7 +4,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use stablepin_rules::build_tag::BuildTag;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::link::Link;
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::pipeline_run::{PipelineRun, RunSource};
 use stablepin_rules::records::Build;
+
+use crate::ReportedPromotion;
 
 answer! {
     /// A build, made from a pushed image.
@@ -24,6 +29,26 @@ answer! {
         /// The compressed size in bytes. `None` for an image index: its size differs per platform.
         size_bytes: Option<u64>,
         platforms: Vec<String>,
+        /// The run of the pipeline that made the build. `None` if no pipeline has named its run.
+        run: Option<PipelineRunAnswer> = build.run.as_ref().map(Into::into),
+    }
+}
+
+answer! {
+    /// The run of a pipeline.
+    PipelineRunAnswer of run: PipelineRun {
+        /// The repository of the source, such as `acme/web`.
+        repository: Option<String>,
+        workflow: Option<String>,
+        id: Option<String>,
+        link: Option<Link>,
+        /// The person or tool that started the run, as the pipeline says.
+        started_by: Option<String>,
+        /// The source of this description. The pusher writes a label, so a run from a label is not
+        /// verified.
+        source: RunSource,
+        /// The name of the check, or the ARN of the principal that signed the request.
+        named_by: Option<String>,
     }
 }
 
@@ -32,4 +57,13 @@ answer! {
 pub struct BuildPage {
     pub builds: Vec<BuildAnswer>,
     pub next: Option<String>,
+}
+
+/// An image that a signed request named, and its open promotions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedBuild {
+    pub application: ApplicationName,
+    pub tag: ImageTag,
+    pub digest: ImageDigest,
+    pub promotions: Vec<ReportedPromotion>,
 }

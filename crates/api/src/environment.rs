@@ -32,7 +32,7 @@ pub struct EnvironmentAnswer {
     pub hold: Option<HoldAnswer>,
     pub freeze: Option<FreezeAnswer>,
     pub current: Option<CurrentAnswer>,
-    /// The digests from which rollbacks moved the services away. The most recent one is last.
+    /// The digests that rollbacks have replaced in the services. The most recent digest is last.
     pub rolled_back_from: Vec<ImageDigest>,
     pub live_drift: Option<LiveDriftAnswer>,
 }
@@ -60,7 +60,8 @@ impl From<&Subject> for EnvironmentAnswer {
 }
 
 answer! {
-    /// The latest push that ever became the pin. An earlier push cannot become the pin.
+    /// The latest push that has set the pin. A push that is older than this push cannot set the pin
+    /// any more.
     WatermarkAnswer of occurrence: Occurrence {
         at: Timestamp,
         digest: ImageDigest,
@@ -79,20 +80,20 @@ answer! {
 }
 
 answer! {
-    /// The only operation that may change the services now.
+    /// The operation with the slot. Only this operation may change the services now.
     SlotAnswer of slot: Slot {
         operation: OperationId,
         kind: SlotKind,
         digest: ImageDigest,
         since: Timestamp,
-        /// The time until which ECS may still receive a call of a promotion.
+        /// The time until which a request of a promotion may still reach ECS.
         moving_until: Option<Timestamp>,
     }
 }
 
 answer! {
-    /// A hold, which stops automatic changes until a person releases the hold or gives a new
-    /// approval.
+    /// A hold, during which approvals from before the hold deploy nothing. A person or a new
+    /// approval releases the hold.
     HoldAnswer of hold: Hold {
         since: Timestamp,
         reason: String = hold.reason.to_string(),
@@ -122,15 +123,16 @@ answer! {
 }
 
 answer! {
-    /// Services that do not run the pin, although Stablepin did not move them.
+    /// Services that do not run the pin, although Stablepin did not change them.
     LiveDriftAnswer of drift: LiveDrift {
         id: OperationId,
         since: Timestamp,
-        /// The services that differ from the pin. After the end, the services that differed last.
+        /// The services that differ from the pin. After the drift has ended, the services that
+        /// differed last.
         services: BTreeMap<ServiceName, DeviationAnswer> =
             drift.services.iter().map(|(service, found)| (service.clone(), found.into())).collect(),
         ended_at: Option<Timestamp>,
-        /// The time of the last notice about a drift of the environment.
+        /// The time of the last notice about live drift of the environment.
         notified_at: Option<Timestamp>,
     }
 }

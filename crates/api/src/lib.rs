@@ -1,11 +1,12 @@
-//! The responses of the HTTP API, for the functions that send them and for programs that read them.
+//! The responses of the HTTP API, for the Lambda functions that send them and for programs that
+//! read them.
 //!
 //! Names, states and other values are the same as in the rules. A record is never a response: each
-//! response lists its members, so that a new member of a record stays internal until a response
-//! lists the member. `docs/api/answers.md` describes every member.
+//! response lists its fields, so that a new field of a record stays internal until a response lists
+//! the field. `docs/api/answers.md` describes every field.
 
-/// Defines a response and its conversion from a record. A member without an expression gets the
-/// value of the record's member with the same name.
+/// Defines a response and its conversion from a record. A field without an expression gets the
+/// value of the record's field with the same name.
 macro_rules! answer {
     ($(#[$meta:meta])* $name:ident of $record:ident: $source:ty {
         $($(#[$doc:meta])* $member:ident: $type:ty $(= $value:expr)?,)*
@@ -29,7 +30,9 @@ macro_rules! answer {
 mod application;
 mod audit;
 mod build;
+mod check;
 mod environment;
+mod ignored_push;
 mod pin;
 mod promotion;
 mod retention;
@@ -39,11 +42,13 @@ mod stack;
 
 pub use application::{ApplicationAnswer, ApplicationPage, ChangedApplication, SubscriptionAnswer};
 pub use audit::{AuditAnswer, AuditPage};
-pub use build::{BuildAnswer, BuildPage};
+pub use build::{BuildAnswer, BuildPage, NamedBuild, PipelineRunAnswer};
+pub use check::{CheckAnswer, RecordedAnswer, ReportedCheck, ReportedPromotion};
 pub use environment::{
     CurrentAnswer, DeviationAnswer, EnvironmentAnswer, FreezeAnswer, HoldAnswer, LatestPushAnswer,
     LiveDriftAnswer, SlotAnswer, WatermarkAnswer,
 };
+pub use ignored_push::{IgnoredPushAnswer, IgnoredPushes};
 pub use pin::{PinAnswer, PinPage, TagTakenAnswer, WhyTaken};
 pub use promotion::{
     DecidedPromotion, DecisionStatus, PromotionAnswer, PromotionPage, RefusedBuildTagAnswer,

@@ -48,7 +48,7 @@ answer! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum WhyTaken {
-    /// Another image has the tag, and the repository does not let tags move.
+    /// Another image has the tag, and the repository forbids moving the tag.
     Taken {
         on: ImageDigest,
         /// The ARN of the principal that put the tag there, from CloudTrail.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use stablepin_messages::progress::{ProgressStep, StepState, steps};
+use stablepin_rules::application::CheckName;
 use stablepin_rules::audit::Actor;
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::name::{ApplicationName, ApproverName, EnvironmentName};
@@ -15,7 +16,7 @@ use stablepin_rules::records::{
 };
 use stablepin_rules::subscription_status::SubscriptionStatus;
 
-use crate::{BuildAnswer, RolloutAnswer};
+use crate::{BuildAnswer, CheckAnswer, RolloutAnswer};
 
 /// The promotion of one build to one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +39,18 @@ pub struct PromotionAnswer {
     pub state: PromotionState,
     /// The reason of the last state change, for people.
     pub reason: Option<String>,
-    /// The time when Stablepin mails the approvers, if no newer build arrives by then. `None` means
-    /// at once.
+    /// The time of the image's successful validation. `None` if the image has not yet been
+    /// validated.
+    pub validated_at: Option<Timestamp>,
+    /// The checks that pipelines have reported for the digest.
+    pub checks: BTreeMap<CheckName, CheckAnswer>,
+    /// The conditions that were not met at the last check, in words for people. Stablepin asks the
+    /// approvers only when all conditions are met.
+    pub waits_for: Vec<String>,
+    /// The first time at which all conditions were met. The approvers' time to decide begins then.
+    pub ready_at: Option<Timestamp>,
+    /// The time when Stablepin mails the approvers, if no newer build arrives by then. With `None`,
+    /// Stablepin mails the approvers at once.
     pub ask_at: Option<Timestamp>,
     /// The time of the last mail to each approver.
     pub asked: BTreeMap<ApproverName, Timestamp>,
@@ -53,13 +64,13 @@ pub struct PromotionAnswer {
     pub rollout: Option<RolloutAnswer>,
     /// The reason why the rollout failed, for people.
     pub failure: Option<String>,
-    /// The rollout that moves the services back after the failure.
+    /// The rollout that reverts the services after the failure.
     pub revert: Option<RolloutAnswer>,
     /// The pin that the promotion set.
     pub pin: Option<PinNumber>,
     /// The error of the last failed attempt.
     pub problem: Option<String>,
-    /// The time of the promoter's next check. `None` if nothing is left to do.
+    /// The time of the promoter's next check. `None` if no work remains.
     pub next_look: Option<Timestamp>,
 }
 
@@ -81,6 +92,10 @@ impl PromotionAnswer {
             expires_at: promotion.expires_at,
             state: promotion.state,
             reason: reason(promotion),
+            validated_at: promotion.validated.as_ref().map(|validated| validated.at),
+            checks: CheckAnswer::of_all(&promotion.checks),
+            waits_for: promotion.waits_for.clone(),
+            ready_at: promotion.ready_at,
             ask_at: promotion.ask_at,
             asked: asked.iter().map(|(name, request)| (name.clone(), request.at)).collect(),
             unreachable: promotion.unreachable.clone(),
@@ -146,7 +161,8 @@ answer! {
 pub struct RequestedPromotion {
     pub application: ApplicationName,
     pub environment: EnvironmentName,
-    /// The id of the promotion. `None` if a push of another build came at the same moment.
+    /// The id of the promotion. `None` if a push of another build opened a promotion at the same
+    /// moment.
     pub promotion: Option<OperationId>,
 }
 
@@ -162,7 +178,7 @@ pub struct DecidedPromotion {
 }
 
 impl DecidedPromotion {
-    /// Converts the subject. Returns `None` if the subject has no promotion.
+    /// Converts the [`Subject`]. Returns `None` if there is no promotion.
     pub fn new(subject: &Subject) -> Option<Self> {
         let promotion = subject.promotion()?;
         Some(Self {
@@ -187,7 +203,7 @@ answer! {
 }
 
 impl StepAnswer {
-    /// Returns the steps of the subject's promotion, in order.
+    /// Returns the steps of the promotion, in order.
     pub fn of(subject: &Subject) -> Vec<Self> {
         steps(subject).iter().map(Into::into).collect()
     }

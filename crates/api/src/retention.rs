@@ -27,7 +27,7 @@ answer! {
         summary: String = run.summary(),
         repositories: BTreeMap<RepositoryName, RepositoryRunAnswer> =
             run.repositories.iter().map(|(name, repository)| (name.clone(), repository.into())).collect(),
-        /// The path of the run.
+        /// The API path of the run.
         follow: String = format!("/v1/applications/{}/retention/{}", run.application, run.id),
     }
 }
@@ -40,33 +40,34 @@ pub struct RunPage {
 }
 
 answer! {
-    /// The part of a run in one repository.
+    /// The part of a run that concerns one repository.
     RepositoryRunAnswer of repository: RepositoryRun {
         state: RepositoryState,
         /// The reason why the run changed nothing in the repository, or failed.
         problem: Option<String>,
         warnings: Vec<String>,
-        /// The possible users of images that the run did not read, because the application's file
-        /// waives them.
+        /// The users of images, such as other accounts, that the run did not check. The
+        /// application's file waives these users.
         waived: BTreeSet<String>,
         /// The number of images in the repository.
         images: u64,
-        /// The number of kept images, by rule.
+        /// The number of kept images, by retention rule.
         by_rule: BTreeMap<String, u64>,
         /// The number of images that the plan removes.
         to_remove: u64,
-        /// The number of images that the plan may remove, but only in a later run.
+        /// The number of images that only a later run may remove, since they exceed the limit of
+        /// this run.
         later: u64,
         deleted: u64,
         archived: u64,
         /// The number of tags that were removed from kept images.
         untagged: u64,
         restored: u64,
-        /// The number of images that stay because they changed after the plan.
+        /// The number of images that are kept because they changed after the plan was made.
         skipped: u64,
         /// The number of images that ECR did not delete, by error code.
         errors: BTreeMap<String, u64>,
-        /// The bytes that the run frees: the removed layers that no other image uses.
+        /// The bytes that the run frees: the removed layers that no remaining image uses.
         freed_bytes: u64,
         /// True if `freed_bytes` is exact. If false, `freed_bytes` is an upper bound.
         freed_is_exact: bool,
@@ -91,7 +92,7 @@ pub struct ImagePage {
     pub repository: RepositoryName,
     /// The time of the inventory.
     pub at: Timestamp,
-    /// The number of images of the whole plan, by rule.
+    /// The number of images of the whole plan, by retention rule.
     pub rules: BTreeMap<RetentionRule, usize>,
     pub images: Vec<ImageAnswer>,
     pub next: Option<ImageDigest>,
@@ -102,7 +103,7 @@ answer! {
     ImageAnswer of image: Planned {
         digest: ImageDigest,
         tags: Vec<ImageTag>,
-        /// The time from which the rules count the image's age.
+        /// The time from which the retention rules count the image's age.
         time: Option<Timestamp>,
         size_bytes: Option<u64>,
         action: ImageAction = (&image.fate).into(),
@@ -114,7 +115,7 @@ answer! {
         /// The place in the order of removals. A later wave starts after all earlier waves.
         wave: Option<u16> = image.fate.wave(),
         rule: RetentionRule,
-        /// The explanation of the rule, for people.
+        /// The explanation of the retention rule, for people.
         why: String,
     }
 }

@@ -33,14 +33,14 @@ pub struct RollbackAnswer {
     pub services: Vec<ServiceAnswer>,
     /// The digest of the promotion that the rollback stopped.
     pub preempted: Option<ImageDigest>,
-    /// The time until which ECS may still receive a call of the stopped promotion.
+    /// The time until which a request of the stopped promotion may still reach ECS.
     pub preempted_until: Option<Timestamp>,
     pub backup: Option<BackupAnswer>,
     /// The new pin that the rollback set.
     pub pin: Option<PinNumber>,
     /// The error of the last failed attempt.
     pub problem: Option<String>,
-    /// The time of the promoter's next check. `None` if nothing is left to do.
+    /// The time of the promoter's next check. `None` if no work remains.
     pub next_look: Option<Timestamp>,
 }
 
@@ -82,7 +82,7 @@ pub struct RollbackPage {
 }
 
 answer! {
-    /// The pin to which a rollback moves the services.
+    /// The pin that a rollback deploys.
     TargetAnswer of target: Target {
         pin: PinNumber,
         digest: ImageDigest,
@@ -113,7 +113,7 @@ pub struct StartedRollback {
     pub reason: Option<String>,
     pub target: TargetAnswer,
     pub services: Vec<RollbackService>,
-    /// The path of the rollback.
+    /// The API path of the rollback.
     pub follow: String,
 }
 

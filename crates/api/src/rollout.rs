@@ -1,4 +1,4 @@
-//! Rollouts, in which a promotion or a rollback moves services to one digest.
+//! Rollouts, in which a promotion or a rollback deploys an image to services.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use stablepin_rules::records::{Bake, Live, Pause, Progress, Rollout, ServiceRoll
 answer! {
     /// The rollout of a promotion, or its revert.
     RolloutAnswer of rollout: Rollout {
-        /// The digest of all services after the rollout. `None` if each returns to its own earlier
-        /// image.
+        /// The digest of all services after the rollout. `None` if each service returns to its own
+        /// earlier image.
         digest: Option<ImageDigest> = rollout.destination.digest().cloned(),
         services: Vec<ServiceAnswer> = rollout.services.iter().map(Into::into).collect(),
         deadline: Timestamp,
@@ -21,7 +21,7 @@ answer! {
 }
 
 answer! {
-    /// The bake, during which every service must stay proven.
+    /// The bake, during which every service must remain proven.
     BakeAnswer of bake: Bake {
         until: Timestamp,
         /// The time of the last probe in which every endpoint succeeded.
@@ -36,7 +36,7 @@ answer! {
     ServiceAnswer of service: ServiceRollout {
         service: ServiceName,
         before: BeforeAnswer = (&service.before).into(),
-        /// Our deployment, after ECS has accepted it.
+        /// Stablepin's deployment. `None` until ECS has accepted a deployment.
         started: Option<StartedAnswer> = service.started.as_ref().map(Into::into),
         progress: ServiceProgress = (&service.progress).into(),
         /// The last observation, for people.
@@ -87,14 +87,15 @@ answer! {
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum ServiceProgress {
     Waiting,
-    /// ECS has accepted our deployment.
+    /// ECS has accepted Stablepin's deployment.
     Deployed,
-    /// Our deployment has finished, and every running task carries the digest.
+    /// Stablepin's deployment has finished, and every running task runs the digest.
     Proven {
         tasks: u32,
         at: Timestamp,
     },
-    /// Our deployment has finished, but the desired count is 0.
+    /// Stablepin's deployment has finished, but the desired count is 0, so no task can prove the
+    /// digest.
     Unproven {
         at: Timestamp,
     },
@@ -103,12 +104,12 @@ pub enum ServiceProgress {
         reason: String,
         until: Timestamp,
     },
-    /// ECS has rolled back to this digest, or nothing has moved the service.
+    /// ECS has rolled back to this digest, or no deployment has changed the service.
     Returned {
         reason: String,
         digest: Option<ImageDigest>,
     },
-    /// Another deployment has replaced ours.
+    /// Another deployment has replaced Stablepin's deployment.
     Superseded {
         reason: String,
     },

@@ -23,14 +23,14 @@ pub enum HealthStatus {
 /// The findings about the topics or about one application, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingAnswer {
-    /// `topics`, or an application's name.
+    /// The subject of the findings: an application's name, or `topics` for the SNS topics.
     pub about: String,
     pub findings: BTreeSet<String>,
     /// The time since which the findings have not changed.
     pub since: Timestamp,
 }
 
-/// A link to the console. Everybody who has the link can read the console until it expires.
+/// A link to the console. Everybody who has the link can read the console until the link expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleLinkAnswer {
     pub url: String,

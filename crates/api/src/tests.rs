@@ -1,4 +1,4 @@
-//! Checks a sample of every response, and the page that describes the responses.
+//! Checks a sample of every response, and the documentation page that describes the responses.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use stablepin_messages::progress::StepState;
 use stablepin_retention_rules::plan::Planned;
 use stablepin_retention_rules::run::{Purpose, Run};
-use stablepin_rules::application::{Application, difference};
+use stablepin_rules::application::{Application, CheckName, difference};
 use stablepin_rules::audit::AuditRecord;
+use stablepin_rules::image::ImageTag;
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::records::{Build, Configuration, NotPut, Operation, Pin, Subject};
 
@@ -143,6 +144,33 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
                 promotion: Some(promotion.id()),
             }
         ),
+        sample!(
+            "reported-check",
+            ReportedCheck {
+                application: application.clone(),
+                digest: images[0].digest.clone(),
+                name: CheckName::parse("staging-tests").unwrap(),
+                recorded: RecordedAnswer::New,
+                required_by: vec![production()],
+                promotions: ReportedPromotion::new(&decided).into_iter().collect(),
+            }
+        ),
+        sample!(
+            "named-build",
+            NamedBuild {
+                application: application.clone(),
+                tag: ImageTag::parse("main-4f2a9c1").unwrap(),
+                digest: images[0].digest.clone(),
+                promotions: ReportedPromotion::new(&decided).into_iter().collect(),
+            }
+        ),
+        sample!(
+            "ignored-pushes",
+            parsed::<IgnoredPushes>(json!({ "ignored_pushes": [{
+                "repository": "web", "tag": "feature-x", "digest": images[0].digest, "at": at,
+                "reason": "no pattern of the application's `builds` names the tag",
+            }] }))
+        ),
         sample!("rollback", RollbackAnswer::new(&production(), &rollback).unwrap()),
         sample!(
             "started-rollback",
@@ -208,9 +236,9 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
-/// The samples also prove that a response contains only the members that it lists.
+/// The samples also prove that a response contains only the fields that its type lists.
 #[test]
-fn answers_match_their_samples() {
+fn responses_match_their_samples() {
     for (name, written, sample) in samples() {
         assert_eq!(written, sample.trim_end(), "samples/{name}.json: programs read this form");
     }
@@ -232,11 +260,21 @@ fn page_responses_contain_a_list_and_a_cursor() {
     }
 }
 
-/// The members with a map as value. The keys of a map are data, not names of members.
-const MAPS: [&str; 9] =
-    ["asked", "unreachable", "votes", "revisions", "repositories", "by_rule", "errors", "rules", "services"];
+/// The fields with a map as value. The keys of a map are data, not names of fields.
+const MAPS: [&str; 10] = [
+    "asked",
+    "checks",
+    "unreachable",
+    "votes",
+    "revisions",
+    "repositories",
+    "by_rule",
+    "errors",
+    "rules",
+    "services",
+];
 
-/// Adds the names of all members to `found`.
+/// Adds the names of all fields to `found`.
 fn members(value: &Value, is_map: bool, found: &mut BTreeSet<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| members(item, false, found)),
@@ -252,7 +290,7 @@ fn members(value: &Value, is_map: bool, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Returns the names in the first column of the page's tables of members.
+/// Returns the names in the first column of the page's tables of fields.
 fn documented() -> BTreeSet<String> {
     let page = include_str!("../../../docs/api/answers.md");
     let tables = page.split("\n\n").filter(|part| part.starts_with("| member"));
@@ -261,7 +299,7 @@ fn documented() -> BTreeSet<String> {
 }
 
 #[test]
-fn answers_page_describes_every_member() {
+fn answers_page_describes_every_field() {
     let mut found =
         BTreeSet::from(["promotions", "pins", "rollbacks", "runs", "applications"].map(str::to_owned));
     for (_, written, _) in samples() {

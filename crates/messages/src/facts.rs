@@ -1,7 +1,12 @@
 //! The facts of an approval in words, for the approval mail and the decision page.
 
+use stablepin_rules::application::CheckName;
 use stablepin_rules::caller::MORE_PUSHERS;
 use stablepin_rules::facts::{Facts, Replaced};
+use stablepin_rules::link::Link;
+use stablepin_rules::one_line::inert;
+use stablepin_rules::pipeline_run::{PipelineRun, RunSource};
+use stablepin_rules::records::Check;
 use stablepin_rules::words::{size, time};
 
 use super::line;
@@ -30,7 +35,7 @@ pub fn place_facts(facts: &Facts<'_>) -> [Fact; 2] {
     [Fact::text("Application", facts.application), Fact::text("Environment", facts.environment)]
 }
 
-/// Returns the facts about the build, its origin, and the pin that it replaces.
+/// Returns the facts about the build, its origin, and the pin that the build replaces.
 pub fn build_facts(facts: &Facts<'_>) -> Vec<Fact> {
     let mut shown = vec![
         Fact::literal("Build", facts.build),
@@ -43,7 +48,13 @@ pub fn build_facts(facts: &Facts<'_>) -> Vec<Fact> {
         Fact::text("Pushed", format!("{}:{}, {}", facts.repository, facts.pushed_tag, time(facts.pushed_at))),
         Fact::text("Pushed by", pushers(facts)),
     ];
-    shown.extend(facts.asked_by.map(|actor| Fact::text("Asked by", format!("{actor}, by a signed request"))));
+    shown
+        .extend(facts.asked_by.map(|actor| Fact::text("Requester", format!("{actor}, by a signed request"))));
+    shown.extend(facts.run.map(|run| Fact::text("Run", run_words(run))));
+    let checks: Vec<String> = facts.checks.iter().map(|(name, check)| check_words(name, check)).collect();
+    if !checks.is_empty() {
+        shown.push(Fact::text("Checks", checks.join(", ")));
+    }
     shown.push(Fact::text("Replaces", replaced(&facts.replaces)));
     shown
 }
@@ -53,13 +64,39 @@ pub fn environment_notes(facts: &Facts<'_>) -> Vec<String> {
     let environment = facts.environment;
     let frozen = facts.freeze.map(|freeze| {
         let (since, reason) = (time(freeze.since), line(&freeze.reason));
-        format!("{environment} is frozen since {since} ({reason}). What you approve waits for its end.")
+        format!(
+            "{environment} has been frozen since {since} ({reason}). If you approve, the build waits until \
+             the freeze ends."
+        )
     });
     let held = facts.hold.map(|hold| {
         let (since, reason) = (time(hold.since), line(&hold.reason.to_string()));
-        format!("{environment} is held since {since} ({reason}). Your approval releases the hold.")
+        format!("{environment} has been held since {since} ({reason}). Your approval releases the hold.")
     });
     frozen.into_iter().chain(held).collect()
+}
+
+/// Describes the run of a pipeline.
+fn run_words(run: &PipelineRun) -> String {
+    let link = run.link.as_ref().map(Link::as_str);
+    let started_by = run.started_by.as_ref().map(|name| format!("by {name}"));
+    let texts = [link, run.repository.as_deref(), run.workflow.as_deref(), run.id.as_deref()];
+    let texts: Vec<&str> = texts.into_iter().flatten().chain(started_by.as_deref()).collect();
+    match &run.source {
+        // The pusher chose the link, so no mail program may offer it for a click.
+        RunSource::Label => format!("{} (unverified: a label of the image)", inert(&texts.join(", "))),
+        RunSource::Check => {
+            let name = run.named_by.as_deref().unwrap_or_default();
+            format!("{} (of the check {name})", texts.join(", "))
+        }
+        RunSource::Request => texts.join(", "),
+    }
+}
+
+/// Describes the result of a check.
+pub(crate) fn check_words(name: &CheckName, check: &Check) -> String {
+    let link = check.link.as_ref().map_or(String::new(), |link| format!(" ({link})"));
+    format!("{name} {}{link}", check.result.as_str())
 }
 
 fn grown(facts: &Facts<'_>) -> String {
@@ -84,7 +121,7 @@ fn pushers(facts: &Facts<'_>) -> String {
     let known = facts.pushers.iter().map(String::as_str).filter(|arn| *arn != MORE_PUSHERS);
     let named: Vec<&str> = known.take(MOST_NAMED).collect();
     match (named.len(), facts.pushers.len() > named.len()) {
-        (0, false) => "unknown: CloudTrail has not said".to_owned(),
+        (0, false) => "unknown (not reported by CloudTrail)".to_owned(),
         (0, true) => "too many to name".to_owned(),
         (_, false) => named.join(", "),
         (_, true) => format!("{} and others", named.join(", ")),
@@ -93,10 +130,10 @@ fn pushers(facts: &Facts<'_>) -> String {
 
 fn replaced(replaces: &Replaced<'_>) -> String {
     match replaces {
-        Replaced::Nothing => "nothing: it would be the first pin".to_owned(),
+        Replaced::Nothing => "nothing (this would be the first pin)".to_owned(),
         Replaced::Pin { number, build, since, .. } => {
             format!("pin {number}, {build}, since {}", time(*since))
         }
-        Replaced::Earlier => "the pin before it".to_owned(),
+        Replaced::Earlier => "the previous pin".to_owned(),
     }
 }

@@ -8,8 +8,8 @@ use super::WrittenNotice;
 use super::notice::{NoticeSubject, Words};
 
 /// Returns the notice about the approvers of an application. With `None` as application, returns
-/// the notice about the topics of secret links. An empty list of findings means that all is well
-/// again.
+/// the notice about the topics of secret links. An empty list of findings means that all problems
+/// are solved.
 pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> WrittenNotice {
     let well = findings.is_empty();
     let words = match application {
@@ -20,25 +20,28 @@ pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> Wri
             },
             event: "approval-subscribers",
             what: match well {
-                true => "Every subscriber of the topics with approval links is an approver and gets its own mails only. \
+                true => "Every subscriber of the topics with approval links is an approver and gets only \
+                         their own mails. \
                          Nobody else may subscribe or publish."
                     .to_owned(),
-                false => "The topics with approval links have subscribers that do not belong there, or let others \
-                          subscribe or publish. Whoever reads a link and its code decides in the approver's name. \
-                          Whoever publishes sends approvers mails that look like ours."
+                false => "The topics with approval links have subscribers that must not get these links, or \
+                          let others subscribe or publish. Anybody who reads a link and its code can decide \
+                          in the approver's name. Anybody who can publish can send approvers mails that look \
+                          like ours."
                     .to_owned(),
             },
             why: String::new(),
             next: match well {
                 true => Vec::new(),
                 false => vec![
-                    "Deny sns:Subscribe in the policy of a topic that lets others subscribe. That ends no subscription \
-                     that is there already."
+                    "Deny sns:Subscribe in the policy of a topic that lets others subscribe. This does not \
+                     end existing subscriptions."
                         .to_owned(),
                     "Deny sns:Publish in the policy of a topic that lets others publish.".to_owned(),
-                    "Unsubscribe what does not belong there.".to_owned(),
+                    "Unsubscribe the wrong subscribers.".to_owned(),
                     "Give each approver a subscription of their own: PUT …/approvers/{name}/subscription.".to_owned(),
-                    "Withdraw what is open and was mailed meanwhile, and have it asked for again.".to_owned(),
+                    "Withdraw the open promotions that were mailed meanwhile, and request them again."
+                        .to_owned(),
                 ],
             },
         },
@@ -50,7 +53,8 @@ pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> Wri
             event: "approvers-subscribed",
             what: match well {
                 true => "Every approver gets mails.".to_owned(),
-                false => "Approvers of this application get no mails: nobody can tell them that a build waits."
+                false => "Approvers of this application get no mails, so they do not learn that a build \
+                          waits."
                     .to_owned(),
             },
             why: String::new(),

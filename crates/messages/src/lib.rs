@@ -1,5 +1,5 @@
-//! Texts for people: mails, notices, and the progress of a promotion. Text that a pusher wrote
-//! stays on one line.
+//! Texts for people: mails, notices, and the progress of a promotion. Text that a pusher wrote is
+//! kept on one line.
 
 // With this lint, the compiler reports every match that does not handle a new variant.
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -23,15 +23,15 @@ pub use health::health;
 pub use notice::{NoticeSubject, Words, WrittenNotice, notice};
 pub use vote_confirmation::vote_confirmation;
 
-/// The subject and the body of a mail.
+/// The subject line and the body of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub subject: String,
     pub body: String,
 }
 
-/// Returns the approval request. The mail contains the secret link and the secret code. Anybody who
-/// has both can vote in the approver's name.
+/// Returns the mail that requests an approval. The mail contains the secret link and the secret
+/// code. Anybody who has both secrets can vote in the approver's name.
 pub fn question(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -54,15 +54,19 @@ pub fn question(
     };
     let why = match promotion.asked.get(approver) {
         None if promotion.ask_at.is_some() => {
-            "Many builds came within minutes. This is the newest of them; some before it nobody was asked for.\n".to_owned()
+            "Many builds were pushed within minutes. This is the newest one. For some earlier ones, no \
+             approver got a mail.\n"
+                .to_owned()
         }
         None => String::new(),
         Some(asked) if asked.burnt => {
-            "Too many wrong codes were tried with the link before, by you or by somebody else. Here is a new one.\n"
+            "You or somebody else tried too many wrong codes with your previous link, so it no longer \
+             works. Here is a new one.\n"
                 .to_owned()
         }
         Some(asked) => format!(
-            "This is a reminder: you were asked on {}. That link is worth nothing any more; here is a new one.\n",
+            "This is a reminder of our mail of {}. The link in that mail no longer works. Here is a new \
+             one.\n",
             time(asked.at)
         ),
     };
@@ -75,12 +79,13 @@ pub fn question(
          {facts}\
          {notes}\
          \n\
-         Look at it and decide here:\n\
+         Review and decide here:\n\
          {link}\n\
          {code}\
          \n\
-         The link is yours alone, works once, and expires on {expires}. {required} of {approvers} approvers must approve; one rejection is enough to stop it.\n\
-         Do not forward this mail: whoever has it decides in your name.\n",
+         The link is only for you, works once, and expires on {expires}. {required} of {approvers} \
+         approvers must approve; one rejection stops it.\n\
+         Do not forward this mail: anybody who has it can decide in your name.\n",
         environment = subject.name,
         expires = time(promotion.expires_at),
         required = policy.approval.required,
@@ -95,7 +100,7 @@ pub fn question(
 /// The text for a missing reason. Only a damaged record has no reason.
 const NO_REASON: &str = "no reason is known";
 
-/// Converts free text from any source to one line.
+/// Converts free text, whoever wrote it, to one line.
 fn line(text: &str) -> String {
     one_line(text, LONGEST_REASON)
 }

@@ -8,6 +8,7 @@ use stablepin_rules::records::{
 };
 use stablepin_rules::words::time;
 
+use super::progress::is_invalid;
 use super::{Mail, NO_REASON, line};
 
 /// The most bytes of a chat message's description. AWS allows 8,000 characters.
@@ -23,7 +24,7 @@ pub struct WrittenNotice {
     pub chat: Value,
 }
 
-/// Returns the text of a notice, or `None` if the subject has nothing to report.
+/// Returns the text of a notice, or `None` if there is nothing to report.
 pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
     let operation = subject.operation.as_ref()?;
     let words = match (&operation.work, notice) {
@@ -50,7 +51,7 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
     Some(about.write(&words, "Services", &services))
 }
 
-/// The subject of a notice, such as an environment of an application.
+/// The thing that a notice is about, such as an environment of an application.
 pub struct NoticeSubject {
     pub place: String,
     pub id: String,
@@ -58,7 +59,7 @@ pub struct NoticeSubject {
 }
 
 impl NoticeSubject {
-    /// Writes the notice. `list` has its details, under the heading `of`.
+    /// Writes the notice. `list` contains the details, and `of` is the heading of the list.
     pub fn write(&self, words: &Words, of: &str, list: &[String]) -> WrittenNotice {
         let title = format!("{}: {}", self.place, words.title);
         let lines = |name: &str, list: &[String]| {
@@ -96,7 +97,7 @@ impl NoticeSubject {
 }
 
 /// Returns the description of a chat message, with as many list entries as fit. Chats show the
-/// description as Markdown, so text from others is escaped.
+/// description as Markdown, so text that other people wrote is escaped.
 fn description(words: &Words, list: &[String]) -> String {
     let said = [&words.what, &words.why].map(|text| inert(text)).join("\n\n");
     let mut text = format!("{}\n", said.trim_end());
@@ -142,8 +143,10 @@ fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
         ),
         why: format!("Why: {}.", missing.join("; ")),
         next: vec![
-            "Subscribe them: PUT …/approvers/{name}/subscription. What is pushed next asks them.".to_owned(),
-            "This build they can still decide by a signed request: POST …/promotions/{id}/decision."
+            "Subscribe them: PUT …/approvers/{name}/subscription. They then get the mail about the next \
+             push."
+                .to_owned(),
+            "They can still decide about this build by a signed request: POST …/promotions/{id}/decision."
                 .to_owned(),
         ],
     })
@@ -154,7 +157,7 @@ fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     let policy = subject.policy()?;
     let refused = promotion.mail_refused.as_ref()?;
     Some(Words {
-        title: "approvers could not be asked",
+        title: "approval mails could not be sent",
         event: "approval-mail-refused",
         what: format!(
             "{} waits for {} of {} approvers, and SNS refuses the mail to {}.",
@@ -166,8 +169,8 @@ fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
         why: because(&refused.reason),
         next: vec![
             format!(
-                "Correct what the refusal names, such as the policy or the key of the approvals topic. The mail is tried \
-                 again once an hour, until {}.",
+                "Correct what the refusal names, such as the policy or the key of the approvals topic. \
+                 Stablepin tries the mail again once an hour, until {}.",
                 time(promotion.expires_at)
             ),
             "Until then they can decide by a signed request: POST …/promotions/{id}/decision.".to_owned(),
@@ -178,17 +181,17 @@ fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
 /// Returns the notice about a pin's tag that Stablepin could not put. The pin itself is valid.
 fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
     let TakenTag { pin, tag, why } = taken;
-    let what = format!("Pin {pin} of {} stands, and its tag {tag} could not be put.", subject.name);
+    let what = format!("Pin {pin} of {} is set, but ECR did not accept its tag {tag}.", subject.name);
     let (on, by) = match why {
         NotPut::Taken { on, by } => (on, by),
         NotPut::Refused { reason, .. } => {
             let is_of_build = subject.promotion().is_some_and(|one| one.build.build_tag.tag() == *tag);
             let again = match is_of_build {
-                true => "The tag is tried again when this build is promoted again.",
-                false => "The tag is tried again once a day, and with the next pin.",
+                true => "Stablepin tries the tag again when this build is promoted again.",
+                false => "Stablepin tries the tag again once a day, and with the next pin.",
             };
             return Words {
-                title: "a pin's tag could not be put",
+                title: "ECR refused a pin's tag",
                 event: "tag-refused",
                 what,
                 why: because(reason),
@@ -200,17 +203,18 @@ fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
         }
     };
     let by = by.as_ref().map_or("Who put it there is not known.".to_owned(), |by| {
-        format!("{by} put it there, as CloudTrail recorded.")
+        format!("{by} put it there, according to CloudTrail.")
     });
     Words {
-        title: "a pin's tag is taken",
+        title: "a pin's tag is on another image",
         event: "tag-taken",
         what,
         why: format!("Why: the tag is on {on}, and the repository does not let it move. {}", line(&by)),
         next: vec![
             format!("Deploy by the digest of pin {pin}, not by {tag}: that is another image."),
             format!(
-                "Find out who puts tags of this name. Delete the tag {tag} in ECR: then it is put on the pin."
+                "Find out who puts tags of this name. Delete the tag {tag} in ECR. Stablepin then puts it \
+                 on the pin."
             ),
         ],
     }
@@ -229,7 +233,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
     };
     let rolling_back = subject.environment.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback);
     let held = format!(
-        "{} is held: the next build waits for an approval that is given from now on, or for a person to release the hold.",
+        "{} is held: the next build waits for a new approval, or until a person releases the hold.",
         subject.name
     );
     let words = |title, event, what: String, next: Vec<String>| {
@@ -239,14 +243,27 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
         (Notice::GoingBack, _) => words(
             "release failed, rolling back",
             "promotion-going-back",
-            format!("{build} failed in {}. Its services go back by themselves.", subject.name),
-            vec!["Nothing yet: another message tells how it ended.".to_owned()],
+            format!("{build} failed in {}. Stablepin is rolling its services back.", subject.name),
+            vec!["Nothing yet. Another message will say how it ended.".to_owned()],
         ),
         (Notice::Ended, PromotionState::RolledBack) => words(
             "release failed, rolled back",
             "promotion-rolled-back",
-            format!("{build} failed in {}. Its services are back; the environment has {pin}.", subject.name),
+            format!(
+                "{build} failed in {}. Its services were rolled back; the environment has {pin}.",
+                subject.name
+            ),
             vec!["Find out why it failed, and push a build that does not.".to_owned(), held],
+        ),
+        (Notice::Ended, PromotionState::Failed) if is_invalid(promotion) => words(
+            "nobody was asked",
+            "promotion-invalid",
+            format!("{build} cannot be promoted to {}; the environment has {pin}.", subject.name),
+            vec![
+                "Correct what is named above, and push again.".to_owned(),
+                "If the image is right by now: POST …/environments/{environment}/promotions validates it anew."
+                    .to_owned(),
+            ],
         ),
         (Notice::Ended, PromotionState::Failed) => words(
             "release failed",
@@ -257,21 +274,24 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
                     vec!["Follow the rollback: it moves the services now.".to_owned(), held]
                 }
                 _ if promotion.is_untouched() => {
-                    vec!["Nothing was touched. Correct what is named above, and push again.".to_owned()]
+                    vec!["Stablepin changed nothing. Correct what is named above, and push again.".to_owned()]
                 }
                 _ => vec![
-                    "Look at the services now: what runs may not be the pin.".to_owned(),
+                    "Check the services now: what runs may not be the pin.".to_owned(),
                     "Roll back with to = \"stable\", if it is not.".to_owned(),
                     held,
                 ],
             },
         ),
+        (Notice::Ended, PromotionState::Cancelled) => words(
+            "promotion rejected",
+            "promotion-rejected",
+            format!("{build} was not promoted to {}; the environment has {pin}.", subject.name),
+            vec!["Correct what the reason names, and push again.".to_owned()],
+        ),
         (
             Notice::Ended,
-            PromotionState::Pending
-            | PromotionState::InProgress
-            | PromotionState::Completed
-            | PromotionState::Cancelled,
+            PromotionState::Pending | PromotionState::InProgress | PromotionState::Completed,
         )
         | (Notice::Unreachable | Notice::MailRefused | Notice::LiveDrift | Notice::TagTaken, _) => None,
     }
@@ -285,16 +305,17 @@ fn live_drift(subject: &Subject) -> Option<Words> {
         title: "services do not run the pin",
         event: "live-drift",
         what: format!(
-            "Services of {} do not run pin {}, and Stablepin has not moved them. The pin is {} ({}).",
+            "Services of {} do not run pin {}, and Stablepin did not change them. The pin is {} ({}).",
             subject.name, pin.number, pin.build_tag, pin.digest
         ),
-        why: format!("Seen at {}. Until it ends, nobody is told of it again.", time(drift.since)),
+        why: format!("Seen at {}. Stablepin sends no further notice until it ends.", time(drift.since)),
         next: vec![
-            "If it was not meant: roll back with to = \"stable\". The services run the pin again.".to_owned(),
-            "If an apply of Terraform, CloudFormation or CDK did it, it will again: see \
-             docs/infrastructure-as-code.md for what to write."
+            "If it was not intended: roll back with to = \"stable\". The services then run the pin again."
                 .to_owned(),
-            "If it was meant: push that build and approve it, so that it becomes the pin.".to_owned(),
+            "If Terraform, CloudFormation or CDK did it, the next apply does it again: \
+             docs/infrastructure-as-code.md says how to prevent it."
+                .to_owned(),
+            "If it was intended: push that build and approve it, so that it becomes the pin.".to_owned(),
         ],
     })
 }
@@ -328,22 +349,22 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
         why: because(&why),
         next: vec![
             match rollback.state == RollbackState::Failed && rollback.preempted.is_none() {
-                true => "Nothing was touched: what ran before still runs.",
-                false => "Look at the services now: some may not run the pinned build.",
+                true => "Stablepin changed nothing: what ran before still runs.",
+                false => "Check the services now: some may not run the pinned build.",
             }
             .to_owned(),
-            "Ask for the rollback again when the reason is gone, or name another pin.".to_owned(),
+            "Request the rollback again when the cause is fixed, or name another pin.".to_owned(),
         ],
     })
 }
 
 fn services(rollout: &Rollout) -> Vec<String> {
     let how = |progress: &Progress, seen: Option<&str>| match progress {
-        Progress::Waiting => "not begun".to_owned(),
-        Progress::Deployed => seen.map_or("on its way".to_owned(), line),
+        Progress::Waiting => "not started".to_owned(),
+        Progress::Deployed => seen.map_or("deploying".to_owned(), line),
         Progress::Proven { tasks, .. } => format!("proven, {tasks} running"),
         Progress::Unproven { .. } => "applied; the desired count is 0".to_owned(),
-        Progress::Returning { reason, .. } => format!("ECS goes back by itself: {}", line(reason)),
+        Progress::Returning { reason, .. } => format!("ECS is rolling back: {}", line(reason)),
         Progress::Returned { reason, .. } => line(reason),
         Progress::Superseded { reason } | Progress::Failed { reason } => line(reason),
     };

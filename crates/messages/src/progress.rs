@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::approval::{approvals, approved};
-use stablepin_rules::records::{Progress, Promotion, PromotionState, Rollout, SlotKind, Subject, Verdict};
+use stablepin_rules::records::{
+    Blocker, Progress, Promotion, PromotionReason, PromotionState, Rollout, SlotKind, Subject, Verdict,
+};
 use stablepin_rules::words::time;
 
+use super::facts::check_words;
 use super::{NO_REASON, line};
 
 /// A step of a promotion. All promotions of an environment have the same steps.
@@ -39,12 +42,12 @@ impl StepState {
     }
 }
 
-/// Returns the steps in order. All steps after the first unfinished step are ahead. A failed step
-/// is the last one.
+/// Returns the steps in order. All steps after the first unfinished step are `Ahead`. A failed step
+/// is the last step in the list.
 pub fn steps(subject: &Subject) -> Vec<ProgressStep> {
     let Some(promotion) = subject.promotion() else { return Vec::new() };
     let policy = subject.policy();
-    let mut steps = vec![approval(subject, promotion)];
+    let mut steps = vec![validation(promotion), approval(subject, promotion)];
     if policy.is_some_and(EnvironmentPolicy::is_deployed) || promotion.rollout.is_some() {
         steps.push(deployment(subject, promotion));
         steps.push(verification(promotion));
@@ -73,6 +76,46 @@ fn ended(promotion: &Promotion) -> Option<String> {
     failed.then(|| promotion.reason.as_ref().map_or(NO_REASON.to_owned(), |reason| line(&reason.to_string())))
 }
 
+fn validation(promotion: &Promotion) -> ProgressStep {
+    const NAME: &str = "Validated";
+    if is_invalid(promotion) {
+        return step(NAME, StepState::Failed, ended(promotion).unwrap_or_default());
+    }
+    if promotion.state == PromotionState::Pending && !promotion.waits_for.is_empty() {
+        let (waits_for, until) = (promotion.waits_for.join(", "), time(promotion.expires_at));
+        return step(NAME, StepState::Now, format!("waits for {waits_for}, until {until}"));
+    }
+    if promotion.validated.is_none() {
+        return step(NAME, StepState::Done, "not validated: the promotion ended before");
+    }
+    let checks: Vec<String> = promotion.checks.iter().map(|(name, check)| check_words(name, check)).collect();
+    let checks = if checks.is_empty() { String::new() } else { format!("; {}", checks.join(", ")) };
+    step(NAME, StepState::Done, format!("the image is valid{checks}"))
+}
+
+/// Returns whether the promotion failed because a condition was not met.
+pub fn is_invalid(promotion: &Promotion) -> bool {
+    match &promotion.reason {
+        Some(
+            PromotionReason::Invalid(_)
+            | PromotionReason::CheckFailed { .. }
+            | PromotionReason::Expired(Blocker::Conditions { .. }),
+        ) => true,
+        Some(
+            PromotionReason::Pinned { .. }
+            | PromotionReason::Rejected { .. }
+            | PromotionReason::Withdrawn { .. }
+            | PromotionReason::Superseded(_)
+            | PromotionReason::Expired(Blocker::Decision | Blocker::Freeze(_) | Blocker::Hold(_))
+            | PromotionReason::PartOfIndex(_)
+            | PromotionReason::EnvironmentRemoved
+            | PromotionReason::Preempted { .. }
+            | PromotionReason::Failed { .. },
+        )
+        | None => false,
+    }
+}
+
 fn approval(subject: &Subject, promotion: &Promotion) -> ProgressStep {
     const NAME: &str = "Approved";
     let names = |verdict| {
@@ -96,7 +139,7 @@ fn approval(subject: &Subject, promotion: &Promotion) -> ProgressStep {
     }
 }
 
-/// Describes what an approved promotion waits for.
+/// Returns, in words, what an approved promotion waits for.
 pub fn waits_for(subject: &Subject) -> String {
     let environment = &subject.environment;
     match (&environment.freeze, &environment.hold, &environment.slot) {
@@ -107,26 +150,26 @@ pub fn waits_for(subject: &Subject) -> String {
         },
         (None, Some(hold), None) => {
             format!(
-                "waits: {} is held ({}) until somebody approves it anew",
+                "waits: {} is held ({}) until somebody approves it again",
                 subject.name,
                 line(&hold.reason.to_string())
             )
         }
-        (None, None, None) => "begins within a minute".to_owned(),
+        (None, None, None) => "starts within a minute".to_owned(),
     }
 }
 
 fn deployment(subject: &Subject, promotion: &Promotion) -> ProgressStep {
     const NAME: &str = "Deployed";
     if let (Some(failure), PromotionState::InProgress) = (&promotion.failure, promotion.state) {
-        let detail = format!("{}. The services go back by themselves", line(&failure.to_string()));
+        let detail = format!("{}. Stablepin is rolling the services back", line(&failure.to_string()));
         return step(NAME, StepState::Failed, detail);
     }
     match (&promotion.rollout, promotion.state) {
         (_, PromotionState::Pending) => step(NAME, StepState::Now, waits_for(subject)),
         (None, PromotionState::InProgress) if promotion.pin.is_none() => {
             let problem = subject.operation.as_ref().and_then(|operation| operation.problem.as_deref());
-            step(NAME, StepState::Now, problem.map_or("looking at the services".to_owned(), line))
+            step(NAME, StepState::Now, problem.map_or("reading the services".to_owned(), line))
         }
         (Some(rollout), PromotionState::InProgress) if promotion.pin.is_none() => {
             let state =
@@ -158,11 +201,11 @@ fn verification(promotion: &Promotion) -> ProgressStep {
     const NAME: &str = "Verified";
     let bake = promotion.rollout.as_ref().and_then(|rollout| rollout.bake.as_ref());
     match (promotion.pin, bake) {
-        (Some(_), _) => step(NAME, StepState::Done, "every running task carries this digest"),
+        (Some(_), _) => step(NAME, StepState::Done, "every running task runs this digest"),
         (None, Some(bake)) => {
-            step(NAME, StepState::Now, format!("has to stay healthy until {}", time(bake.until)))
+            step(NAME, StepState::Now, format!("must stay healthy until {}", time(bake.until)))
         }
-        (None, None) => step(NAME, StepState::Now, "every running task is looked at"),
+        (None, None) => step(NAME, StepState::Now, "checking every running task"),
     }
 }
 

@@ -17,12 +17,12 @@ pub fn vote_confirmation(subject: &Subject, approver: &ApproverName) -> Option<M
         Verdict::Approve => (
             "approved",
             format!(
-                "- withdraw promotion {id}, while it is Pending\n- or roll {environment} back, when it is not\n",
+                "- withdraw promotion {id} if it is still Pending\n- roll {environment} back if it is not\n",
                 id = promotion.id
             ),
         ),
         Verdict::Reject => {
-            ("rejected", "- push the build again, or have it promoted by a signed request\n".to_owned())
+            ("rejected", "- push the build again, or request its promotion by a signed request\n".to_owned())
         }
     };
     let reason =
@@ -30,7 +30,7 @@ pub fn vote_confirmation(subject: &Subject, approver: &ApproverName) -> Option<M
     let body = format!(
         "Hello {approver},\n\
          \n\
-         with the link that was mailed to you, a build was {word} in your name.\n\
+         A build was {word} in your name, with the link that was mailed to you.\n\
          \n\
          Build:     {build}\n\
          Digest:    {digest}\n\
@@ -38,7 +38,8 @@ pub fn vote_confirmation(subject: &Subject, approver: &ApproverName) -> Option<M
          When:      {at}\n\
          {reason}\
          \n\
-         If that was you, there is nothing to do. If it was not, somebody else has your mail. Tell whoever runs Stablepin, and:\n\
+         If that was you, there is nothing to do. If it was not, somebody else can read your mail. Tell the \
+         people who run Stablepin, and:\n\
          {undo}",
         digest = promotion.digest,
         at = time(vote.at),

@@ -17,27 +17,27 @@ use stablepin_messages::Mail;
 #[derive(Debug, Clone)]
 pub struct ApprovalMailer {
     pub topics: Topics,
-    /// The scheme and host of links, without a final slash. They come from configuration, never
-    /// from a request.
+    /// The scheme and host of links, without a final slash. Configuration sets them, never a
+    /// request.
     pub url: String,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApprovalMailerError {
-    #[error("{approver} gets as many mails a second as SNS lets an address have: this one goes out later")]
+    #[error("{approver} already gets as many mails a second as SNS allows: this mail follows later")]
     Busy { approver: ApproverName },
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
-/// The number of seconds for which a mail waits for its turn. If the mail gets no turn, a later
-/// attempt sends it.
+/// The number of seconds that a mail waits for its turn. If its turn does not arrive within this
+/// time, a later attempt sends the mail.
 const SECONDS: u32 = 5;
 
 impl ApprovalMailer {
     /// Sends the mail to the topic to which the approver's address is subscribed. If no such topic
     /// is known, sends the mail to all topics, and one success is enough. The mail may contain a
-    /// link that decides, so no log and no error contains the mail.
+    /// link that can vote, so no log and no error contains the mail.
     pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), CallError> {
         let Topics { sns, arns } = &self.topics;
         let publish = |topic: &String| {
@@ -59,7 +59,8 @@ impl ApprovalMailer {
         for answer in join_all(topics.into_iter().map(publish)).await {
             match answer {
                 Ok(_) => taken = true,
-                // A retryable error replaces a refusal, so that a later attempt sends the mail.
+                // If one topic refuses the mail and another topic returns a retryable error, the
+                // retryable error counts, so that a later attempt sends the mail.
                 Err(error) if failed.as_ref().is_none_or(CallError::is_refusal) => failed = Some(error),
                 Err(_) => {}
             }
@@ -71,7 +72,7 @@ impl ApprovalMailer {
     }
 }
 
-/// Waits until the approver may get another mail.
+/// Waits until the approver may get the next mail.
 pub(crate) async fn wait_for_turn(clients: &Clients, approver: &Approver) -> Result<(), ApprovalMailerError> {
     for _ in 0..SECONDS {
         let at = now();

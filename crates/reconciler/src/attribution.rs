@@ -1,5 +1,5 @@
-//! CloudTrail attribution: records who pushed a build, and who moved one of Stablepin's tags.
-//! CloudTrail reports a call minutes later, or never.
+//! CloudTrail attribution: records which principal pushed a build or changed one of Stablepin's
+//! tags. CloudTrail reports an API call minutes later, or never.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,15 @@ use stablepin_rules::application::Application;
 use stablepin_rules::caller::{Caller, new_pusher};
 use stablepin_rules::event_time::place;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::name::{ApplicationName, EnvironmentName};
-use stablepin_rules::records::{Operation, Work};
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::records::Work;
 use stablepin_rules::transition::Input;
 
 use crate::clock::now;
+use crate::open_promotions::open_promotions;
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
-/// A call that put a tag on a digest, as CloudTrail reported the call.
+/// An API call that put a tag on a digest, as CloudTrail reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudTrailCall {
     pub repository: RepositoryName,
@@ -32,13 +33,11 @@ pub enum AttributionError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// The number of an application's newest promotions that are searched for open promotions.
-pub(crate) const PROMOTIONS: i32 = 100;
 /// The number of an application's newest repairs that are searched for a moved tag.
 const REPAIRS: i32 = 20;
 
-/// Records the caller, and returns the number of promotions and repairs that did not know the
-/// caller yet. Operations that open later read the caller from the table.
+/// Records the caller of a reported API call. Returns the number of promotions and repairs in which
+/// the caller is new. Promotions and repairs that open afterwards read the caller from the table.
 pub async fn take(
     clients: &Clients,
     application: &ApplicationName,
@@ -50,10 +49,10 @@ pub async fn take(
     let Some(configured) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
         return Ok(0);
     };
-    // A caller who puts another tag on a build has not pushed the build.
+    // A caller who only adds another tag to a build has not pushed the build.
     let is_build = configured.repository == *repository && configured.builds.matches(tag);
     if is_build {
-        // Two callers that are added at the same time may exceed the limit. Readers cut the list to
+        // Two additions at the same time may exceed the limit. Code that reads the list cuts it to
         // the limit.
         if let Some(new) = new_pusher(&clients.table.pushers(application, digest).await?, &caller.arn) {
             clients.table.add_pusher(application, digest, new).await?;
@@ -67,7 +66,9 @@ pub async fn take(
         let Work::Repair(repair) = &operation.work else { continue };
         let moved = repair.tag == *tag && repair.found.as_ref() == Some(digest) && repair.moved_by.is_none();
         if moved && caller.is_recent(repair.detected_at) {
-            attribute(clients, application, environment, &operation, caller, deadline).await?;
+            let operation = OperationKey::of(&operation);
+            let key = Key { application: application.clone(), environment, operation };
+            attribute(clients, key, caller, deadline).await?;
             count += 1;
         }
     }
@@ -84,22 +85,18 @@ async fn attribute_promotions(
     deadline: Deadline,
 ) -> Result<usize, AttributionError> {
     let mut count = 0;
-    for (environment, operation) in clients.table.promotions(application, PROMOTIONS, None).await?.items {
-        let Work::Promotion(promotion) = &operation.work else { continue };
-        let news = promotion.digest == *digest
-            && !promotion.state.is_terminal()
-            && !promotion.pushers.contains(&caller.arn);
-        if news {
-            attribute(clients, application, environment, &operation, caller, deadline).await?;
+    for (key, promotion) in open_promotions(clients, application, &BTreeSet::from([digest.clone()])).await? {
+        if !promotion.pushers.contains(&caller.arn) {
+            attribute(clients, key, caller, deadline).await?;
             count += 1;
         }
     }
     Ok(count)
 }
 
-/// Records pushers in a promotion that has just opened. If CloudTrail reports a pusher during the
-/// opening, [`take`] does not find the promotion yet, and the promotion has already read its
-/// pushers.
+/// Records the build's pushers in a promotion that has just opened. If CloudTrail reports a pusher
+/// during the opening, [`take`] does not find the promotion yet, although the promotion has already
+/// read the list of pushers.
 pub async fn catch_up(
     clients: &Clients,
     application: &ApplicationName,
@@ -116,13 +113,10 @@ pub async fn catch_up(
 
 async fn attribute(
     clients: &Clients,
-    application: &ApplicationName,
-    environment: EnvironmentName,
-    operation: &Operation,
+    key: Key,
     caller: &Caller,
     deadline: Deadline,
 ) -> Result<(), AttributionError> {
-    let key = Key { application: application.clone(), environment, operation: OperationKey::of(operation) };
     reconcile(clients, Source::Operation(key), vec![Input::Attributed(caller.clone())], deadline).await?;
     Ok(())
 }

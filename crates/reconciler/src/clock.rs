@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-/// Returns the current time in whole milliseconds, as the records store it.
+/// Returns the current time in whole milliseconds, since the records store times in milliseconds.
 pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)

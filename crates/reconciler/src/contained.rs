@@ -1,35 +1,35 @@
-//! Requests one approval for a release of several pushes: images inside an index need no approval.
+//! Requests one approval for a release of several pushes: images inside an image index need no
+//! approval of their own.
 //!
-//! The push of an index records the index's images, opens a promotion, and then cancels the open
-//! promotions of the images. The push of an image looks for an open index before and after it opens
-//! its own promotion. So at least one of the two pushes sees the other. If the index gets no
-//! promotion, its images get their own promotions.
+//! The push of an image index records the contained images, opens a promotion, and then cancels the
+//! open promotions of these images. The push of an image checks for a promoted image index before
+//! and after it opens its own promotion. So at least one of the two pushes finds the other push. If
+//! the image index gets no promotion, its images get their own promotions.
 
 use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
-use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
+use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::ecr::{Ecr, EcrError, ImageId};
 use stablepin_oci::{ImageIndex, Manifest};
 use stablepin_rules::containing_index::ContainingIndex;
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::records::Work;
 use stablepin_rules::transition::Input;
 
-use crate::attribution::PROMOTIONS;
 use crate::errors::chain;
+use crate::open_promotions::open_promotions;
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
-/// The most images of an index that are examined. No real build has more.
+/// The most images of an image index that are examined. No real build has more.
 const MOST_CONTAINED: usize = 100;
-/// The most levels of nested indexes that are examined. No real build has more.
+/// The most levels of nested image indexes that are examined. No real build has more.
 const DEEPEST: usize = 4;
 
 /// The most records that are written at the same time.
 const AT_A_TIME: usize = 25;
 
-/// Returns all images that the index contains, including the images of nested indexes.
+/// Returns all images that the image index contains, including the images of nested image indexes.
 pub(crate) async fn images(
     ecr: &Ecr,
     repository: &RepositoryName,
@@ -56,9 +56,9 @@ pub(crate) async fn images(
     Ok(all)
 }
 
-/// Returns the nested index, or `None` if the digest is no index or ECR permanently refuses to
-/// return it. In this case, the nested images stay unknown, and the outer index still gets its
-/// promotion.
+/// Returns the nested image index. Returns `None` if the digest is not an image index, or if ECR
+/// permanently refuses to return it. After such a refusal, the nested images are unknown, but the
+/// outer image index still gets its promotion.
 async fn nested_index(
     ecr: &Ecr,
     repository: &RepositoryName,
@@ -81,9 +81,9 @@ async fn nested_index(
     Ok(None)
 }
 
-/// Returns the index that is promoted instead of the image, or `None` if the index has no
-/// promotion. ECR or retention may have refused the index. If the index gets a promotion later,
-/// that promotion cancels the image's promotion.
+/// Returns the image index that is promoted instead of the image. Returns `None` if the image index
+/// has no promotion, for example because ECR or retention refused the image index. If it gets a
+/// promotion later, that promotion cancels the image's promotion.
 pub(crate) async fn asked_instead(
     clients: &Clients,
     application: &ApplicationName,
@@ -94,7 +94,7 @@ pub(crate) async fn asked_instead(
     Ok((!builds.is_empty()).then_some(index))
 }
 
-/// Records which images the index contains, before the promotion of the index opens.
+/// Records which images the image index contains, before the promotion of the image index opens.
 pub(crate) async fn record(
     clients: &Clients,
     application: &ApplicationName,
@@ -109,8 +109,8 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// Cancels the undecided promotions of the images that the index contains. These promotions are
-/// among the newest.
+/// Cancels the undecided promotions of the images that the image index contains. Searches only the
+/// application's newest promotions, because the undecided promotions are among them.
 pub(crate) async fn cancel(
     clients: &Clients,
     application: &ApplicationName,
@@ -118,13 +118,7 @@ pub(crate) async fn cancel(
     contained: &BTreeSet<ImageDigest>,
     deadline: Deadline,
 ) -> Result<(), ReconcileError> {
-    for (environment, operation) in clients.table.promotions(application, PROMOTIONS, None).await?.items {
-        let Work::Promotion(promotion) = &operation.work else { continue };
-        if promotion.state.is_terminal() || !contained.contains(&promotion.digest) {
-            continue;
-        }
-        let operation = OperationKey::of(&operation);
-        let key = Key { application: application.clone(), environment, operation };
+    for (key, _) in open_promotions(clients, application, contained).await? {
         reconcile(clients, Source::Operation(key), vec![Input::Contained(index.clone())], deadline).await?;
     }
     Ok(())

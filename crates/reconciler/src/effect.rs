@@ -2,6 +2,7 @@
 //! so each effect is safe to repeat.
 
 mod ask;
+mod conditions;
 mod deploy;
 mod family;
 mod follow;
@@ -22,24 +23,33 @@ use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::{Effect, Observation, Outcome};
 use stablepin_rules::one_line::one_line;
 use stablepin_rules::records::Subject;
+use stablepin_rules::validation::Inspection;
 
 use crate::Clients;
 use crate::errors::chain;
 use crate::snapshot::Snapshot;
 
-/// The time after which ECS shows a change in every call. Until then, a new resource may be absent.
-/// "The result of an API command you run that affects your Amazon ECS resources might not be
-/// immediately visible to all subsequent commands".
+/// The time after which every response of ECS shows a change. Before this time has passed, a new
+/// resource may be missing in a response. "The result of an API command you run that affects your
+/// Amazon ECS resources might not be immediately visible to all subsequent commands".
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
-/// Carries out one effect. An error becomes an outcome in the record, for people and for a retry.
-/// `known` contains services that were read just now, without any write since.
+/// The caller's recent reads, so that an effect need not repeat them.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) services: Vec<Snapshot>,
+    pub(crate) inspection: Option<Inspection>,
+}
+
+/// Carries out one effect. An error becomes an outcome in the record, so that people see the error
+/// and a later attempt can follow. `known` contains the services that were just read, if nothing
+/// was written since.
 pub(crate) async fn carry_out(
     clients: &Clients,
     subject: &Subject,
     effect: &Effect,
-    known: &[Snapshot],
+    known: &Known,
 ) -> Outcome {
     let outcome = match subject.policy() {
         Some(policy) => with_policy(clients, subject, policy, effect, known),
@@ -50,13 +60,14 @@ pub(crate) async fn carry_out(
     outcome
 }
 
-/// The groups of effects that are linked into this program. A false field keeps the code and the
-/// SDK of its effects out. The futures of effects must be boxed: the linker keeps every future that
-/// a function awaits in place.
+/// The groups of effects that are linked into this program. If a field is false, the linker removes
+/// the code and the SDK of these effects. This works only for boxed futures: the linker keeps every
+/// future that a Rust function awaits directly.
 pub(crate) struct Linked {
     pub(crate) ecr: bool,
     ecs: bool,
     approval_mailer: bool,
+    pub(crate) validate: bool,
     verify: bool,
 }
 
@@ -64,6 +75,7 @@ pub(crate) const LINKED: Linked = Linked {
     ecr: cfg!(feature = "ecr"),
     ecs: cfg!(feature = "ecs"),
     approval_mailer: cfg!(feature = "approval-mailer"),
+    validate: cfg!(feature = "validate"),
     verify: cfg!(feature = "verify"),
 };
 
@@ -72,7 +84,7 @@ fn with_policy<'a>(
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
     effect: &'a Effect,
-    known: &'a [Snapshot],
+    known: &'a Known,
 ) -> BoxFuture<'a, Outcome> {
     match effect {
         Effect::TagBuild(build) if LINKED.ecr => Box::pin(tag::build(clients, build)),
@@ -81,6 +93,14 @@ fn with_policy<'a>(
             Box::pin(tag::backup(clients, policy, tag, digest))
         }
         Effect::TagCurrent(digest) if LINKED.ecr => Box::pin(tag::current(clients, subject, policy, digest)),
+        Effect::TagLatest(digest) if LINKED.validate => Box::pin(tag::latest(clients, policy, digest)),
+        Effect::Inspect if LINKED.validate => {
+            Box::pin(conditions::inspect(clients, subject, policy, known.inspection.as_ref()))
+        }
+        Effect::ReadChecks if LINKED.validate => Box::pin(conditions::read_checks(clients, subject)),
+        Effect::ReadEarlierPin(environment) if LINKED.validate => {
+            Box::pin(conditions::read_earlier_pin(clients, subject, environment))
+        }
         Effect::Ask(approver) if LINKED.approval_mailer => {
             Box::pin(ask::ask(clients, subject, policy, approver))
         }
@@ -91,7 +111,7 @@ fn with_policy<'a>(
             Box::pin(vote_confirmation::confirm_vote(clients, subject, approver))
         }
         Effect::Deploy(direction, service) if LINKED.ecs => {
-            let known = known.iter().find(|snapshot| snapshot.service == *service);
+            let known = known.services.iter().find(|snapshot| snapshot.service == *service);
             Box::pin(deploy::deploy(clients, subject, policy, *direction, service, known))
         }
         Effect::Prepare if LINKED.verify => Box::pin(prepare::prepare(clients, subject, policy)),
@@ -103,12 +123,16 @@ fn with_policy<'a>(
         }
         Effect::Probe if LINKED.verify => Box::pin(probe::probe(clients, policy)),
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(clients, subject, *notice)),
-        // A function without the client does not reach this arm. The promoter carries out the
-        // effect.
+        // A Lambda function that lacks the client does not start these effects. The promoter
+        // carries them out.
         Effect::TagBuild(_)
         | Effect::TagStable(_)
         | Effect::TagBackup { .. }
         | Effect::TagCurrent(_)
+        | Effect::TagLatest(_)
+        | Effect::Inspect
+        | Effect::ReadChecks
+        | Effect::ReadEarlierPin(_)
         | Effect::Ask(_)
         | Effect::CheckSubscriptions
         | Effect::ConfirmVote(_)
@@ -123,8 +147,8 @@ fn with_policy<'a>(
     }
 }
 
-/// Carries out an effect of an environment that has left the configuration. Changes nothing in AWS,
-/// but still notifies people of the operation's end.
+/// Carries out an effect of an environment that was removed from the configuration. Changes nothing
+/// in AWS, but still notifies people that the operation has ended.
 fn without_policy<'a>(
     clients: &'a Clients,
     subject: &'a Subject,
@@ -140,6 +164,10 @@ fn without_policy<'a>(
         | Effect::TagStable(_)
         | Effect::TagBackup { .. }
         | Effect::TagCurrent(_)
+        | Effect::TagLatest(_)
+        | Effect::Inspect
+        | Effect::ReadChecks
+        | Effect::ReadEarlierPin(_)
         | Effect::Ask(_)
         | Effect::CheckSubscriptions
         | Effect::ConfirmVote(_)
@@ -148,7 +176,7 @@ fn without_policy<'a>(
         | Effect::Follow(..)
         | Effect::Probe
         | Effect::Notify(_) => {
-            let problem = "the environment is not in the configuration any more".to_owned();
+            let problem = "the environment is no longer in the configuration".to_owned();
             Box::pin(ready(Outcome::Problem(problem)))
         }
     }
@@ -172,7 +200,7 @@ fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
             operation.id = id,
             effect = name(effect),
             problem,
-            "{} did not work: {problem}",
+            "{} failed: {problem}",
             name(effect),
         );
     }
@@ -183,16 +211,20 @@ fn name(effect: &Effect) -> &'static str {
         Effect::TagBuild(_) => "putting the build tag",
         Effect::TagStable(_) => "putting the stable tag",
         Effect::TagBackup { .. } => "putting the backup tag",
-        Effect::Ask(_) => "asking an approver",
-        Effect::CheckSubscriptions => "looking who is subscribed",
-        Effect::ConfirmVote(_) => "telling an approver that the link was used",
-        Effect::TagCurrent(_) => "putting the tag of what is live",
-        Effect::Prepare => "looking at the services",
+        Effect::TagLatest(_) => "putting the tag latest",
+        Effect::Inspect => "reading the image",
+        Effect::ReadChecks => "reading the checks of the image",
+        Effect::ReadEarlierPin(_) => "reading the pins of the earlier environment",
+        Effect::Ask(_) => "sending an approval mail",
+        Effect::CheckSubscriptions => "checking the subscriptions",
+        Effect::ConfirmVote(_) => "sending a vote confirmation",
+        Effect::TagCurrent(_) => "putting the tag of the running image",
+        Effect::Prepare => "reading the services",
         Effect::Deploy(..) => "deploying a service",
         Effect::Follow(..) => "following a deployment",
-        Effect::RestoreFamily(_) => "putting a family right",
-        Effect::Probe => "asking the endpoints",
-        Effect::Notify(_) => "telling people",
+        Effect::RestoreFamily(_) => "restoring a task definition family",
+        Effect::Probe => "probing the endpoints",
+        Effect::Notify(_) => "sending a notice",
     }
 }
 
@@ -200,10 +232,10 @@ fn problem(error: &dyn std::error::Error) -> Outcome {
     Outcome::Problem(chain(error))
 }
 
-/// The most characters that a reason quotes from an AWS message.
+/// The most characters that a failure reason quotes from an AWS message.
 const LONGEST_WORDS: usize = 1500;
 
-/// Returns the message of AWS on one line, for people.
+/// Returns the error message of AWS on one line, for people.
 fn words(error: &dyn std::error::Error) -> String {
     one_line(&chain(error), LONGEST_WORDS)
 }
@@ -216,10 +248,10 @@ mod tests {
     #[error("{0}")]
     struct Answer(String);
 
-    /// A role has a name of at most 64 characters, and a path of at most 512 characters.
+    /// An IAM role has a name of at most 64 characters, and a path of at most 512 characters.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
     #[test]
-    fn reason_quotes_the_longest_iam_denial_in_full() {
+    fn failure_reason_quotes_the_longest_iam_denial_in_full() {
         let denial = format!(
             "AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/{}/{} is not authorized to perform: \
              iam:PassRole on resource: arn:aws:iam::111122223333:role/{}/{} because no identity-based policy allows the \

@@ -5,14 +5,16 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod approval_mailer;
+pub mod arrival;
 pub mod attribution;
+pub mod check;
 pub mod clock;
 mod contained;
 mod effect;
-pub mod errors;
 mod link;
 mod live;
 pub mod live_drift;
+mod open_promotions;
 pub mod preflight;
 pub mod push;
 mod reconcile;
@@ -34,11 +36,12 @@ pub use link::{Secret, code_hash, token_hash};
 pub use live::live;
 pub use reconcile::{Deadline, ReconcileError, Source, reconcile};
 pub use snapshot::Snapshot;
+pub use stablepin_aws::errors;
 pub use stack_location::StackLocation;
 pub use topics::Topics;
 
-/// The clients of a function. A function has only the clients that its role allows. The promoter
-/// does the work that needs other clients.
+/// The clients of a Lambda function: only the clients that its role allows. The promoter does the
+/// work that needs other clients.
 #[derive(Debug, Clone)]
 pub struct Clients {
     pub table: Table,
@@ -48,10 +51,11 @@ pub struct Clients {
     pub approval_mailer: Option<ApprovalMailer>,
 }
 
-/// The clients that prove a rollout in addition to ECS, and notify people of a failed rollout.
+/// The clients that Stablepin needs, in addition to ECS, to prove a rollout and to notify people of
+/// a failed rollout.
 #[derive(Debug, Clone)]
 pub struct Verify {
-    /// The client for the health of targets.
+    /// The client that reads the health of load balancer targets.
     pub elb: Elb,
     pub probe: Probe,
     pub sns: Sns,

@@ -11,8 +11,8 @@ use stablepin_rules::image::{ImageDigest, RepositoryName};
 use crate::contained;
 use crate::snapshot::ServiceLocation;
 
-/// Counts the running tasks for each digest of the application's image, in two calls. The key
-/// `None` counts tasks with an unknown digest.
+/// Counts the running tasks for each digest of the application's image, in two calls to ECS. The
+/// key `None` counts tasks with an unknown digest.
 pub async fn live(
     ecs: &Ecs,
     service: &ServiceName,
@@ -31,8 +31,8 @@ pub async fn live(
     Ok(carried)
 }
 
-/// Returns the digest itself and, for an index, the digests of all images in the index and its
-/// nested indexes. A task may report the digest of its platform's image.
+/// Returns the digest itself and, for an image index, the digests of all images in the image index
+/// and its nested image indexes. A task may report the digest of the image for its platform.
 pub(crate) async fn digests_of(
     ecr: &Ecr,
     repository: &RepositoryName,

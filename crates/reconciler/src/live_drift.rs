@@ -19,24 +19,25 @@ use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LiveDriftError {
-    #[error("what runs could not be read")]
+    #[error("the running images could not be read")]
     Ecs(#[from] EcsError),
-    #[error("what the pin is made of could not be read")]
+    #[error("the pin's image could not be read")]
     Ecr(#[from] EcrError),
     #[error("the environment could not be read")]
     Table(#[from] TableError),
-    #[error("what runs could not be recorded")]
+    #[error("the live drift could not be recorded")]
     Reconcile(#[from] ReconcileError),
 }
 
-/// The most times that one check reads ECS, while other writers keep changing the environment.
+/// The most times that one check reads ECS, if other writers keep changing the environment's
+/// record.
 const MOST_LOOKS: usize = 3;
 
-/// Checks one service or all services of the environment, and returns whether a service differs
+/// Checks one service or all services of the environment. Returns whether a checked service differs
 /// from the pin.
 ///
-/// A service that still has the task definition of the pin's proof needs only one call: ECS
-/// describes up to ten services per call.
+/// ECS describes up to ten services per call. A service that still has the task definition with
+/// which the pin was proven needs no further call.
 pub async fn look(
     clients: &Clients,
     mut subject: Subject,
@@ -64,7 +65,8 @@ pub async fn look(
         if is_known(&subject.environment, subject.policy(), &seen) {
             return Ok(differs);
         }
-        // The record changed during the read of ECS, so the observation may be out of date.
+        // The environment's record changed during the read of ECS, so the observation may be out of
+        // date. The loop reads ECS again.
         subject.operation = None;
     }
     Ok(false)
@@ -88,7 +90,8 @@ async fn services(
         for service in services {
             let state = described.found.iter().find(|state| state.name == service.service());
             let deviation = deviation(clients, ecs, policy, pin, service, state).await?;
-            // ECS still describes a deleted service, with its last task definition.
+            // ECS still describes a deleted service, with its last task definition. Such a service
+            // counts as having none.
             let active = state.filter(|state| state.is_active());
             let task_definition = active.and_then(|state| state.task_definition.clone());
             seen.insert(service.clone(), ObservedService { task_definition, deviation });
@@ -122,10 +125,12 @@ async fn deviation(
     let described = described_digest(&definition.described, &location.own(policy));
     let digest = match described.ok().flatten() {
         Some(digest) => Some(digest),
-        // The task definition names no digest of the repository, so the running tasks decide.
+        // The task definition names no digest of the repository, so the digests of the running
+        // tasks decide.
         None => {
             let tasks = live(ecs, service, policy).await?;
-            // A task may report the digest of its platform's image.
+            // If the pin is an image index, a task may report the digest of the image for its
+            // platform. Such a task runs the pin.
             let pinned = digests_of(&clients.ecr, &policy.repository, &pin.digest).await?;
             let differs = tasks.keys().flatten().find(|digest| !pinned.contains(*digest));
             let unknown = tasks.keys().any(Option::is_none);

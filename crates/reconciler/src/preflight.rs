@@ -1,4 +1,4 @@
-//! Checks that services can run an image, before any write of a promotion or rollback.
+//! Checks that services can run an image, before a promotion or a rollback writes anything.
 
 use futures_util::future::join_all;
 use stablepin_aws::ecr::{Ecr, EcrError, ImageStatus};
@@ -12,13 +12,13 @@ use crate::snapshot::{Snapshot, SnapshotError, snapshot};
 pub enum ImageError {
     #[error("{image} is archived and cannot be pulled: restore it (up to 20 minutes)")]
     Archived { image: String },
-    #[error("{image} is not in the registry any more")]
+    #[error("{image} is no longer in the registry")]
     Gone { image: String },
     #[error(transparent)]
     Ecr(#[from] EcrError),
 }
 
-/// Checks that ECS can pull the image at once.
+/// Checks that ECS can pull the image immediately.
 pub async fn check_image(
     ecr: &Ecr,
     repository: &RepositoryName,

@@ -4,16 +4,19 @@ use std::collections::BTreeSet;
 
 use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
-use stablepin_oci::{ImageConfig, Manifest as Parsed};
+use stablepin_oci::Manifest as Parsed;
 use stablepin_rules::commit::commit_of;
 use stablepin_rules::containing_index::ContainingIndex;
 use stablepin_rules::event_time::{is_ahead, place};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::link::Link;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::operation_id::OperationId;
-use stablepin_rules::records::Occurrence;
+use stablepin_rules::pipeline_run::{PipelineRun, RunSource};
+use stablepin_rules::records::{IgnoredPush, Occurrence};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, Opening};
+use stablepin_rules::validation::Inspection;
 
 use crate::attribution::{self, AttributionError};
 use crate::clock::now;
@@ -27,9 +30,12 @@ pub struct Push {
     pub repository: RepositoryName,
     pub digest: ImageDigest,
     pub tag: ImageTag,
+    /// The run of the pipeline that made the image, if a signed request named it.
+    pub run: Option<PipelineRun>,
 }
 
-/// The reason why a push is no build. Such pushes are normal traffic of the registry, not errors.
+/// The reason why a push does not become a build. Such pushes are normal traffic of the registry,
+/// not errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoBuild {
     #[error("it is a signature, an attestation or another artifact")]
@@ -42,7 +48,7 @@ pub enum NoBuild {
     Ours,
     #[error("it is {}", .0.reason())]
     Contained(Box<ContainingIndex>),
-    #[error("the image is not in the registry any more")]
+    #[error("the image is no longer in the registry")]
     Gone,
 }
 
@@ -62,7 +68,7 @@ pub enum PushError {
 
 impl PushError {
     /// Returns whether retention has marked the image for deletion. If retention keeps the image
-    /// after all, the push is handled later.
+    /// after all, the sweep handles the push later.
     pub fn is_of_marked_image(&self) -> bool {
         matches!(self, Self::Reconcile(ReconcileError::Refused(Refusal::ImageMarkedForDeletion { .. })))
     }
@@ -87,28 +93,42 @@ pub async fn take(
     else {
         return Ok(Err(NoBuild::NotRegistered));
     };
-    // A tag is Stablepin's own if the table recorded the tag before it was put, whatever its form.
+    // Stablepin records each of its own tags in the table before it puts the tag. This record alone
+    // decides whether a tag is Stablepin's own. The form of the tag does not matter.
     if context.ours {
         return Ok(Err(NoBuild::Ours));
     }
     if !context.configuration.application.builds.matches(&push.tag) {
         return Ok(Err(NoBuild::NotABuild));
     }
-    let Some(manifest) = found?.into_iter().next() else {
-        return Ok(Err(NoBuild::Gone));
+    let manifest = match found {
+        // ECR keeps other bytes than the digest says. The promotion fails, and people learn why.
+        Err(error) if error.is_unusable() => {
+            let (digest, tag) = (push.digest.clone(), None);
+            Manifest { digest, tag, media_type: String::new(), bytes: String::new() }
+        }
+        found => match found?.into_iter().next() {
+            Some(manifest) => manifest,
+            None => return Ok(Err(NoBuild::Gone)),
+        },
     };
     let known = context.pushers.clone();
-    let parsed = manifest.parse().ok().filter(|manifest| manifest.kind().is_image());
+    let parsed = manifest.parse();
+    // A manifest of another kind, such as a signature, does not become a build.
+    let is_artifact = parsed.as_ref().is_ok_and(|manifest| !manifest.kind().is_image());
     let same_release = |index: &ContainingIndex| index.includes_push(place(now(), push.at));
     let mut news = false;
-    // A manifest that does not parse as an image makes no build.
     let containing = context.contained_in.clone().filter(same_release);
     let taken = if let Some(index) = contained::asked_instead(clients, application, containing).await? {
         Err(NoBuild::Contained(Box::new(index)))
-    } else if let Some(parsed) = parsed {
+    } else if is_artifact {
+        Err(NoBuild::Artifact)
+    } else {
         let contained = match parsed {
-            Parsed::Index(index) => contained::images(&clients.ecr, &push.repository, index).await?,
-            Parsed::Image(_) => BTreeSet::new(),
+            Ok(Parsed::Index(index)) => contained::images(&clients.ecr, &push.repository, index).await?,
+            // A push with an invalid manifest also becomes a build. Its promotion then fails, and a
+            // notice says why.
+            Ok(Parsed::Image(_)) | Err(_) => BTreeSet::new(),
         };
         let index = as_index(push);
         contained::record(clients, application, &index, &contained).await?;
@@ -117,26 +137,24 @@ pub async fn take(
             opened.environments
         });
         if opened.as_ref().is_err_and(PushError::is_of_marked_image) {
-            // Lambda tries the event three times. Retention may stop early and keep the image.
-            // Later, the sweep would regard so old an image as handled, so this push is recorded as
-            // not handled yet.
-            let Push { at, repository, digest, tag } = push;
+            // While the image is marked, all three attempts of Lambda may fail, but retention may
+            // keep the image after all. By then, the sweep would regard so old an image as handled.
+            // So this push is recorded as not handled yet.
+            let Push { at, repository, digest, tag, run: _ } = push;
             clients.table.put_push(application, repository, tag, digest, *at, false).await?;
         }
         let opened = opened?;
         contained::cancel(clients, application, &index, &contained, deadline).await?;
-        // The push of an index may have arrived while this promotion opened.
+        // The push of an image index may have arrived while this promotion opened.
         let containing = clients.table.containing_index(application, &push.digest).await?;
         if let Some(index) = contained::asked_instead(clients, application, containing).await? {
             let this = BTreeSet::from([push.digest.clone()]);
             contained::cancel(clients, application, &index, &this, deadline).await?;
         }
         Ok(opened)
-    } else {
-        Err(NoBuild::Artifact)
     };
-    // The push is recorded as handled, so that the sweep skips it. A push from the future keeps its
-    // first record, because a repeated event would get a later place in the order.
+    // The push is recorded as handled, so that the sweep skips it. A push with a time in the future
+    // keeps its first record: a second record would give the push a later place in the order.
     if news || !is_ahead(now(), push.at) {
         let at = place(now(), push.at);
         clients.table.put_push(application, &push.repository, &push.tag, &push.digest, at, true).await?;
@@ -147,15 +165,46 @@ pub async fn take(
     Ok(taken)
 }
 
-/// Returns the record that the images of this index get. If the push has a time in the future, the
-/// record has the current time, so that it does not suppress later pushes of the images.
+/// Records a push that opened no promotion, so that its developer can read the reason. Tags that
+/// Stablepin itself put are not recorded.
+pub async fn keep_ignored(clients: &Clients, application: &ApplicationName, push: &Push, why: &NoBuild) {
+    if *why == NoBuild::Ours {
+        return;
+    }
+    let ignored = IgnoredPush {
+        repository: push.repository.clone(),
+        tag: push.tag.clone(),
+        digest: push.digest.clone(),
+        at: push.at.min(now()),
+        reason: why.to_string(),
+    };
+    if let Err(error) = clients.table.put_ignored_push(application, &ignored).await {
+        tracing::warn!("the ignored push of {} was not recorded: {}", push.tag, chain(&error));
+    }
+}
+
+/// Returns the record that is stored for each image of this image index. If the push has a time in
+/// the future, the record gets the current time, so that the record does not suppress later pushes
+/// of the images.
 fn as_index(push: &Push) -> ContainingIndex {
     ContainingIndex { digest: push.digest.clone(), tag: push.tag.clone(), pushed_at: push.at.min(now()) }
 }
 
+/// Inspects the image of a new build. Without an inspection, the tag or the digest names the build,
+/// and the promotion inspects the image later.
+async fn inspect(clients: &Clients, push: &Push, manifest: &Manifest) -> Option<Inspection> {
+    let inspected = clients.ecr.inspect_manifest(&push.repository, manifest).await;
+    inspected
+        .inspect_err(|error| {
+            let why = chain(error);
+            tracing::warn!(image.digest = %push.digest, "the image could not be inspected: {why}");
+        })
+        .ok()
+}
+
 struct Opened {
     environments: usize,
-    /// True if the push was new to at least one environment.
+    /// True if at least one environment did not know the push before.
     news: bool,
 }
 
@@ -167,21 +216,21 @@ async fn open(
     deadline: Deadline,
 ) -> Result<Opened, PushError> {
     let PushContext { configuration, build, pushers, .. } = context;
-    // A known build already has its name.
-    let (commit, platforms) = match &build {
-        Some(_) => (None, Vec::new()),
-        None => {
-            // The label only names the commit. Without the label, the tag or the digest names the
-            // build.
-            let config = clients.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
-                tracing::warn!(image.digest = %push.digest, "the image's labels could not be read: {}", chain(&error));
-                None
-            });
-            let revision = config.as_ref().and_then(|config| config.labels.get(REVISION));
-            let commit = commit_of(revision.map(String::as_str), &push.tag, &push.digest).commit().cloned();
-            (commit, platforms(&manifest, config.as_ref()))
-        }
+    // A known build already has its build tag, so nothing is read to name the build.
+    let inspection = match &build {
+        Some(_) => None,
+        None => inspect(clients, push, &manifest).await,
     };
+    let images = inspection.iter().flatten().flatten();
+    let revision = images.clone().find_map(|image| image.labels.as_ref().ok()?.get(REVISION));
+    let commit = commit_of(revision.map(String::as_str), &push.tag, &push.digest).commit().cloned();
+    let label = || {
+        let label = configuration.application.run_label.as_ref()?;
+        let found = images.clone().find_map(|image| image.labels.as_ref().ok()?.get(label.as_str()))?;
+        Some(PipelineRun::of_link(Link::parse(found).ok()?, RunSource::Label, None))
+    };
+    let run = push.run.clone().or_else(label);
+    let platforms = platforms(images.map(|image| image.platform.clone()));
     let size_bytes = size(&manifest);
     let environments = configuration.application.environments.clone();
     let mut build = build;
@@ -199,14 +248,21 @@ async fn open(
             size_bytes,
             platforms: platforms.clone(),
             names_taken: 0,
+            run: run.clone(),
             asked_by: None,
             pushers: pushers.clone(),
             reason: None,
         };
         let observed = vec![Input::Opened(Box::new(opening))];
-        match reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await {
+        let subject = Box::new(subject);
+        let source = match &inspection {
+            Some(inspection) => Source::Inspected(subject, inspection.clone()),
+            None => Source::Subject(subject),
+        };
+        match reconcile(clients, source, observed, deadline).await {
             Ok(after) => (build, news) = (after.build, true),
-            // The same event arrived before. Its first handler or a tick completes the work.
+            // An earlier delivery of the same event opened the promotion. The handler of that
+            // delivery, or a tick, completes the work.
             Err(ReconcileError::AlreadyOpened) => {
                 build = clients.table.build(&configuration.application.name, &push.digest).await?;
             }
@@ -216,7 +272,8 @@ async fn open(
     Ok(Opened { environments: environments.len(), news })
 }
 
-/// Returns the compressed size of a single-platform image. An index has a size per platform.
+/// Returns the compressed size of a single-platform image. Returns `None` for an image index,
+/// because its size differs per platform.
 fn size(manifest: &Manifest) -> Option<u64> {
     match manifest.parse() {
         Ok(Parsed::Image(image)) => image.size_bytes().ok(),
@@ -227,23 +284,14 @@ fn size(manifest: &Manifest) -> Option<u64> {
 /// The most platforms of a build. No real image has more.
 const MOST_PLATFORMS: usize = 20;
 
-/// Returns the platforms of an index's children, or the platform in an image's configuration. The
-/// pusher wrote these texts, so the function drops any text that does not look like a platform.
-fn platforms(manifest: &Manifest, config: Option<&ImageConfig>) -> Vec<String> {
-    let said: Vec<String> = match manifest.parse() {
-        Ok(Parsed::Index(index)) => {
-            index.images().filter_map(|child| child.platform.as_ref()).map(ToString::to_string).collect()
-        }
-        Ok(Parsed::Image(_)) => {
-            config.into_iter().map(|config| format!("{}/{}", config.os, config.architecture)).collect()
-        }
-        Err(_) => Vec::new(),
-    };
+/// Returns the distinct platforms. The pusher wrote them, so a text that does not look like a
+/// platform is omitted.
+fn platforms(said: impl Iterator<Item = String>) -> Vec<String> {
     let plain = |text: &String| {
         text.len() <= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
     };
     let mut platforms: Vec<String> = Vec::new();
-    for one in said.into_iter().filter(plain) {
+    for one in said.filter(plain) {
         if platforms.len() < MOST_PLATFORMS && !platforms.contains(&one) {
             platforms.push(one);
         }

@@ -12,21 +12,26 @@ use stablepin_rules::pending_effects::{leased_to_another, pending_effects, take_
 use stablepin_rules::records::{Lease, Subject};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, joined, transition};
+use stablepin_rules::validation::Inspection;
 use uuid::Uuid;
 
 use crate::clock::now;
+use crate::effect::Known;
 use crate::snapshot::Snapshot;
 use crate::{Clients, effect};
 
-/// The subject to reconcile, with the records that the caller has already read.
+/// The place where the reconcile gets its records: the table, or a caller that has already read the
+/// records.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// An operation that the reconcile reads itself.
+    /// An operation that the reconcile reads from the table.
     Operation(Key),
-    /// A subject that the caller has just read, or a subject that does not exist yet.
+    /// A [`Subject`] that the caller has just read, or that is not in the table yet.
     Subject(Box<Subject>),
-    /// A subject and its services, which the caller has just read.
+    /// A [`Subject`] and its services, which the caller has just read.
     Services(Box<Subject>, Vec<Snapshot>),
+    /// The subject of a push, with the inspection of the image that the caller has just made.
+    Inspected(Box<Subject>, Inspection),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +41,7 @@ pub enum ReconcileError {
     #[error(transparent)]
     Refused(Refusal),
     /// Another handler has handled the same push. That handler or a tick carries out the effects.
-    #[error("this push was answered before")]
+    #[error("this push was handled before")]
     AlreadyOpened,
     #[error("the link was used meanwhile")]
     LinkUsed,
@@ -66,13 +71,13 @@ impl ReconcileError {
     }
 }
 
-/// The most times that a decision is repeated because another writer was faster.
+/// The most times that a decision is repeated because another writer changed the records first.
 const MOST_RACES: u32 = 12;
 
-/// The remaining time in which no further effect starts.
+/// The last part of the time limit, in which no further effect starts.
 const MARGIN: SignedDuration = SignedDuration::from_secs(3);
 
-/// The time that a function needs to send its response.
+/// The time that a Lambda function needs to send its response.
 const TO_ANSWER: SignedDuration = SignedDuration::from_secs(1);
 
 /// The time limits of a reconcile. At `soft`, the work ends. At `hard`, the invocation ends.
@@ -88,8 +93,8 @@ impl Deadline {
         Self { soft: hard, hard }
     }
 
-    /// Returns this deadline, or an earlier deadline at `limit` from now. Shortly before the
-    /// deadline, no effect starts. After the deadline, the reconcile waits for no effect.
+    /// Returns the earlier of two deadlines: this deadline, and `limit` from now. Shortly before
+    /// the deadline, no effect starts. After the deadline, the reconcile waits for no effect.
     #[must_use]
     pub fn within(self, limit: SignedDuration) -> Self {
         Self { soft: self.soft.min(now() + limit), ..self }
@@ -105,14 +110,14 @@ impl Deadline {
         self.hard
     }
 
-    /// Returns the time that is left until the function must respond.
+    /// Returns the remaining time until the Lambda function must respond.
     fn left(&self) -> Duration {
         let answer_by = self.soft.min(self.hard - TO_ANSWER);
         Duration::try_from(answer_by.duration_since(now())).unwrap_or_default()
     }
 
-    /// Returns the end of the lease. By then, every started call has ended, or Lambda has ended the
-    /// process.
+    /// Returns the end of the lease. At this time, every started call has ended, or Lambda has
+    /// ended the process.
     fn of_lease(&self) -> Timestamp {
         let last_call = SignedDuration::try_from(OPERATION_TIMEOUT).unwrap_or(MARGIN);
         (self.hard + MARGIN).min(self.soft + last_call)
@@ -120,7 +125,7 @@ impl Deadline {
 }
 
 /// Observes, decides, commits, and carries out the pending effects. Returns the last committed
-/// subject. A failed effect is no error here, because the record keeps the effect for a retry.
+/// [`Subject`]. A failed effect is no error here, because the record keeps the effect for a retry.
 pub async fn reconcile(
     clients: &Clients,
     source: Source,
@@ -128,7 +133,7 @@ pub async fn reconcile(
     deadline: Deadline,
 ) -> Result<Subject, ReconcileError> {
     let holder = uuid_v7(now());
-    let mut known = Vec::new();
+    let mut known = Known::default();
     let mut subject = match source {
         Source::Operation(key) => load(clients, &key).await?,
         Source::Subject(subject) => match pushed(&observed) {
@@ -136,8 +141,15 @@ pub async fn reconcile(
             None => *subject,
         },
         Source::Services(subject, snapshots) => {
-            known = snapshots;
+            known.services = snapshots;
             *subject
+        }
+        Source::Inspected(subject, inspection) => {
+            known.inspection = Some(inspection);
+            match pushed(&observed) {
+                Some(digest) => join(clients, *subject, digest).await?,
+                None => *subject,
+            }
         }
     };
     let mut observed = observed;
@@ -177,23 +189,23 @@ pub async fn reconcile(
         let all = join_all(effects.iter().map(carry_out));
         let Ok(outcomes) = tokio::time::timeout(deadline.left(), all).await else {
             // The started effects may have succeeded. After the lease, the next reconcile checks
-            // them.
+            // these effects.
             tracing::warn!("no time is left: the next tick finishes the started effects");
             return Ok(subject);
         };
-        // The effects may have changed the services.
-        known.clear();
+        // The effects may have changed the services, so `known` is out of date.
+        known = Known::default();
         observed = outcomes.into_iter().map(Input::Outcome).collect();
     }
 }
 
-/// Returns whether another holder works on the operation and the inputs bring no news.
+/// Returns whether another lease holder works on the operation and the inputs contain nothing new.
 fn is_handled_by_another(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Input]) -> bool {
     let no_news = observed.iter().all(|one| matches!(one, Input::Tick | Input::Nudge));
     no_news && subject.operation.as_ref().is_some_and(|operation| leased_to_another(at, operation, holder))
 }
 
-/// Returns the pending effects for which this function has clients.
+/// Returns the pending effects for which this Lambda function has clients.
 fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
     pending_effects(at, subject, holder)
         .into_iter()
@@ -201,11 +213,14 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
             Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } | Effect::TagCurrent(_) => {
                 effect::LINKED.ecr
             }
+            Effect::TagLatest(_) | Effect::Inspect | Effect::ReadChecks | Effect::ReadEarlierPin(_) => {
+                effect::LINKED.validate
+            }
             Effect::Ask(_) | Effect::CheckSubscriptions | Effect::ConfirmVote(_) => {
                 clients.approval_mailer.is_some()
             }
             Effect::Deploy(..) => clients.ecs.is_some(),
-            // A function that follows a rollout must be able to run all checks.
+            // A Lambda function that follows a rollout must have the clients for all checks.
             Effect::Prepare
             | Effect::Follow(..)
             | Effect::Probe
@@ -215,8 +230,8 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
         .collect()
 }
 
-/// Adds the facts that the lost race has shown. The caller then repeats the decision on fresh
-/// records.
+/// Adds the facts that the failed commit has revealed. The caller then repeats the decision with
+/// fresh records.
 fn retry_with(observed: &mut Vec<Input>, lost: CommitError) -> Result<(), ReconcileError> {
     match lost {
         CommitError::Lost | CommitError::Claimed { .. } => {}
@@ -279,7 +294,8 @@ fn pushed(observed: &[Input]) -> Option<&ImageDigest> {
     })
 }
 
-/// Returns a random wait that grows with each race, so that the same writers do not collide again.
+/// Returns a random wait that grows with each lost race, so that the same writers do not collide
+/// again.
 fn jitter(races: u32) -> Duration {
     let mut random = [0; 2];
     let share = match getrandom::fill(&mut random) {

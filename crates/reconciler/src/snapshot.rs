@@ -25,7 +25,7 @@ pub enum SnapshotError {
          {least} and allows at most {most}: change minimumHealthyPercent or maximumPercent"
     )]
     Stuck { service: ServiceName, desired: u32, least: u32, most: u32 },
-    #[error("ECS could not be asked about {service}")]
+    #[error("the state of {service} could not be read from ECS")]
     Ecs { service: ServiceName, source: EcsError },
 }
 
@@ -132,8 +132,8 @@ pub(crate) async fn snapshot(
 }
 
 impl Snapshot {
-    /// Returns the reason why an image for these platforms cannot run here, or `None` if no reason
-    /// is known.
+    /// Returns the reason why an image for these platforms cannot run in this service, or `None` if
+    /// no reason is known.
     pub(crate) fn wrong_platform(&self, platforms: &[String]) -> Option<String> {
         task_definition::wrong_platform(&self.definition.described, self.state.on_fargate, platforms)
     }

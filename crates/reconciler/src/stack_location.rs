@@ -1,5 +1,5 @@
-//! The stack's account and region. Functions ignore events of other accounts and regions, even if
-//! an event rule lets such an event through.
+//! The stack's account and region. The Lambda functions ignore events of other accounts and
+//! regions, even if an EventBridge rule lets such an event through.
 
 use std::env;
 
@@ -20,7 +20,8 @@ impl StackLocation {
         Ok(Self { account: required("STABLEPIN_ACCOUNT")?, region: required("AWS_REGION")? })
     }
 
-    /// Returns whether an event names this account and region. An event must name both.
+    /// Returns whether an event comes from this account and region. The event must name the account
+    /// and the region.
     /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>
     pub fn sent(&self, account: Option<&str>, region: Option<&str>) -> bool {
         account == Some(self.account.as_str()) && region == Some(self.region.as_str())
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn metric_counts_foreign_events_by_function() {
+    fn metric_counts_foreign_events_per_lambda_function() {
         let at = "2026-11-21T10:00:00Z".parse().unwrap();
         let line = foreign_event(at, "stablepin-production-tagger");
         assert_eq!(line["_aws"]["Timestamp"], 1_795_255_200_000_i64);

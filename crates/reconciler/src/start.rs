@@ -1,4 +1,5 @@
-//! Starts a function once, before its first event: configuration, session and connections.
+//! Starts a Lambda function once, before its first event: reads the configuration, and creates the
+//! session and the connections.
 
 use std::env;
 
@@ -34,7 +35,7 @@ pub enum StartError {
 pub fn logs() {
     let lines = tracing_subscriber::fmt::layer().with_target(false).without_time();
     let level = level(env::var("AWS_LAMBDA_LOG_LEVEL").as_deref().unwrap_or("INFO"));
-    // Dependencies may log secrets below INFO, so they log nothing below INFO.
+    // Dependencies may log secrets at levels below INFO, so these levels are off for dependencies.
     let filter = Targets::new().with_target("stablepin", level).with_default(level.min(LevelFilter::INFO));
     let json = env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
     let all = tracing_subscriber::registry().with(filter);
@@ -51,7 +52,7 @@ fn level(name: &str) -> LevelFilter {
     }
 }
 
-/// The clients that a function's role allows, in addition to the table and the registry. Each field
+/// The clients that a Lambda function's role allows, in addition to the table and ECR. Each field
 /// is also a feature of this crate.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Capabilities {
@@ -61,7 +62,7 @@ pub struct Capabilities {
     pub verify: bool,
 }
 
-/// Creates the clients. Also returns the session, from which a function may create further clients.
+/// Creates the clients. Also returns the session, from which the caller may create further clients.
 pub async fn clients(capabilities: Capabilities) -> Result<(Clients, Session), StartError> {
     let session = Session::from_env()?;
     let clients = Clients {
@@ -92,7 +93,7 @@ pub async fn clients(capabilities: Capabilities) -> Result<(Clients, Session), S
     Ok((clients, session))
 }
 
-/// Reads the topics of secret links from the environment.
+/// Reads the topics of secret links from an environment variable.
 pub fn topics(session: &Session) -> Result<Topics, StartError> {
     let list = required("STABLEPIN_APPROVALS_TOPICS")?;
     let arns = list.split(',').map(str::trim).filter(|arn| !arn.is_empty()).map(str::to_owned).collect();
@@ -103,7 +104,8 @@ pub fn required(name: &'static str) -> Result<String, StartError> {
     env::var(name).ok().filter(|value| !value.is_empty()).ok_or(StartError::Missing(name))
 }
 
-/// Reads a list that may be empty. The variable must be set even if the list is empty.
+/// Reads an environment variable with a list that may be empty. The variable must be set even if
+/// the list is empty.
 pub fn list(name: &'static str) -> Result<String, StartError> {
     env::var(name).map_err(|_| StartError::Missing(name))
 }
@@ -111,6 +113,6 @@ pub fn list(name: &'static str) -> Result<String, StartError> {
 /// Converts Lambda's deadline, which is in milliseconds since 1970.
 pub fn deadline(milliseconds: u64) -> Deadline {
     let hard = i64::try_from(milliseconds).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-    // Without a valid time, the shortest time limit of our functions applies.
+    // Without a valid time, the shortest time limit of all Lambda functions of the stack applies.
     Deadline::of_invocation(hard.unwrap_or_else(|| now() + SignedDuration::from_secs(15)))
 }

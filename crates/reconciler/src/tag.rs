@@ -19,7 +19,7 @@ pub enum TagError {
     Table(#[from] TableError),
     #[error("the tag could not be read")]
     Ecr(#[from] EcrError),
-    #[error("the tag could not be put right")]
+    #[error("the tag could not be corrected")]
     Reconcile(#[from] ReconcileError),
 }
 
@@ -32,7 +32,7 @@ pub fn is_kept(policy: &EnvironmentPolicy, tag: &ImageTag) -> bool {
     *tag == policy.stable_tag || *tag == current(&policy.name) || is_numbered
 }
 
-/// Returns the stable tag and the current tag, each with the digest that it must be on.
+/// Returns the stable tag and the current tag, each with the digest that must have the tag.
 pub fn kept(
     policy: &EnvironmentPolicy,
     environment: &Environment,
@@ -46,7 +46,7 @@ pub fn kept(
         };
         (tag, pin.digest.clone())
     });
-    // A repository that does not let the current tag move has no current tag.
+    // A repository that forbids moving the current tag has no current tag.
     let live = environment
         .current
         .as_ref()
@@ -55,7 +55,8 @@ pub fn kept(
     stable.into_iter().chain(live).collect()
 }
 
-/// Reads where a tag is now, and restores a wrong tag. Returns whether the tag had drifted.
+/// Reads which image has the tag now, and restores the tag if the image is wrong. Returns whether
+/// the tag had drifted.
 pub async fn look_at(
     clients: &Clients,
     subject: Subject,
@@ -75,7 +76,8 @@ pub async fn look_at(
     put_right(clients, subject, tag, found, deadline).await
 }
 
-/// Restores a tag that was just read, if it is wrong. Returns whether the tag had drifted.
+/// Restores a tag that was just read, if the tag is on a wrong image. Returns whether the tag had
+/// drifted.
 pub async fn put_right(
     clients: &Clients,
     subject: Subject,
@@ -86,7 +88,8 @@ pub async fn put_right(
     let by = match (&found, subject.policy()) {
         (Some(digest), Some(policy)) => {
             let found = clients.table.caller(subject.application(), &policy.repository, tag, digest).await?;
-            // An old record names an earlier caller, not the caller who has moved the tag now.
+            // An old record names the caller of an earlier change, not the caller who has moved the
+            // tag now.
             found.filter(|caller| caller.is_recent(now()))
         }
         _ => None,

@@ -1,4 +1,4 @@
-//! The topics of secret links. Approvers subscribe to these topics to get their mails.
+//! The SNS topics of secret links. Approvers subscribe to these topics to get their mails.
 
 use futures_util::future::try_join_all;
 use stablepin_aws::call::CallError;

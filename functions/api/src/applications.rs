@@ -1,5 +1,5 @@
-//! The routes of applications. A caller sends a TOML file. The function checks the whole file and
-//! stores its text unchanged.
+//! The routes of applications. A caller sends a TOML file. The API checks the whole file and stores
+//! its text unchanged.
 
 use stablepin_api_types::{ApplicationAnswer, ApplicationPage, ChangedApplication};
 use stablepin_aws::dynamodb::{PutApplication, PutApplicationError, StoredApplication, Table};
@@ -33,7 +33,7 @@ pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, P
 /// Handles `PUT /v1/applications/{application}` with `application/toml`.
 ///
 /// One transaction writes the file, its claims and the audit record. With `?dry_run=true`, the
-/// function only checks the file and returns what would change.
+/// request only checks the file, and the response lists what would change.
 pub(crate) async fn put(
     table: &Table,
     settings: &AllowedResources,
@@ -87,6 +87,7 @@ pub(crate) async fn put(
         }),
         actor: Actor::Principal { arn: principal.clone() },
         facts: None,
+        run: None,
         at,
     };
     let put = PutApplication {
@@ -108,16 +109,16 @@ pub(crate) async fn put(
             Err(Problem::new(409, "changed-meanwhile", "Changed meanwhile", error.to_string()))
         }
         Err(error @ PutApplicationError::TooMany { .. }) => {
-            Err(Problem::new(422, "too-many-claims", "It claims too much", error.to_string()))
+            Err(Problem::new(422, "too-many-claims", "The application claims too much", error.to_string()))
         }
         Err(PutApplicationError::Table(error)) => Err(internal_error(request, &error)),
     }
 }
 
 /// Returns the problem for a resource that another application has claimed. The problem names the
-/// resource's place in the file.
+/// place in the application's file that names the resource.
 fn claimed(error: &PutApplicationError, put: &PutApplication<'_>) -> Problem {
-    let problem = Problem::new(409, "claimed", "Another application has it", error.to_string());
+    let problem = Problem::new(409, "claimed", "Another application has claimed it", error.to_string());
     let PutApplicationError::Claimed { what, by } = error else { return problem };
     let claim = put.application.claims(put.allowed).into_iter().find(|claim| claim.what == *what);
     let key = claim.map(|claim| claim.key).unwrap_or_default();

@@ -13,7 +13,7 @@ use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input};
 
 use crate::internal_error;
 
-/// The body of a command. A command that needs no reason may have an empty body.
+/// The body of an environment command. A command that needs no reason may have an empty body.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CommandBody {
@@ -32,7 +32,7 @@ pub(crate) async fn carry_out(
         "" => CommandBody::default(),
         body => serde_json::from_str(body).map_err(|error| {
             let example = r#"{"reason": "no releases until Monday"}"#;
-            Problem::bad_request(format!("the body is not an order: {error}. Send JSON such as {example}"))
+            Problem::bad_request(format!("the body is not valid: {error}. Send JSON such as {example}"))
         })?,
     };
     let found = clients.table.configured_environment(&application, &environment).await;

@@ -48,8 +48,8 @@ const MOST_OPERATIONS: i32 = 20;
 /// The number of an environment's newest pins that the console reads.
 const MOST_PINS: i32 = 6;
 
-/// The most services that one page reads from ECS. The limits of ECS apply to the whole account,
-/// and rollbacks need these calls more.
+/// The most services that one page reads from ECS. The rate limits of ECS apply to the whole
+/// account, and rollbacks must not run out of calls.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 const MOST_SERVICES: usize = 20;
 
@@ -66,11 +66,11 @@ pub(crate) async fn mint(
     let by = request.signed_by()?.to_owned();
     let secret = Secret::mint().map_err(|error| {
         tracing::error!(request.id = request.id, "no random bytes: {error}");
-        Problem::internal(&request.id, "no link could be minted")
+        Problem::internal(&request.id, "no link could be created")
     })?;
     let link = ConsoleLink { hash: secret.hash(), by, expires_at: now() + OPEN_FOR };
     table.put_console_link(&link).await.map_err(|error| internal_error(request, &error))?;
-    tracing::info!(principal = link.by, expires_at = %link.expires_at, "a link to the console was minted");
+    tracing::info!(principal = link.by, expires_at = %link.expires_at, "a link to the console was created");
     let url = format!("{}/console?t={}", settings.url, secret.reveal());
     Ok(answer(201, &ConsoleLinkAnswer { url, expires_at: link.expires_at }))
 }
@@ -154,8 +154,8 @@ fn environment(subject: Subject, promotions: &[(EnvironmentName, Operation)]) ->
     Environment { subject, pending, live: Vec::new(), pins: Vec::new() }
 }
 
-/// Renders one application: its environments from `?from=` on, and its history. With `?before=`,
-/// renders only the history before that operation.
+/// Renders one application: its history, and its environments from the environment in `?from=` on.
+/// With `?before=`, renders only the part of the history before that operation.
 async fn application(
     table: &Table,
     ecs: &Ecs,
@@ -173,9 +173,14 @@ async fn application(
     );
     let Some(Some(subjects)) = standing?.pop() else { return Ok(page::no_such_application(visit)) };
     let (promotions, history) = (promotions?, history?);
-    let mut environments = Vec::new();
+    let (mut environments, mut ignored) = (Vec::new(), Vec::new());
     if before.is_none() {
-        let subjects = subjects?.into_iter();
+        let subjects = subjects?;
+        if let Some(subject) = subjects.first() {
+            let repository = &subject.configuration.application.repository;
+            ignored = table.ignored_pushes(name, repository).await?;
+        }
+        let subjects = subjects.into_iter();
         let wanted = subjects.skip_while(|one| from.as_ref().is_some_and(|from| one.name != *from));
         // One more environment than fits, so that the page knows whether to link to the rest.
         let wanted = wanted.take(page::MOST_ENVIRONMENTS + 1);
@@ -183,7 +188,13 @@ async fn application(
         read_live(table, ecs, name, &mut environments).await?;
     }
     let older = history.next.is_some();
-    let application = page::Application { name, environments: &environments, history: &history.items, older };
+    let application = page::Application {
+        name,
+        environments: &environments,
+        history: &history.items,
+        older,
+        ignored: &ignored,
+    };
     Ok(page::application(visit, settings, &application))
 }
 

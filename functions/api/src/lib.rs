@@ -1,7 +1,8 @@
 //! The API of applications, promotions, pins, rollbacks and the audit trail.
 //!
-//! API Gateway checks the IAM signature of every request before it calls this function. The pages
-//! of the console need no signature. Instead, they need a link that a signed caller has minted.
+//! API Gateway checks the IAM signature of every request before it calls this Lambda function. The
+//! pages of the console need no signature. Instead, they need a link that a signed caller has
+//! minted.
 
 mod applications;
 mod commands;
@@ -20,8 +21,8 @@ use stablepin_rules::transition::EnvironmentAction;
 pub struct AllowedResources {
     pub partition: String,
     pub region: String,
-    /// The API's own address: scheme and host, without a final slash. The address comes from
-    /// configuration, never from a request.
+    /// The API's own address: scheme and host, without a final slash. Configuration sets the
+    /// address, never a request.
     pub url: String,
     pub repositories: Vec<Pattern>,
     pub clusters: Vec<Pattern>,
@@ -61,8 +62,8 @@ fn patterns(name: &'static str, list: &str) -> Result<Vec<Pattern>, InvalidSetti
     list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(parse).collect()
 }
 
-/// Handles a request. The console uses `ecs` only to read: this function has no client that
-/// deploys.
+/// Handles a request. The console only reads from `ecs`. The API's Lambda function has no client
+/// that can deploy.
 pub async fn handle(
     clients: &Clients,
     ecs: &Ecs,
@@ -91,6 +92,7 @@ async fn route(
         "GET /v1/applications" => applications::list(table, request).await,
         "GET /v1/applications/{application}" => applications::read(table, request).await,
         "PUT /v1/applications/{application}" => applications::put(table, settings, request).await,
+        "GET /v1/applications/{application}/ignored-pushes" => reads::ignored_pushes(table, request).await,
         "GET /v1/applications/{application}/builds" => reads::builds(table, request).await,
         "GET /v1/applications/{application}/builds/{digest}" => reads::build(table, request).await,
         "GET /v1/applications/{application}/promotions" => reads::promotions(table, request).await,
@@ -127,5 +129,5 @@ async fn route(
 fn internal_error(request: &Request, error: &dyn std::error::Error) -> Problem {
     let chain = chain(error);
     tracing::error!(request.id = request.id, "the request failed: {chain}");
-    Problem::internal(&request.id, "the table could not be read or written; nothing was half done")
+    Problem::internal(&request.id, "the table could not be read or written; no change was half done")
 }

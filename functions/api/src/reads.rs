@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 use stablepin_api_types::{
-    AuditPage, BuildAnswer, BuildPage, EnvironmentAnswer, FindingAnswer, HealthAnswer, HealthStatus, PinPage,
-    PromotionAnswer, PromotionPage, RollbackAnswer, RollbackPage,
+    AuditPage, BuildAnswer, BuildPage, EnvironmentAnswer, FindingAnswer, HealthAnswer, HealthStatus,
+    IgnoredPushes, PinPage, PromotionAnswer, PromotionPage, RollbackAnswer, RollbackPage,
 };
 use stablepin_aws::dynamodb::{Cursor, OperationKey, Table};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
+use stablepin_rules::application::Application;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
@@ -26,6 +27,17 @@ pub(crate) async fn build(table: &Table, request: &Request) -> Result<Response, 
     let found = table.build(&application, &digest).await.map_err(|error| internal_error(request, &error))?;
     let build = found.ok_or_else(|| Problem::not_found(&format!("build {digest} of {application}")))?;
     Ok(answer(200, &BuildAnswer::from(&build)))
+}
+
+/// Returns the newest pushes that opened no promotion, with the reasons.
+pub(crate) async fn ignored_pushes(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let name = request.parsed("application", ApplicationName::parse)?;
+    let stored = table.application(&name).await.map_err(|error| internal_error(request, &error))?;
+    let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
+    let configured = configured.ok_or_else(|| Problem::not_found("application of that name"))?;
+    let ignored = table.ignored_pushes(&name, &configured.repository).await;
+    let ignored = ignored.map_err(|error| internal_error(request, &error))?;
+    Ok(answer(200, &IgnoredPushes { ignored_pushes: ignored.iter().map(Into::into).collect() }))
 }
 
 pub(crate) async fn builds(table: &Table, request: &Request) -> Result<Response, Problem> {
@@ -112,7 +124,8 @@ pub(crate) async fn pins(table: &Table, request: &Request) -> Result<Response, P
     Ok(answer(200, &PinPage { pins, next: page.next.map(|cursor| cursor.0) }))
 }
 
-/// Handles the audit trail of the month in `?month=2026-11`. The default is the current month.
+/// Handles a request for the audit records of one month, such as `?month=2026-11`. The default is
+/// the current month.
 pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, Problem> {
     let application = request.parsed("application", ApplicationName::parse)?;
     let this_month = now().strftime("%Y-%m").to_string();

@@ -1,6 +1,8 @@
 //! The decision page, and the signed requests about a promotion or an approver's subscription. A
-//! `GET` of the page changes nothing. A `POST` decides once.
+//! `GET` of the page changes nothing. A `POST` decides, at most once for each link.
 
+mod builds;
+mod checks;
 mod page;
 mod signed;
 mod subscriptions;
@@ -34,6 +36,8 @@ pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadl
         "POST /v1/applications/{application}/environments/{environment}/promotions" => {
             Some(signed::ask(clients, request, deadline).await)
         }
+        "POST /v1/applications/{application}/builds" => Some(builds::post(clients, request, deadline).await),
+        "POST /v1/applications/{application}/checks" => Some(checks::put(clients, request, deadline).await),
         "POST /v1/applications/{application}/promotions/{promotion}/withdraw" => {
             Some(signed::withdraw(clients, request, deadline).await)
         }
@@ -105,7 +109,7 @@ async fn show(clients: &Clients, request: &Request) -> Result<Response, Decision
     })
 }
 
-/// Returns the promotion's state as JSON for the page's script. Makes the same read as [`show`].
+/// Returns the promotion's state as JSON for the page's script. Reads the same records as [`show`].
 async fn status(clients: &Clients, request: &Request) -> Result<Response, DecisionAnswer> {
     let (subject, token) = open(clients, request, request.query("t").unwrap_or_default()).await?;
     let standing = match may_decide(now(), &subject, &token.approver, Some(&token)) {
@@ -150,7 +154,7 @@ async fn decide(
             _ => return asks_again(wrong(400, "choose Approve or Reject".to_owned(), Field::None)),
         };
         if verdict == Verdict::Reject && reason.is_none() {
-            let message = "to reject, write a reason: whoever pushed will read it";
+            let message = "to reject, write a reason: the person who pushed will read it";
             return asks_again(wrong(400, message.to_owned(), Field::Reason));
         }
         let decision = Decision {
@@ -182,7 +186,7 @@ async fn decide(
                 }
                 let left = MOST_WRONG_CODES - token.wrong_codes;
                 let message =
-                    format!("{}. {left} more wrong codes, and the link is burnt", Refusal::WrongCode);
+                    format!("{}. After {left} more wrong codes, the link stops working", Refusal::WrongCode);
                 let wrong = wrong(422, message, Field::Extra);
                 return Ok(page::question(&subject, &token, place, Some(&wrong)));
             }
@@ -198,9 +202,9 @@ async fn decide(
                 let (subject, _) = open(clients, request, place.secret).await?;
                 return Ok(refused(&subject, &refusal));
             }
-            // Another request changed the link at the same moment. If that request decided, the
+            // Another request used the same link at the same moment. If that request decided, the
             // next attempt shows its decision. If that request had a wrong code, the next attempt
-            // uses this form again.
+            // handles this form again.
             Err(ReconcileError::LinkUsed) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,5 +1,5 @@
-//! The decision pages. The server renders them completely: they work without the script and load no
-//! assets. Every value is escaped, whoever wrote it.
+//! The decision pages. The server renders the pages completely, so they work without the script and
+//! load no assets. Every value is escaped, whoever wrote it.
 
 mod standing;
 
@@ -70,18 +70,18 @@ pub(crate) fn question(
     let others: Vec<String> =
         approvals(subject, policy, promotion).map(|(name, _)| name.to_string()).collect();
     let becomes = if policy.is_deployed() {
-        "What you approve is deployed and, when it is proven to run, becomes the stable version."
+        "If you approve, the build is deployed. When it is proven to run, it becomes the stable version."
     } else {
-        "What you approve becomes the stable version."
+        "If you approve, the build becomes the stable version."
     };
     page(
         wrong.map_or(200, |wrong| wrong.status),
         &title,
         &html! {
             @if let Some(wrong) = wrong {
-                div.wrong role="alert" { p { strong { "Nothing was decided." } " " (sentence(&wrong.message)) } }
+                div.wrong role="alert" { p { strong { "Your decision was not saved." } " " (sentence(&wrong.message)) } }
             }
-            p { "You are asked as " strong { (token.approver) } ". " (becomes) }
+            p { "You decide as " strong { (token.approver) } ". " (becomes) }
             @if !others.is_empty() {
                 p { "Approved so far by " strong { (others.join(", ")) } ": "
                     (others.len()) " of " (policy.approval.required) " needed." }
@@ -101,7 +101,7 @@ pub(crate) fn question(
                     button.reject name="decision" value="reject" { "Reject" }
                 }
             }
-            p.small { "Opening this page decided nothing. The link works once and expires on " (time(promotion.expires_at)) "." }
+            p.small { "Opening this page decides nothing. The link works once and expires on " (time(promotion.expires_at)) "." }
         },
     )
 }
@@ -132,7 +132,7 @@ fn reason(wrong: Option<&FormProblem<'_>>) -> Markup {
     let invalid = missing.then_some("true");
     html! {
         label for="reason" { "Reason" }
-        p.hint #why { "Needed to reject: whoever pushed will read it." }
+        p.hint #why { "Required to reject. The person who pushed will read it." }
         textarea #reason name="reason" rows="2" maxlength="500" aria-describedby="why" aria-invalid=[invalid]
             autofocus[missing] { (wrong.map(|wrong| wrong.reason).unwrap_or_default()) }
     }
@@ -158,9 +158,9 @@ pub(crate) fn state_page(subject: &Subject, place: PageAddress<'_>, standing: &P
                 }
             }
             @if !standing.over {
-                noscript { p { a href=(again) { "Look again" } } }
+                noscript { p { a href=(again) { "Reload" } } }
             }
-            @if let Some(shown) = facts(subject) { h2 { "What it is about" } (table(&shown)) }
+            @if let Some(shown) = facts(subject) { h2 { "Details" } (table(&shown)) }
             @if !standing.over { script { (PreEscaped(LIVE)) } }
         },
     )
@@ -180,19 +180,19 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
     page(
         status,
         standing::headline(refusal),
-        &html! { p { (sentence(&refusal.to_string())) } p { "Open the link from the newest mail, whole." } },
+        &html! { p { (sentence(&refusal.to_string())) } p { "Open the complete link from the newest mail." } },
     )
 }
 
 pub(crate) fn no_such_method() -> Response {
-    page(405, "Not here", &html! { p { "This page knows GET and POST." } })
+    page(405, "Method not allowed", &html! { p { "This page accepts GET and POST only." } })
 }
 
 pub(crate) fn internal_error(request_id: &str) -> Response {
     let text = html! {
-        p { "Something went wrong on our side. If you have just decided, it may not count: open the link in the mail again \
-             to see." }
-        p { "If it stays so, quote " code { (request_id) } "." }
+        p { "Something went wrong on our side. If you have just decided, your decision may be lost: open \
+             the link in the mail again to see." }
+        p { "If it happens again, quote " code { (request_id) } "." }
     };
     page(500, "That did not work", &text)
 }

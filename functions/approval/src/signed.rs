@@ -1,6 +1,6 @@
 //! The signed requests to decide on a promotion, to request a promotion, or to withdraw a
-//! promotion. In the application file, each approver may list `principals`. A decision counts for
-//! the approver who lists the signer. Any other signer is refused.
+//! promotion. In the application file, each approver may have `principals`. A signed decision
+//! counts for the approver with the signer's principal. Any other signer is refused.
 
 use serde::Deserialize;
 use stablepin_api_types::{DecidedPromotion, RequestedPromotion};
@@ -47,7 +47,7 @@ pub(crate) async fn decide(
     let body: Decided =
         serde_json::from_str(&request.body).map_err(|error| not_understood(&error, example))?;
     let subject = subject(clients, request).await?;
-    // One signer may be several approvers: prefer an approver of this environment.
+    // Several approvers may have the same principal. An approver of this environment is preferred.
     let here = |name: &&ApproverName| {
         subject.policy().is_some_and(|policy| policy.approval.approvers.contains(*name))
     };
@@ -56,7 +56,8 @@ pub(crate) async fn decide(
         application.approvers_of(&arn).find(here).or_else(|| application.approvers_of(&arn).next());
     let Some(approver) = approver else {
         let detail = format!(
-            "{arn} is nobody among the approvers of {}: write it in their `principals`, or decide by the mailed link",
+            "{arn} is not an approver of {}: write it in an approver's `principals`, or decide with the \
+             mailed link",
             subject.application()
         );
         return Err(Problem::new(403, "not-an-approver", "Not an approver", detail));
@@ -91,7 +92,7 @@ pub(crate) async fn withdraw(
 }
 
 /// Requests a promotion of a known build, without a push. In the order of promotions, the request
-/// counts as a push of now.
+/// counts as a push at the current time.
 pub(crate) async fn ask(
     clients: &Clients,
     request: &Request,
@@ -116,12 +117,13 @@ pub(crate) async fn ask(
         clients.table.build(&application, &digest).await.map_err(|error| internal_error(request, &error))?;
     let Some(build) = build else {
         let detail = format!(
-            "there is no build {digest} of {application}: only what was pushed to {} under a tag that `builds` names is one",
+            "there is no build {digest} of {application}: a build is an image that was pushed to {} with a \
+             tag that `builds` names",
             subject.configuration.application.repository
         );
         return Err(Problem::new(404, "not-found", "Not found", detail));
     };
-    // The people who pushed the image count as its requesters, like the caller.
+    // The people who pushed the image count as requesters of the promotion, like the caller.
     let pushers = clients.table.pushers(&application, &digest).await;
     let pushers = pushers.map_err(|error| internal_error(request, &error))?;
     let opening = Opening {
@@ -134,6 +136,7 @@ pub(crate) async fn ask(
         size_bytes: build.size_bytes,
         platforms: build.platforms.clone(),
         names_taken: build.names_taken,
+        run: None,
         asked_by: Some(actor),
         pushers: pushers.clone(),
         reason: body.reason,
@@ -142,8 +145,8 @@ pub(crate) async fn ask(
     let opened = vec![Input::Opened(Box::new(opening))];
     let promotion = match reconcile(clients, Source::Subject(Box::new(subject)), opened, deadline).await {
         Ok(after) => after.promotion().map(|promotion| promotion.id),
-        // Another caller has requested the same promotion in the same second. Both callers get its
-        // id.
+        // Another caller has requested the same promotion in the same second. Both callers get the
+        // id of that promotion.
         Err(ReconcileError::AlreadyOpened) => {
             let latest = read().await?.environment.latest;
             latest.filter(|latest| latest.occurrence.digest == digest).map(|latest| latest.promotion)
@@ -155,8 +158,8 @@ pub(crate) async fn ask(
     Ok(answer(202, &RequestedPromotion { application, environment, promotion }))
 }
 
-fn not_understood(error: &serde_json::Error, example: &str) -> Problem {
-    Problem::bad_request(format!("the body is not understood: {error}. Send JSON such as {example}"))
+pub(crate) fn not_understood(error: &serde_json::Error, example: &str) -> Problem {
+    Problem::bad_request(format!("the body is not valid: {error}. Send JSON such as {example}"))
 }
 
 async fn subject(clients: &Clients, request: &Request) -> Result<Subject, Problem> {
@@ -194,6 +197,6 @@ fn refused(request: &Request, error: ReconcileError) -> Problem {
 pub(crate) fn internal_error(request: &Request, error: &dyn std::error::Error) -> Problem {
     let chain = chain(error);
     tracing::error!(request.id = request.id, "the request failed: {chain}");
-    let what = "it may have been carried out or not: read the promotion to see";
+    let what = "the request may have been carried out or not: read the promotion to see";
     Problem::internal(&request.id, what)
 }

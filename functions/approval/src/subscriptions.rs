@@ -20,8 +20,8 @@ use crate::signed::internal_error;
 /// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
 const MOST_FILTERS: usize = 200;
 
-/// Returns the ARN and the defect of the approver's first bad subscription, or `None` if all are
-/// good.
+/// Returns the ARN and the defect of the approver's first bad subscription, or `None` if all
+/// subscriptions are good.
 async fn first_defect(topics: &Topics, own: &[&Subscription]) -> Result<Option<(String, String)>, CallError> {
     for one in own {
         let Some(arn) = &one.arn else { continue };
@@ -45,7 +45,7 @@ pub(crate) async fn read(table: &Table, topics: &Topics, request: &Request) -> R
 }
 
 /// Subscribes the approver. If the subscription is unconfirmed, makes SNS mail its confirmation
-/// again. A good, confirmed subscription stays unchanged.
+/// again. A good, confirmed subscription is not changed.
 pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
     let approver = approver(table, request).await?;
     let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
@@ -61,13 +61,13 @@ pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Re
     match topics.sns.subscribe(topic, &approver.mail).await.map_err(|error| failed(request, &error))? {
         Subscribed::Requested => {}
         Subscribed::TopicFull => {
-            let detail = format!("{topic} takes no more filter policies");
+            let detail = format!("{topic} accepts no more filter policies");
             return Err(Problem::new(409, "topics-full", "The topic is full", detail));
         }
         Subscribed::Differently => {
             let detail = format!(
-                "{} is subscribed to {topic} already, without this filter, and has not confirmed it: SNS forgets it after two days, \
-                 or unsubscribe it by hand",
+                "{} is subscribed to {topic} already, without this filter, and has not confirmed it: SNS \
+                 deletes the subscription after two days, or unsubscribe it by hand",
                 approver.mail
             );
             return Err(not_as_it_should_be(detail));
@@ -100,9 +100,10 @@ pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -
     Err(Problem::new(
         409,
         "token-refused",
-        "SNS does not take this token",
+        "SNS does not accept this token",
         format!(
-            "it was used, is older than 3 days, or is not whole: PUT …/approvers/{}/subscription has SNS mail another",
+            "it was used, is older than 3 days, or is incomplete: PUT …/approvers/{}/subscription makes SNS \
+             mail another",
             approver.name
         ),
     ))
@@ -148,21 +149,21 @@ fn status_response(approver: &Approver, found: &[Subscription]) -> Response {
     answer(status, &body)
 }
 
-/// Returns the problem that asks an administrator to correct a subscription. The function's role
-/// must not change subscriptions, since IAM cannot limit such a permission to one topic.
+/// Returns the problem that asks an administrator to correct a subscription. The Lambda function's
+/// role must not change subscriptions, since IAM cannot limit such a permission to one topic.
 fn exposed(approver: &Approver, arn: &str, what: &str) -> Problem {
     not_as_it_should_be(format!("{what}. {}", remedies(arn, &approver.mail)))
 }
 
 fn not_as_it_should_be(detail: String) -> Problem {
-    Problem::new(409, "subscription-exposed", "The subscription is not as it should be", detail)
+    Problem::new(409, "subscription-exposed", "The subscription is not secure", detail)
 }
 
 /// Returns two shell commands to correct a subscription, each on its own line.
 fn remedies(arn: &str, mail: &MailAddress) -> String {
     let (arn, filter) = (shell_quoted(arn), shell_quoted(&filter(mail)));
     format!(
-        "End it, and send this request again:\naws sns unsubscribe --subscription-arn {arn}\nOr put its filter right:\n\
+        "End it, and send this request again:\naws sns unsubscribe --subscription-arn {arn}\nOr correct its filter:\n\
          aws sns set-subscription-attributes --subscription-arn {arn} --attribute-name FilterPolicy --attribute-value {filter}"
     )
 }
@@ -173,8 +174,8 @@ fn full(topics: &Topics) -> Problem {
         "topics-full",
         "The topics are full",
         format!(
-            "SNS takes {MOST_FILTERS} filter policies a topic, and all of {} have as many: name one more in the stack's \
-             parameter MoreApprovalsTopicArns",
+            "SNS allows {MOST_FILTERS} filter policies a topic, and all of {} have as many: name one more \
+             in the stack's parameter MoreApprovalsTopicArns",
             topics.arns.len()
         ),
     )
@@ -183,7 +184,7 @@ fn full(topics: &Topics) -> Problem {
 fn failed(request: &Request, error: &CallError) -> Problem {
     let chain = stablepin_reconciler::errors::chain(error);
     tracing::error!(request.id = request.id, "SNS: {chain}");
-    Problem::internal(&request.id, "SNS could not be asked, or did not take it")
+    Problem::internal(&request.id, "SNS did not answer, or refused the request")
 }
 
 #[cfg(test)]
@@ -192,7 +193,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs the commands in a real shell, where a function with the name `aws` prints its
+    /// Runs the commands in a real shell, where a shell function with the name `aws` prints its
     /// arguments.
     #[test]
     fn remedy_commands_quote_hostile_arns() {
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn confirmation_token_is_read_from_the_whole_link() {
+    fn token_is_read_from_a_confirmation_link() {
         let link = "https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=arn:aws:sns:eu-central-1:111122223333:a&Token=2336412f37&Endpoint=lead@example.com";
         assert_eq!(token(link), "2336412f37");
         assert_eq!(token(" 2336412f37\n"), "2336412f37");

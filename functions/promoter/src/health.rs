@@ -33,8 +33,8 @@ const MOST_FINDINGS: usize = 100;
 const LONGEST_FINDING: usize = 1000;
 
 /// Checks the access policy and the subscribers of each topic. Each subscriber must be an approver
-/// who gets only their own links. Returns the number of findings. Each failed read is a finding,
-/// too.
+/// who gets only their own links. Returns the number of findings. A failed read also counts as a
+/// finding.
 pub(crate) async fn topics(clients: &Clients, roles: &TopicRoles) -> Result<usize, HealthError> {
     let Some(approval_mailer) = &clients.approval_mailer else { return Ok(0) };
     let Topics { sns, arns } = &approval_mailer.topics;
@@ -127,11 +127,11 @@ pub(crate) async fn approvers(clients: &Clients, application: &Application) -> R
     notify_changes(clients, &about, Some(&application.name), &missing.collect()).await
 }
 
-/// Returns the first findings, and a line that counts the others.
+/// Returns the first findings, and a line that counts the omitted findings.
 fn bounded(findings: &BTreeSet<String>) -> BTreeSet<String> {
     let mut kept: BTreeSet<String> = findings.iter().take(MOST_FINDINGS).cloned().map(shortened).collect();
     if findings.len() > MOST_FINDINGS {
-        // This line comes last, since the set is sorted by text.
+        // This line is the last entry, since the set is sorted by text.
         kept.insert(format!("… and {} more findings of this kind", findings.len() - MOST_FINDINGS));
     }
     kept
@@ -154,7 +154,7 @@ async fn notify_changes(
     if before == *findings {
         return Ok(());
     }
-    // Send the notice before the save: a repeated notice is better than a lost notice.
+    // The notice is sent before the save: a repeated notice is better than a lost notice.
     if let Some(verify) = &clients.verify {
         let list: Vec<String> = findings.iter().cloned().collect();
         let notice = stablepin_messages::health(application, &list);

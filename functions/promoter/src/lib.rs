@@ -12,6 +12,7 @@ mod trigger;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
+use stablepin_reconciler::arrival::{self, ArrivalError};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::live_drift;
@@ -37,6 +38,8 @@ pub enum PromoterError {
     Sweep(#[from] SweepError),
     #[error("the topics of secret links could not be checked")]
     Health(#[from] HealthError),
+    #[error("the named image could not be handled")]
+    Arrival(#[from] ArrivalError),
     #[error("{0} operations could not be reconciled: the next tick tries again")]
     Driven(usize),
 }
@@ -46,7 +49,7 @@ pub enum PromoterError {
 const PER_TICK: i32 = 100;
 
 /// The longest time that a tick spends on one operation, so that a slow operation does not block
-/// the others.
+/// the other operations.
 const EACH: SignedDuration = SignedDuration::from_secs(30);
 
 pub async fn handle(
@@ -74,12 +77,16 @@ pub async fn handle(
         Trigger::Sweep(application) => {
             Ok(sweep::sweep_application(clients, &application, deadline).await?.into())
         }
+        Trigger::ImageNamed(announced) => {
+            let environments = arrival::take(clients, &announced, deadline).await?;
+            Ok(json!({ "environments": environments }))
+        }
         Trigger::Operation(key) => {
             let driven = reconcile_all(clients, vec![key], &[Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        // The new pin supersedes older builds that still wait for approval. The promoter ends their
-        // promotions now, and does not wait until they expire.
+        // The new pin supersedes older builds that still wait for approval. The promoter ends the
+        // promotions of these builds now, before the promotions expire.
         Trigger::Pinned { application, environment } => {
             let open = clients.table.open_promotions(&application, Some(&environment)).await?;
             let driven = reconcile_all(clients, open, &[Input::Tick], deadline).await?;
@@ -90,9 +97,9 @@ pub async fn handle(
             let driven = reconcile_all(clients, open, &[Input::Tick, Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        // The function that ended the operation may have no clients to send notices, so the
-        // promoter sends them now. While the operation had the slot, the promoter did not check for
-        // deployments by others.
+        // The Lambda function that ended the operation may have no clients to send notices, so the
+        // promoter sends the notices now. The promoter also checks for live drift, since it makes
+        // no such check while an operation has the slot.
         Trigger::Ended(key) => {
             let driven = reconcile_all(clients, vec![key.clone()], &[Input::Nudge], deadline).await;
             let subject = clients.table.configured_environment(&key.application, &key.environment).await?;
@@ -120,9 +127,9 @@ pub async fn handle(
     }
 }
 
-/// Checks for live drift, and returns whether a service differs from the pin. After a failed check,
-/// returns false and leaves the check to the hourly sweep, since a retry of the event would repeat
-/// the work that succeeded.
+/// Checks for live drift, and returns whether a service differs from the pin. Returns false if the
+/// check fails: the hourly sweep checks again, while a retry of the event would also repeat the
+/// work that succeeded.
 async fn has_drifted(
     clients: &Clients,
     subject: Subject,

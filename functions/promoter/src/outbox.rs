@@ -35,7 +35,7 @@ impl EventBus {
             match entry(record) {
                 Ok(entry) => entries.extend(entry),
                 // A retry would not help and would delay the other records. The unreadable record
-                // stays in the table.
+                // is kept in the table.
                 Err(error) => tracing::error!("an audit record is not published: {}", chain(&error)),
             }
         }

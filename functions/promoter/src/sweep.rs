@@ -52,7 +52,7 @@ pub enum SweepError {
 /// 15 minutes.
 const SPREAD_SECONDS: usize = 900;
 
-/// Sends one message for each application. Returns the number of applications.
+/// Sends one queue message for each application. Returns the number of applications.
 pub(crate) async fn hand_out(clients: &Clients, queue: &Queue) -> Result<usize, SweepError> {
     let (mut messages, mut after) = (Vec::new(), None);
     loop {
@@ -80,8 +80,8 @@ impl From<Swept> for Value {
     }
 }
 
-/// Sweeps one application. After a failure, the function continues with the rest of the sweep. At
-/// the end, it returns the first error, so that the queue delivers the message again.
+/// Sweeps one application. After a failure, continues with the rest of the sweep. At the end,
+/// returns the first error, so that the queue delivers the message again.
 pub(crate) async fn sweep_application(
     clients: &Clients,
     application: &ApplicationName,
@@ -115,7 +115,7 @@ pub(crate) async fn sweep_application(
 struct Sweep<'a> {
     application: &'a ApplicationName,
     swept: Swept,
-    /// The first error. The log has the others.
+    /// The first error. The log has the other errors.
     failed: Option<SweepError>,
 }
 
@@ -125,9 +125,9 @@ impl Sweep<'_> {
             Ok(Ok(_)) => "taken now".to_owned(),
             Ok(Err(none)) => none.to_string(),
             Err(error) if error.is_of_marked_image() => {
-                "retention is deleting it; looked at again later".to_owned()
+                "retention is deleting it; the sweep tries again later".to_owned()
             }
-            Err(_) => "it could not be taken".to_owned(),
+            Err(_) => "it could not be handled".to_owned(),
         };
         tracing::warn!(
             application.name = %self.application,
@@ -183,12 +183,13 @@ async fn missed(
     let digests: Vec<ImageDigest> = missed.iter().map(|one| one.digest.clone()).collect();
     let built = clients.table.known_builds(name, &digests).await?;
     let push = |one: Missed| Push {
-        // ECR does not record when a known image received a tag again, so this push counts as of
-        // now.
+        // ECR does not record when a known image received a tag again, so this push gets the
+        // current time.
         at: if built.contains(&one.digest) && !one.told { at } else { one.at },
         repository: repository.clone(),
         digest: one.digest,
         tag: one.tag,
+        run: None,
     };
     Ok(missed.into_iter().map(push).collect())
 }
@@ -254,7 +255,7 @@ async fn report_live_drift(
 }
 
 /// Deletes old digests from the records of the environment's tags. A digest is old when no delayed
-/// event can still name it.
+/// event can name the digest any more.
 async fn forget(clients: &Clients, subject: &Subject, policy: &EnvironmentPolicy) -> Result<(), TableError> {
     let application = subject.application();
     let tags = [policy.stable_tag.clone(), current(&policy.name)];
@@ -284,13 +285,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sweep_continues_after_errors_and_returns_the_first() {
+    fn sweep_continues_after_errors_and_returns_the_first_error() {
         let application = ApplicationName::parse("web").unwrap();
         let push = Push {
             at: Timestamp::UNIX_EPOCH,
             repository: RepositoryName::parse("web").unwrap(),
             digest: ImageDigest::parse(&format!("sha256:{}", "a1".repeat(32))).unwrap(),
             tag: ImageTag::parse("main").unwrap(),
+            run: None,
         };
         let mut sweep = Sweep { application: &application, swept: Swept::default(), failed: None };
         sweep.record_push(&push, Err(PushError::Reconcile(ReconcileError::Contended)));

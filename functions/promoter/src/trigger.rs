@@ -3,6 +3,7 @@
 use serde_json::Value;
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_reconciler::StackLocation;
+use stablepin_rules::audit::AuditRecord;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 
@@ -22,10 +23,12 @@ pub enum Trigger {
     Sweep(ApplicationName),
     /// A promotion or a rollback has changed its state, for example after an approval.
     Operation(Key),
+    /// A pipeline named an image that no event announced.
+    ImageNamed(Box<AuditRecord>),
     /// An environment has a new pin.
     Pinned { application: ApplicationName, environment: EnvironmentName },
-    /// A promotion or a rollback has ended. The promoter sends its notices and checks for
-    /// deployments by others: both had to wait for the end.
+    /// A promotion or a rollback has ended. The promoter sends the operation's notices and checks
+    /// for deployments by other callers. Both tasks had to wait for the end.
     Ended(Key),
     /// A deployment event of ECS.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
@@ -34,15 +37,16 @@ pub enum Trigger {
     Audit(Vec<Value>),
 }
 
-/// The final states of an operation that moved services.
+/// The final states of an operation that changes services.
 const ENDS: [&str; 4] = ["Completed", "Incomplete", "Failed", "RolledBack"];
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an event that the promoter does not know: {0}. The template sends it only what it knows")]
+#[error("an event that the promoter does not know: {0}. The template sends only events that it knows")]
 pub struct Unreadable(String);
 
-/// Returns whether an event of a bus comes from another account or region. Events of the schedule,
-/// the queue and the stream name no account and no region, so they are never foreign.
+/// Returns whether an event from an event bus comes from another account or region. Events of the
+/// schedule, the queue and the stream name no account and no region, so these events are never
+/// foreign.
 pub fn is_foreign(event: &Value, location: &StackLocation) -> bool {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let of_a_bus = event.get("Records").is_none() && text("source") != Some("stablepin.schedule");
@@ -68,6 +72,11 @@ impl Trigger {
             "ECS Deployment State Change" => {
                 let service_arn = text("/resources/0").to_owned();
                 if service_arn.is_empty() { Err(unreadable()) } else { Ok(Self::Deployment { service_arn }) }
+            }
+            "Image Named" => {
+                let announced = event.get("detail").cloned().unwrap_or_default();
+                let announced = serde_json::from_value(announced).map_err(|_| unreadable())?;
+                Ok(Self::ImageNamed(Box::new(announced)))
             }
             "Configuration Change" => ApplicationName::parse(text("/detail/application"))
                 .map(|application| Self::Configured { application })
@@ -109,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trigger_reads_every_event_of_the_template() {
+    fn promoter_reads_every_event_of_the_template() {
         assert_eq!(
             Trigger::read(json!({"source": "stablepin.schedule", "detail-type": "Tick", "detail": {}})),
             Ok(Trigger::Tick)
@@ -126,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn final_state_event_becomes_an_ended_trigger() {
+    fn event_about_a_final_state_becomes_an_ended_trigger() {
         let event = |kind: &str, to: &str| {
             let id = "019b0000-0000-7000-8000-000000000000";
             let detail = json!({"application": "web", "environment": "production", "id": id, "to": to});
@@ -146,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn trigger_reads_hourly_events_and_sweep_messages() {
+    fn promoter_reads_hourly_events_and_sweep_messages() {
         let hour = json!({"source": "stablepin.schedule", "detail-type": "Sweep", "detail": {}});
         assert_eq!(Trigger::read(hour), Ok(Trigger::Hour));
         let other = json!({"source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {}});
@@ -179,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn trigger_error_names_the_unknown_event() {
+    fn promoter_error_names_the_unknown_event() {
         let error = Trigger::read(json!({"source": "aws.ecr", "detail-type": "ECR Image Scan"})).unwrap_err();
         assert!(error.to_string().contains("ECR Image Scan from aws.ecr"), "{error}");
     }

@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reads all images of a repository, and the children of its indexes.
+/// Reads all images of a repository, and the children of its image indexes.
 async fn images(ecr: &Ecr, repository: &RepositoryName) -> Result<Vec<Image>, Box<dyn Error>> {
     let found = ecr.inventory(repository).await?.images;
     let indexes: Vec<ImageDigest> =

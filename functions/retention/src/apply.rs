@@ -1,6 +1,6 @@
 //! Carries out a plan. Each image is first marked for deletion, so that no promotion or rollback
-//! can begin to use it. Then the image is checked once more. If the image differs from the plan, it
-//! is kept.
+//! can begin to use the image. After that, the image is checked once more. If the image differs
+//! from the plan, the image is kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -51,7 +51,7 @@ struct Kept<'a> {
 /// A plan and its progress.
 pub(crate) struct Apply<'a> {
     work: &'a RepositoryWork<'a>,
-    /// The images that are still to be removed, by wave, as the fresh plan lists them.
+    /// The images that the run has not removed yet, by wave, as the fresh plan lists them.
     waves: BTreeMap<u16, Vec<&'a Planned>>,
     untag: Vec<(&'a ImageDigest, &'a ImageTag)>,
     /// The time when the inventory of the fresh plan was read.
@@ -61,8 +61,8 @@ pub(crate) struct Apply<'a> {
 
 impl<'a> Apply<'a> {
     /// Combines the saved plan with a fresh plan. An image is removed only if both plans remove it
-    /// and its tags have not changed. `before` has the earlier outcomes of this run. `begun` means
-    /// that an earlier invocation may have done more than it saved.
+    /// and its tags have not changed. `before` contains the earlier outcomes of this run. If
+    /// `begun` is set, an earlier invocation may have done more than it saved.
     pub(crate) fn new(
         work: &'a RepositoryWork<'a>,
         saved: &'a Plan,
@@ -83,11 +83,11 @@ impl<'a> Apply<'a> {
                     apply.untag.extend(still.map(|tag| (&one.digest, tag)));
                     continue;
                 }
-                // The tag is already gone, or something needs the tag now. The next plan decides.
+                // The tag no longer exists, or something needs the tag now. The next plan decides.
                 (Fate::Untag { .. }, _) => continue,
                 (Fate::Delete { .. } | Fate::Archive { .. }, _) if apply.is_done(&one.digest) => continue,
                 (Fate::Delete { .. }, None) if begun => ImageOutcome::Deleted,
-                (Fate::Delete { .. } | Fate::Archive { .. }, None) => skipped("is not there any more"),
+                (Fate::Delete { .. } | Fate::Archive { .. }, None) => skipped("no longer exists"),
                 (Fate::Delete { .. }, Some(still @ Planned { fate: Fate::Delete { wave }, .. }))
                 // Archiving instead of the planned deletion is allowed, since archiving removes
                 // less.
@@ -104,7 +104,7 @@ impl<'a> Apply<'a> {
                     ImageOutcome::Archived
                 }
                 (Fate::Delete { .. } | Fate::Archive { .. }, Some(fresh)) if fresh.tags != one.tags => {
-                    skipped("its tags are others now")
+                    skipped("its tags have changed")
                 }
                 (Fate::Delete { .. } | Fate::Archive { .. }, Some(fresh)) => skipped(&fresh.why),
             };
@@ -114,7 +114,7 @@ impl<'a> Apply<'a> {
     }
 
     /// Returns whether the image needs no further attempt. Skipped and refused images get another
-    /// attempt, since the reason may have passed.
+    /// attempt, since what stopped the run may be over.
     fn is_done(&self, digest: &ImageDigest) -> bool {
         matches!(self.outcomes.get(digest), Some(ImageOutcome::Deleted | ImageOutcome::Archived))
     }
@@ -162,11 +162,11 @@ impl<'a> Apply<'a> {
         let (run, at) = (self.work.run.id, now());
         let mut goes = Vec::with_capacity(part.len());
         for one in part {
-            // ECR does not protect signatures. A signature must not be deleted while its signed
-            // image stays.
+            // ECR does not protect signatures. So a signature is not deleted while the signed image
+            // is kept.
             match one.after.iter().find(|above| !self.is_done(above)) {
                 None => goes.push(*one),
-                Some(above) => self.skip(&one.digest, &format!("it belongs to {above}, which stays")),
+                Some(above) => self.skip(&one.digest, &format!("it belongs to {above}, which is kept")),
             }
         }
         let attempts = stream::iter(goes).map(|one| async move {
@@ -182,15 +182,15 @@ impl<'a> Apply<'a> {
             if is_marked {
                 marked.insert(&one.digest, one);
             } else {
-                self.skip(&one.digest, "a promotion or a rollback needs it, or another run has it");
+                self.skip(&one.digest, "a promotion or a rollback needs it, or another run works on it");
             }
         }
 
         let digests: Vec<&ImageDigest> = marked.keys().copied().collect();
         let done = self.remove_marked(marked, name).await;
         if done.as_ref().is_err_and(RetentionError::is_a_refusal) {
-            // ECR will refuse again until a person acts. The marks are cleared, so that no
-            // operation waits for these images until then.
+            // ECR will refuse again until a person acts. The marks are cleared now, so that
+            // operations can use these images in the meantime.
             for digest in digests {
                 clients.table.was_deleted(application, digest).await?;
             }
@@ -198,8 +198,8 @@ impl<'a> Apply<'a> {
         done
     }
 
-    /// Removes images that are marked for deletion. The mark stops operations from starting to use
-    /// them.
+    /// Removes images that are marked for deletion. While an image is marked, no operation can
+    /// begin to use it.
     async fn remove_marked(
         &mut self,
         mut marked: BTreeMap<&'a ImageDigest, &'a Planned>,
@@ -216,12 +216,13 @@ impl<'a> Apply<'a> {
                 continue;
             }
             marked.remove(&digest);
-            let why = "its manifest could not be read, to be kept".to_owned();
+            let why = "its manifest could not be read and saved".to_owned();
             self.outcomes.insert(digest.clone(), ImageOutcome::Refused { code, why });
             clients.table.unmark(application, &digest).await?;
         }
 
-        // Each attempt needs a new check, so the loop repeats both if ECR fails.
+        // If ECR fails, the loop repeats the check together with the removal, because the check may
+        // be out of date.
         for look in 1..=MOST_LOOKS {
             match self.check_and_remove(&mut marked, look > 1).await {
                 Ok(()) => break,
@@ -235,8 +236,8 @@ impl<'a> Apply<'a> {
     }
 
     /// Describes the images once more, and deletes or archives the images that match the plan.
-    /// Removes each image with an outcome from `marked`. If `after_an_attempt` is set, a missing
-    /// image counts as deleted: the attempt deleted the image, though ECR returned an error.
+    /// Takes each image with an outcome out of `marked`. If `after_an_attempt` is set, a missing
+    /// image counts as deleted: an earlier attempt deleted the image, though ECR returned an error.
     async fn check_and_remove(
         &mut self,
         marked: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
@@ -257,7 +258,7 @@ impl<'a> Apply<'a> {
                         Fate::Delete { .. } if after_an_attempt => {
                             self.outcomes.insert(digest.clone(), ImageOutcome::Deleted);
                         }
-                        _ => self.skip(digest, "is not there any more"),
+                        _ => self.skip(digest, "no longer exists"),
                     }
                     clients.table.was_deleted(application, digest).await?;
                 }
@@ -325,8 +326,8 @@ impl<'a> Apply<'a> {
         Ok(refused)
     }
 
-    /// Reads the manifests. If ECR refuses the whole call because of one image, this function reads
-    /// each manifest with its own call.
+    /// Reads the manifests. If ECR refuses the whole call because of one image, reads each manifest
+    /// with its own call.
     async fn manifests(
         &self,
         digests: &[ImageDigest],
@@ -368,7 +369,7 @@ impl<'a> Apply<'a> {
                 Some(refused) => refused,
                 None => ImageOutcome::Refused {
                     code: "Unanswered".to_owned(),
-                    why: "ECR said neither that it was deleted nor that it was not".to_owned(),
+                    why: "ECR did not say whether it was deleted".to_owned(),
                 },
             };
             outcomes.push((digest.clone(), outcome));
@@ -389,7 +390,7 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    /// Archives images. An image stays in `marked` if the next attempt may archive it.
+    /// Archives images. An image remains in `marked` if the next attempt may archive it.
     async fn archive(
         &mut self,
         digests: Vec<ImageDigest>,
@@ -426,7 +427,7 @@ impl<'a> Apply<'a> {
 
     /// Removes a tag and keeps its image. If other callers remove the other tags at the same
     /// moment, ECR deletes the image. In this case, the run pushes the image again with this tag.
-    /// Only Stablepin moves this tag.
+    /// This is safe, because only Stablepin moves this tag.
     async fn untag(&mut self, digest: &ImageDigest, tag: &ImageTag) -> Result<(), RetentionError> {
         let (ecr, repository) = (&self.work.clients.ecr, self.work.repository);
         let manifest = ecr.image(repository, &[ImageId::from(digest)]).await?.pop();
@@ -440,7 +441,10 @@ impl<'a> Apply<'a> {
         }
         let is_there = !ecr.describe_some(repository, std::slice::from_ref(digest)).await?.is_empty();
         if let (false, Some(manifest)) = (is_there, manifest) {
-            tracing::error!(repository.name = %repository, "{tag} was the last tag of {digest} after all: putting the image back");
+            tracing::error!(
+                repository.name = %repository,
+                "{tag} was the last tag of {digest} after all: restoring the image"
+            );
             ecr.put_tag(repository, &manifest, tag).await?;
         }
         Ok(())

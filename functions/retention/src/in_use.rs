@@ -1,9 +1,9 @@
 //! Finds the images that the account uses.
 //!
-//! If a read fails, the whole function returns an error, and retention deletes nothing. An image is
-//! in use if a workload runs it, or if ECS, Lambda or a scheduler may start it at any moment.
-//! Examples are a service that scales up from 0, a deployment that rolls back, and a task that a
-//! schedule starts by the name of its task definition family.
+//! If one read fails, the result is an error, and retention deletes nothing. An image is in use if
+//! a workload runs it, or if ECS, Lambda or a scheduler may start it at any moment. Examples are a
+//! service that scales up from 0, a deployment that rolls back, and a task that a schedule starts
+//! by the name of its task definition family.
 //!
 //! An account with 500 services, 3,000 tasks and 500 task definitions in 500 families needs these
 //! calls for the first read: 5 ListServices, 50 DescribeServices, 60 ListTasks and DescribeTasks,
@@ -11,7 +11,7 @@
 //! DescribeTaskDefinition.
 //!
 //! DescribeTaskDefinition needs the most time, because ECS allows 20 calls per second. Dry runs
-//! within a few minutes share the list of newest revisions and the reads of `sources`. Service
+//! within a few minutes share the list of newest revisions and the results from `sources`. Service
 //! deployments are listed only for services with an open or a failed deployment.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
@@ -44,11 +44,12 @@ pub struct Account<'a> {
     pub ecs: &'a Ecs,
     pub lambda: &'a Lambda,
     pub sources: &'a Sources,
-    /// The sources that the application waives. The function does not read them.
+    /// The AWS services that the application waives, such as EventBridge. Retention does not read
+    /// these services.
     pub waived: &'a BTreeSet<Source>,
 }
 
-/// The time during which dry runs share the newest revisions and the reads of the sources. Every
+/// The time during which dry runs share the newest revisions and the results from `sources`. Every
 /// run reads the images of services, tasks and deployments again.
 const SHARED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
@@ -56,7 +57,7 @@ const SHARED_FOR: SignedDuration = SignedDuration::from_mins(10);
 #[derive(Debug, Clone, Default)]
 pub struct TaskDefinitions {
     /// The images of each task definition, by ARN. A task definition never changes, so it is read
-    /// once. A read of the account removes the entries that it does not need.
+    /// once. Each read of the account removes the entries that it did not need.
     images: BTreeMap<String, Vec<String>>,
     shared: Option<Shared>,
 }
@@ -66,16 +67,16 @@ pub struct TaskDefinitions {
 struct Shared {
     /// The time when the reads began.
     at: Timestamp,
-    /// The newest revisions of all families. The revisions of a family are sorted, the newest
-    /// first.
+    /// The newest revisions of all task definition families. The revisions of a family are sorted,
+    /// the newest first.
     newest: Vec<String>,
     waived: BTreeSet<Source>,
     started: SourcesRead,
 }
 
 /// Returns all uses of images in the account and region, sorted. The `newest` revisions of each
-/// family count as used, since callers start tasks by the family's name. Shared results are no
-/// older than `since`. All other reads are fresh.
+/// task definition family count as used, since callers start tasks by the family's name. Shared
+/// results are no older than `since`. All other reads are fresh.
 pub async fn in_use(
     account: Account<'_>,
     newest: usize,
@@ -114,8 +115,9 @@ pub async fn in_use(
     Ok(used)
 }
 
-/// Adds the images that schedules, rules and pipes start. The name of a family means its newest
-/// active revision. A family without an active revision cannot start a task.
+/// Adds the images that schedules, EventBridge rules and pipes start. The name of a task definition
+/// family means its newest active revision. A family without an active revision cannot start a
+/// task.
 fn add_started(shared: &Shared, references: &mut References, used: &mut Vec<Used>) {
     used.extend(shared.started.images.iter().cloned());
     let by_name = |by: &String| Some(by.clone());
@@ -133,8 +135,9 @@ fn add_started(shared: &Shared, references: &mut References, used: &mut Vec<Used
     }
 }
 
-/// The services, rules, schedules and pipes that use a task definition, by its ARN. The entry
-/// `None` means that the task definition is one of the newest of its family.
+/// The services, EventBridge rules, schedules and pipes that use a task definition, by the ARN of
+/// the task definition. The entry `None` means that the task definition is one of the newest of its
+/// family.
 #[derive(Default)]
 struct References(BTreeMap<String, BTreeSet<Option<String>>>);
 
@@ -222,8 +225,8 @@ fn is_open(deployment: &ListedServiceDeployment) -> bool {
     }
 }
 
-/// Adds all tasks that ECS lists. ECS also lists tasks that stopped within about the last hour, and
-/// a person may examine or restart such a task.
+/// Adds the images of all tasks that ECS lists. ECS also lists tasks that stopped within about the
+/// last hour, and a person may examine or restart such a task.
 async fn tasks(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), CallError> {
     let listed = read_concurrently(clusters.to_vec(), |cluster| async move {
         let mut arns = ecs.task_arns(&cluster, Wanted::Running).await?;

@@ -2,7 +2,7 @@
 //!
 //! Each queue message asks for the work of one run in one repository. A crash or a second delivery
 //! at any point does no harm: a run saves its plan before it carries out the plan, and keeps an
-//! image that has changed since.
+//! image that has changed since the plan was saved.
 
 mod apply;
 mod document;
@@ -40,18 +40,18 @@ pub use trigger::{RetentionTrigger, UnreadableTrigger};
 
 use in_use::{Sources, TaskDefinitions};
 
-/// The clients of this function, and the settings of its stack.
+/// The clients of this Lambda function, and the settings of its stack.
 #[derive(Debug, Clone)]
 pub struct RetentionClients {
     pub table: Table,
     /// The [patient](Ecr::patient) client, for reads.
     pub ecr: Ecr,
     /// The [client without retries](Ecr::impatient), for deleting and archiving. Each call must
-    /// follow its check at once: a late retry would act on an outdated check.
+    /// follow its check at once: a retry would act on an outdated check.
     pub without_retries: Ecr,
     pub ecs: Ecs,
     pub lambda: Lambda,
-    /// The clients of the services that start tasks or jobs by name.
+    /// The clients of the AWS services that start tasks or jobs by name.
     pub sources: Sources,
     pub bucket: Bucket,
     pub sqs: Sqs,
@@ -61,8 +61,8 @@ pub struct RetentionClients {
     pub topic_arn: String,
     /// The 12 digits of the stack's account.
     pub account: String,
-    /// The ARN of this function's role. ECR must not count this role's own reads of images as
-    /// pulls.
+    /// The ARN of this Lambda function's role. ECR must not count this role's own reads of images
+    /// as pulls.
     pub role_arn: String,
 }
 
@@ -115,7 +115,7 @@ pub enum RetentionError {
 }
 
 impl RetentionError {
-    /// Returns whether AWS refused the work, so that a retry would fail, too.
+    /// Returns whether AWS refused the work. If so, a retry would fail, too.
     fn is_a_refusal(&self) -> bool {
         match self {
             Self::Ecr(error) => !error.is_retryable(),

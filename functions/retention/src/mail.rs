@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use stablepin_messages::{NoticeSubject, Words, WrittenNotice};
-use stablepin_retention_rules::run::{Purpose, RepositoryRun, Run, RunState};
+use stablepin_retention_rules::run::{Purpose, RepositoryRun, RepositoryState, Run, RunState};
 use stablepin_rules::one_line::inert;
 
 /// Returns the notice of a retention run that has ended.
@@ -10,25 +10,25 @@ pub(crate) fn retention_notice(run: &Run) -> WrittenNotice {
     let state = run.state();
     let changed = run.repositories.values().any(RepositoryRun::has_changed_something);
     let title = match (run.purpose, state) {
-        (_, RunState::Failed) => "old images: nothing could be done",
-        (_, RunState::CompletedWithErrors) => "old images: not all could be done",
-        (Purpose::Plan, _) => "old images: what would go",
-        (Purpose::Apply { .. }, _) if changed => "old images were removed",
-        (Purpose::Apply { .. }, _) => "old images: there was nothing to do",
-        (Purpose::Undo { .. }, _) => "archived images are on their way back",
+        (_, RunState::Failed) => "retention failed",
+        (_, RunState::CompletedWithErrors) => "retention ended with errors",
+        (Purpose::Plan, _) => "retention plan is ready",
+        (Purpose::Apply { .. }, _) if changed => "retention removed old images",
+        (Purpose::Apply { .. }, _) => "retention found nothing to remove",
+        (Purpose::Undo { .. }, _) => "archived images are being restored",
     };
     let (mut next, mut archived) = (Vec::new(), 0_u64);
     for one in run.repositories.values() {
         archived = archived.saturating_add(one.archived);
     }
     let path = format!("/v1/applications/{}/retention/{}", run.application, run.id);
-    next.push(format!("Why each image stays or goes: GET {path}/images."));
+    next.push(format!("Why each image is kept or removed: GET {path}/images."));
     match run.purpose {
         Purpose::Plan => next.push(format!(
-            "To carry out this very plan: POST {path}/apply, where retention.mode is \"delete\" or \"archive\"."
+            "To apply this plan: POST {path}/apply, where retention.mode is \"delete\" or \"archive\"."
         )),
         Purpose::Apply { .. } if archived > 0 => {
-            next.push(format!("To have what was archived back, within 20 minutes: POST {path}/undo."));
+            next.push(format!("To restore the archived images, within 20 minutes: POST {path}/undo."));
         }
         Purpose::Apply { .. } | Purpose::Undo { .. } => {}
     }
@@ -36,7 +36,7 @@ pub(crate) fn retention_notice(run: &Run) -> WrittenNotice {
         title,
         event: "retention",
         what: inert(&format!("{}.", run.summary())),
-        why: run.reason.as_deref().map(|reason| format!("Asked for: {}", inert(reason))).unwrap_or_default(),
+        why: run.reason.as_deref().map(|reason| format!("Reason: {}", inert(reason))).unwrap_or_default(),
         next,
     };
     let repositories: Vec<String> = run
@@ -44,8 +44,8 @@ pub(crate) fn retention_notice(run: &Run) -> WrittenNotice {
         .iter()
         .map(|(name, one)| {
             let kept: Vec<String> =
-                one.by_rule.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
-            let mut line = format!("{name}: {}, {} images", one.state.as_str(), one.images);
+                one.by_rule.iter().map(|(rule, count)| format!("{} {count}", rule_words(rule))).collect();
+            let mut line = format!("{name}: {}, {} images", state_words(one.state), one.images);
             if !kept.is_empty() {
                 line += &format!("; kept: {}", kept.join(", "));
             }
@@ -64,6 +64,47 @@ pub(crate) fn retention_notice(run: &Run) -> WrittenNotice {
         "Repositories",
         &repositories,
     )
+}
+
+/// Describes the state of a repository for people.
+fn state_words(state: RepositoryState) -> &'static str {
+    match state {
+        RepositoryState::Waiting => "waiting",
+        RepositoryState::Planning => "planning",
+        RepositoryState::Applying => "in progress",
+        RepositoryState::Done => "done",
+        RepositoryState::LeftAlone => "skipped",
+        RepositoryState::Failed => "failed",
+    }
+}
+
+/// Describes, for people, the images that a retention rule keeps. Returns the name of an unknown
+/// rule unchanged.
+fn rule_words(rule: &str) -> &str {
+    match rule {
+        "pin" => "pinned",
+        "pin-history" => "earlier pins",
+        "current" => "last proven to run",
+        "open" => "in open promotions or rollbacks",
+        "in-use" => "in use",
+        "standing" => "with a stable or current tag",
+        "protected" => "protected by tag",
+        "not-understood" => "not understood",
+        "index-of-needed" => "indexes of needed images",
+        "part-of-kept" => "parts of kept images",
+        "about-kept" => "artifacts of kept images",
+        "may-be-part" => "maybe parts of an unread index",
+        "newest" => "newest",
+        "young" => "too young",
+        "backup" => "live before a recent rollback",
+        "no-time" => "of unknown age",
+        "future" => "with a time in the future",
+        "activating" => "being restored",
+        "archived" => "archived",
+        "tangled" => "without an order of deletion",
+        "over-share" => "over this run's limit",
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -117,18 +158,18 @@ mod tests {
     #[test]
     fn plan_notice_counts_images_to_delete() {
         insta::assert_snapshot!(run(Purpose::Plan, Some("before <b>Monday</b>"), &[planned()]), @r#"
-        Subject: web: old images: what would go
+        Subject: web: retention plan is ready
 
-        24 images would go, 3.4 GB would be freed, about $0.32 a month; 14 images over the share of 20 %, left for later.
+        24 images would be removed, 3.4 GB would be freed, about $0.32 a month; 14 images over this run's limit of 20 %, left for later runs.
 
-        Asked for: before ＜b＞Monday＜/b＞
+        Reason: before ＜b＞Monday＜/b＞
 
         Repositories:
-        - prod/web: Done, 120 images; kept: newest 20, pin 2, young 60; the repository has a lifecycle policy: remove it
+        - prod/web: done, 120 images; kept: newest 20, pinned 2, too young 60; the repository has a lifecycle policy: remove it
 
         What to do:
-        - Why each image stays or goes: GET /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/images.
-        - To carry out this very plan: POST /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/apply, where retention.mode is "delete" or "archive".
+        - Why each image is kept or removed: GET /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/images.
+        - To apply this plan: POST /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/apply, where retention.mode is "delete" or "archive".
 
         Id: 019b0000-0000-7000-8000-000000000000
         "#);
@@ -145,16 +186,16 @@ mod tests {
         };
         let said = [planned(), RunProgress::Done(applied)];
         insta::assert_snapshot!(run(Purpose::Apply { plan_of: None }, None, &said), @"
-        Subject: web: old images: not all could be done
+        Subject: web: retention ended with errors
 
-        22 images archived; 1 image changed meanwhile and left; 14 images over the share of 20 %, left for later; 1 image refused by ECR.
+        22 images archived; 1 image changed meanwhile and skipped; 14 images over this run's limit of 20 %, left for later runs; 1 image refused by ECR.
 
         Repositories:
-        - prod/web: Done, 120 images; kept: newest 20, pin 2, young 60; ImageNotFound: 1; the repository has a lifecycle policy: remove it
+        - prod/web: done, 120 images; kept: newest 20, pinned 2, too young 60; ImageNotFound: 1; the repository has a lifecycle policy: remove it
 
         What to do:
-        - Why each image stays or goes: GET /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/images.
-        - To have what was archived back, within 20 minutes: POST /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/undo.
+        - Why each image is kept or removed: GET /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/images.
+        - To restore the archived images, within 20 minutes: POST /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/undo.
 
         Id: 019b0000-0000-7000-8000-000000000000
         ");
@@ -164,15 +205,15 @@ mod tests {
     fn run_notice_says_why_nothing_changed() {
         let said = [RunProgress::LeftAlone { problem: "its images could not be read".to_owned() }];
         insta::assert_snapshot!(run(Purpose::Apply { plan_of: None }, None, &said), @"
-        Subject: web: old images: nothing could be done
+        Subject: web: retention failed
 
-        nothing changed; 1 repository left alone: prod/web: its images could not be read.
+        nothing changed; 1 repository skipped: prod/web: its images could not be read.
 
         Repositories:
-        - prod/web: LeftAlone, 0 images; its images could not be read
+        - prod/web: skipped, 0 images; its images could not be read
 
         What to do:
-        - Why each image stays or goes: GET /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/images.
+        - Why each image is kept or removed: GET /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/images.
 
         Id: 019b0000-0000-7000-8000-000000000000
         ");

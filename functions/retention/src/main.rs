@@ -18,7 +18,8 @@ async fn main() -> Result<(), Error> {
             Err(UnreadableTrigger::Request(problem)) => return Ok(serde_json::to_value(problem.response())?),
             Err(UnreadableTrigger::Event(what)) => {
                 return Err(format!(
-                    "an event that retention does not know: {what}. The template sends it only what it knows"
+                    "an event that retention does not know: {what}. The template sends only events that it \
+                     knows"
                 )
                 .into());
             }

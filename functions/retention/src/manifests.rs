@@ -18,7 +18,7 @@ use stablepin_rules::name::ApplicationName;
 pub(crate) enum ManifestsError {
     #[error("the manifests of its indexes could not be read")]
     Ecr(#[from] EcrError),
-    #[error("the manifest of the index {digest} went while it was read")]
+    #[error("the manifest of the index {digest} disappeared while retention read it")]
     Gone { digest: ImageDigest },
 }
 
@@ -36,29 +36,30 @@ impl ManifestsError {
 pub(crate) const MOST_READS: u32 = 3;
 
 /// The most images of a repository for which a run reads image manifests. In a larger repository, a
-/// run reads only indexes, and the count of freed bytes ignores shared layers.
+/// run reads only image indexes, and the count of freed bytes ignores shared layers.
 const MOST_WEIGHED: usize = 20_000;
 
-/// The most images in one call.
+/// The most images that one call may read.
 const PER_CALL: usize = 100;
 
-/// The most calls at the same time. ECR allows 2,000 images per second, and each call asks for 100
+/// The most calls at the same time. ECR allows 2,000 images per second, and each call reads 100
 /// images.
 const AT_ONCE: usize = 4;
 
 /// The known contents of a repository's manifests.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct KnownManifests {
-    /// The children of each index.
+    /// The children of each image index.
     #[serde(default)]
     children: BTreeMap<ImageDigest, Vec<ImageDigest>>,
     /// The layers of every other manifest that was read.
     #[serde(default)]
     blobs: BTreeMap<ImageDigest, Blobs>,
-    /// The indexes that the parser does not understand. Each run reads them again.
+    /// The image indexes that the parser does not understand. Each run reads these image indexes
+    /// again.
     #[serde(skip)]
     odd: BTreeMap<ImageDigest, Odd>,
-    /// The number of times that this run has read the indexes.
+    /// The number of times that this run has read the image indexes.
     #[serde(skip)]
     rounds: u32,
     /// True if the contents differ from the version in the bucket.
@@ -66,17 +67,18 @@ pub(crate) struct KnownManifests {
     is_new: bool,
 }
 
-/// An index that the parser does not understand, or that ECR does not return.
+/// An image index that the parser does not understand, or that ECR does not return.
 #[derive(Debug)]
 struct Odd {
     why: String,
-    /// The manifests to which the index may refer. `None` means that it may refer to any manifest.
+    /// The manifests to which the image index may refer. `None` means that it may refer to any
+    /// manifest.
     children: Option<Vec<ImageDigest>>,
 }
 
 impl KnownManifests {
-    /// Loads the saved contents. If none are saved or readable, the result is empty, and the run
-    /// reads every manifest again.
+    /// Loads the saved contents. If the contents are missing or unreadable, the result is empty,
+    /// and the run reads every manifest again.
     pub(crate) async fn load(
         bucket: &Bucket,
         application: &ApplicationName,
@@ -121,18 +123,18 @@ impl KnownManifests {
         self.children.get(digest).or_else(odd).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the reason to keep an index that the parser does not understand.
+    /// Returns the reason to keep an image index that the parser does not understand.
     pub(crate) fn odd(&self, digest: &ImageDigest) -> Option<&str> {
         self.odd.get(digest).map(|odd| odd.why.as_str())
     }
 
-    /// Returns the indexes with unknown children.
+    /// Returns the image indexes with unknown children.
     pub(crate) fn unread(&self) -> impl Iterator<Item = &ImageDigest> {
         self.odd.iter().filter(|(_, odd)| odd.children.is_none()).map(|(digest, _)| digest)
     }
 
-    /// Reads the indexes that are still unknown. An unreadable index becomes [`Odd`] and does not
-    /// stop the other reads. The client `without_retries` makes each call only once.
+    /// Reads the image indexes that are still unknown. An unreadable image index becomes [`Odd`]
+    /// and does not stop the other reads. The client `without_retries` makes each call only once.
     pub(crate) async fn read_indexes(
         &mut self,
         ecr: &Ecr,
@@ -180,7 +182,7 @@ impl KnownManifests {
         if goes.is_empty() {
             return Some(0);
         }
-        // An index that the parser does not understand may share any layer.
+        // An image index that the parser does not understand may share any layer.
         if there.len() > MOST_WEIGHED || !self.odd.is_empty() {
             return None;
         }
@@ -217,7 +219,7 @@ impl KnownManifests {
     /// for each image.
     pub(crate) fn freed_at_most(&self, plan: &Plan, goes: &BTreeSet<&ImageDigest>) -> u64 {
         let goes = plan.images.iter().filter(|one| goes.contains(&one.digest));
-        // An index reports the size of one child, and the plan lists the child, too.
+        // An image index reports the size of one child, and the plan lists the child, too.
         let images = goes.filter(|one| !self.children.contains_key(&one.digest));
         images.fold(0, |sum, one| sum.saturating_add(one.size_bytes.unwrap_or_default()))
     }
@@ -229,8 +231,8 @@ fn key(application: &ApplicationName, repository: &RepositoryName) -> String {
 
 type Parts<T> = (Vec<(ImageDigest, T)>, Vec<(ImageDigest, String)>);
 
-/// Returns the children of an index. ECR lists some images without a media type. Such an image is
-/// read here, too, and has no children.
+/// Returns the children of an image index. ECR lists some images without a media type. Such an
+/// image is read here, too, and has no children.
 fn children(manifest: &Manifest) -> Result<Vec<ImageDigest>, Odd> {
     let (index, why) = match manifest.parse() {
         Ok(oci::Manifest::Image(_)) => return Ok(Vec::new()),
@@ -249,7 +251,7 @@ fn children(manifest: &Manifest) -> Result<Vec<ImageDigest>, Odd> {
 }
 
 /// Reads manifests in batches of `PER_CALL`, and keeps only a few hundred in memory. Also returns
-/// the images that ECR does not return, with ECR's codes, such as `ImageInaccessible`. If a call
+/// the images that ECR does not return, with error codes such as `ImageInaccessible`. If a call
 /// fails and `without_retries` is given, reads each image of the batch with its own call.
 async fn read_in_parts<T>(
     ecr: &Ecr,
@@ -280,8 +282,8 @@ async fn read_in_parts<T>(
 }
 
 /// Reads each manifest with its own call, after a call for all of them has failed. If all of these
-/// calls fail, too, and the first error is retryable, the function returns this error, since the
-/// fault is ECR's own.
+/// calls fail, too, and the first error is retryable, returns this error, since the fault is ECR's
+/// own.
 async fn read_one_by_one(
     without_retries: &Ecr,
     repository: &RepositoryName,
@@ -326,8 +328,8 @@ mod tests {
             Self { ecr, web }
         }
 
-        /// Reads all indexes. Returns each odd index with its reason and the number of its possible
-        /// children.
+        /// Reads all image indexes. Returns each image index that became [`Odd`], with its reason
+        /// and the number of its possible children.
         async fn reads(
             &self,
             rounds: u32,
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn parser_finds_every_digest_in_a_malformed_index() {
+    fn parser_finds_every_digest_in_a_malformed_image_index() {
         let child = |n: usize| format!("sha256:{n:064x}");
         let of = |media_type: &str, bytes: String| {
             let digest = ImageDigest::parse(&child(0)).unwrap();
@@ -396,7 +398,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn index_with_unreadable_manifest_has_unknown_children() {
+    async fn image_index_with_unreadable_manifest_has_unknown_children() {
         let story = Story::begin();
         let child = story.web.put(NewImage::named("child"));
         let archived = story.web.put(NewImage::index([&child]).status(StorageStatus::Archived));
@@ -406,12 +408,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn manifests_are_read_one_by_one_after_a_failed_batch() {
+    async fn manifests_are_read_one_by_one_after_a_failed_call() {
         let story = Story::begin();
         let children = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}"))));
         let indexes = story.web.put_all(children.iter().map(|child| NewImage::index([child])));
-        // The first failure hits the call for all three indexes. The second failure hits the call
-        // for the first index alone.
+        // The first failure hits the call for all three image indexes. The second failure hits the
+        // call for the first image index alone.
         story.ecr.fails("BatchGetImage", 1, 400, "InvalidParameterException");
         story.ecr.fails("BatchGetImage", 2, 500, "ServerException");
         let found = story.reads(0).await.unwrap();

@@ -23,7 +23,8 @@ impl Message {
         serde_json::json!(self).to_string()
     }
 
-    /// Sends the message again, so that another invocation continues after this number of seconds.
+    /// Sends the message again with this delay in seconds, so that another invocation continues the
+    /// work.
     pub(crate) async fn later(&self, clients: &RetentionClients, seconds: i32) -> Result<(), RetentionError> {
         let sent = clients.sqs.send_later(&clients.queue_url, &self.text(), seconds).await;
         sent.map_err(RetentionError::Queue)

@@ -1,5 +1,5 @@
-//! Reads the inventory of one repository: its images, and everything that may need them. The result
-//! is complete, or it is an error that names the failed read.
+//! Reads the inventory of one repository: its images, and everything that may need these images.
+//! The result is complete, or it is an error that names the failed read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -22,12 +22,12 @@ use crate::RetentionClients;
 use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};
 use crate::manifests::{KnownManifests, ManifestsError};
 
-/// The number of newest revisions of each task definition family that count as in use.
+/// The number of newest revisions of each task definition family. These revisions count as in use.
 const NEWEST: usize = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
-    #[error("what the table knows of its images could not be read")]
+    #[error("the table's records of its images could not be read")]
     Table(#[from] TableError),
     #[error(transparent)]
     Ecr(#[from] EcrError),
@@ -49,15 +49,16 @@ impl ReadError {
     }
 }
 
-/// The inventory of a repository, with warnings and with the possible users that the run did not
-/// read.
+/// The inventory of a repository, with warnings, and with the possible users of images that the run
+/// did not check.
 pub(crate) struct Read {
     pub(crate) inventory: Inventory,
     pub(crate) warnings: Vec<String>,
     /// The other accounts that may pull, unless the application waives them. Stablepin cannot read
     /// which images these accounts use.
     pub(crate) external_accounts: BTreeSet<String>,
-    /// The sources that this run did not read, because the application waives them.
+    /// The AWS services, such as EventBridge, that this run did not read, because the application
+    /// waives them.
     pub(crate) waived: BTreeSet<Source>,
 }
 
@@ -101,7 +102,7 @@ pub(crate) async fn read(
 
     let mut warnings = Vec::new();
     let policy = clients.ecr.repository_policy(repository).await?;
-    // The policy of the registry grants access in addition to the policy of the repository.
+    // The registry policy grants access in addition to the repository policy.
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
     let of_all = clients.ecr.registry_policy().await?;
     let anybody = || BTreeSet::from(["*".to_owned()]);
@@ -114,13 +115,13 @@ pub(crate) async fn read(
     }
     if clients.ecr.lifecycle_policy(repository).await?.is_some() {
         warnings.push(
-            "the repository has a lifecycle policy: ECR deletes by it whatever Stablepin keeps; remove it"
+            "the repository has a lifecycle policy: ECR then deletes images that Stablepin keeps; remove it"
                 .to_owned(),
         );
     }
     warnings.extend(unread.iter().map(|unread| {
         format!(
-            "{unread} is not understood: it stays, with every image that has no tag. Delete or restore it"
+            "{unread} is not understood: it is kept, with every image that has no tag. Delete or restore it"
         )
     }));
     warnings.extend(absent_pins(&pins, &images));
@@ -134,12 +135,13 @@ pub(crate) async fn read(
     Ok(Read { inventory, warnings, external_accounts, waived })
 }
 
-/// Returns the warning that other accounts may pull and that the application does not waive them.
+/// Returns the warning that other accounts may pull although the application does not waive these
+/// accounts.
 pub(crate) fn warning(external_accounts: &BTreeSet<String>) -> String {
     let who: Vec<_> = external_accounts.iter().map(String::as_str).collect();
     format!(
-        "the repository's policy, or the registry's, lets {} pull, and what they use cannot be read from here: nothing \
-         is deleted. Look after it, and write them in retention.waive",
+        "the repository's policy, or the registry's, lets {} pull, and Stablepin cannot read what they use: \
+         it deletes nothing. Protect their images yourself, and write them in retention.waive",
         who.join(", ")
     )
 }
@@ -155,16 +157,16 @@ fn absent_pins(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Ima
     let wrong = newest.into_iter().filter_map(|(environment, (number, digest))| {
         let how = match status(digest) {
             Some(StorageState::Active | StorageState::Activating) => return None,
-            Some(StorageState::Archived(_)) => "is archived: restore it, or nobody can go back to it",
-            None => "is not in the repository: nobody can go back to it",
+            Some(StorageState::Archived(_)) => "is archived: restore it, or no rollback to it is possible",
+            None => "is not in the repository: no rollback to it is possible",
         };
         Some(format!("{digest}, pin {} of {environment}, {how}", number.get()))
     });
     wrong.collect()
 }
 
-/// Clears the marks of an earlier run that was interrupted or gave up. Returns the marks from
-/// before the change.
+/// Clears the marks of an earlier run that was interrupted or gave up. Returns all marks as they
+/// were before this call.
 ///
 /// The application has only one repository and the caller has its lock, so no other run deletes
 /// images.
@@ -179,8 +181,8 @@ pub(crate) async fn clear_marks(
     Ok(marks)
 }
 
-/// Returns the needs of open operations. Clears the references of ended operations and the marks of
-/// interrupted runs.
+/// Returns the images that open operations need. Clears the references of ended operations and the
+/// marks of interrupted runs.
 async fn needs_of_operations(
     clients: &RetentionClients,
     application: &ApplicationName,
@@ -201,8 +203,8 @@ async fn needs_of_operations(
     Ok(needs)
 }
 
-/// Returns the needs of pushes that the tagger has not handled yet. The sweep will handle these
-/// pushes, and then needs their images.
+/// Returns the images of pushes that the tagger has not handled yet. The sweep will handle these
+/// pushes, and will need their images then.
 fn needs_of_unanswered_pushes(
     application: &Application,
     found: &[FoundImage],
@@ -217,7 +219,7 @@ fn needs_of_unanswered_pushes(
     };
     let need = |image: &FoundImage, tag: &ImageTag| Need {
         image: NeededName::Digest(image.digest.clone()),
-        by: Needer::Operation(format!("the push of {tag}, which is not answered yet,")),
+        by: Needer::Operation(format!("the push of {tag}, which is not handled yet,")),
     };
     let of = |image: &FoundImage| {
         let open = image.tags.iter().find(|tag| is_open(image, tag));
@@ -256,8 +258,8 @@ fn image(
     }
 }
 
-/// Returns the images that a workload needs in this repository. The function ignores the registry's
-/// host name, since an unnecessary entry does no harm.
+/// Returns the images that a workload needs in this repository. Ignores the registry's host name,
+/// since an unnecessary entry does no harm.
 fn needs_of_workload(used: Used, repository: &RepositoryName) -> Vec<Need> {
     let mut named = Vec::new();
     let reference = used.image.as_deref().map(ImageReference::parse);

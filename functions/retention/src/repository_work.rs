@@ -38,8 +38,8 @@ impl RepositoryWork<'_> {
         format!("retention/{}/{}/{}/{name}", self.run.application, self.repository, self.run.id)
     }
 
-    /// Saves the progress in the run. If another writer was faster, tries again. The invocation
-    /// that ends the run also notifies people.
+    /// Saves the progress in the run's record. If another writer changed the record first, tries
+    /// again. The invocation that ends the run also notifies people.
     pub(crate) async fn save_progress(&self, progress: &RunProgress) -> Result<(), RetentionError> {
         loop {
             let Some(before) = self.clients.table.run(&self.run.application, self.run.id).await? else {

@@ -60,7 +60,7 @@ async fn route(clients: &RetentionClients, request: &Request) -> Result<Response
             let (application, run) = run(clients, request).await?;
             let has_plan = run.repositories.values().any(|one| one.plan.is_some());
             if !run.state().is_terminal() || !has_plan {
-                let detail = format!("run {} has no plan yet: look at it again when it has ended", run.id);
+                let detail = format!("run {} has no plan yet: read it again when it has ended", run.id);
                 return Err(Problem::new(409, "no-plan", "There is no plan", detail));
             }
             let wanted = read_body_for(request, &run)?;
@@ -70,15 +70,15 @@ async fn route(clients: &RetentionClients, request: &Request) -> Result<Response
             let (application, run) = run(clients, request).await?;
             if run.repositories.values().all(|one| one.archived == 0) {
                 let detail = format!(
-                    "run {} has archived nothing: what was deleted cannot be had back, but by a new push; the manifests \
-                     are in the bucket",
+                    "run {} archived nothing: deleted images cannot be restored, only pushed again; their \
+                     manifests are in the bucket",
                     run.id
                 );
                 return Err(Problem::new(409, "nothing-archived", "Nothing was archived", detail));
             }
             if !run.state().is_terminal() {
-                let detail = format!("run {} still goes on, and archives: undo it when it has ended", run.id);
-                return Err(Problem::new(409, "run-not-over", "The run is not over", detail));
+                let detail = format!("run {} is still archiving images: undo it when it has ended", run.id);
+                return Err(Problem::new(409, "run-not-over", "The run has not ended", detail));
             }
             let wanted = read_body_for(request, &run)?;
             begin(clients, request, &application, Purpose::Undo { of: run.id }, by, wanted).await
@@ -91,12 +91,12 @@ fn read_body(request: &Request) -> Result<ApplyBody, Problem> {
     let wanted: ApplyBody = match request.body.trim() {
         "" => ApplyBody::default(),
         text => serde_json::from_str(text).map_err(|error| {
-            Problem::bad_request(format!("the body is not understood: {error}; write for example {EXAMPLE}"))
+            Problem::bad_request(format!("the body is not valid: {error}; write for example {EXAMPLE}"))
         })?,
     };
     if wanted.share.is_some_and(|share| !(1..=100).contains(&share)) {
         return Err(Problem::bad_request(
-            "share: write how many percent of a repository's images may go, 1 to 100",
+            "share: write how many percent of a repository's images one run may remove, 1 to 100",
         ));
     }
     Ok(wanted)
@@ -108,7 +108,8 @@ fn read_body_for(request: &Request, run: &Run) -> Result<ApplyBody, Problem> {
     let wanted = read_body(request)?;
     if wanted.dry_run.is_some() || wanted.share.is_some() {
         return Err(Problem::bad_request(
-            "dry_run and share are of a run with a plan of its own (POST …/retention); here write a reason, or nothing",
+            "dry_run and share belong to a run with its own plan (POST …/retention); here, write a reason \
+             or nothing",
         ));
     }
     Ok(ApplyBody { share: Some(run.share), ..wanted })
@@ -124,7 +125,7 @@ async fn begin(
 ) -> Result<Response, Problem> {
     if matches!(purpose, Purpose::Apply { .. }) && application.retention.mode == RetentionMode::DryRun {
         let detail = "retention.mode is \"dry-run\": write \"delete\" or \"archive\" into the application's file, and \
-                      apply it; or ask for a plan by {\"dry_run\": true}";
+                      apply it; or request a plan with {\"dry_run\": true}";
         return Err(Problem::new(409, "dry-run", "This application only plans", detail));
     }
     let share = wanted.share.unwrap_or(DEFAULT_SHARE);

@@ -34,8 +34,8 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(48);
 const LOOKED_AT: i32 = 20;
 
 /// Begins a run for each application, and sends one message for each repository. A second event of
-/// the same night finds the runs of the first event. After an error, the function continues with
-/// the other applications, and returns the error at the end.
+/// the same night finds the runs of the first event. After an error, continues with the other
+/// applications, and returns the error at the end.
 pub(crate) async fn nightly(clients: &RetentionClients, night: Timestamp) -> Result<usize, RetentionError> {
     // ECR must not record retention's own reads as pulls, since people use pull times to find
     // unused images.
@@ -57,7 +57,7 @@ pub(crate) async fn nightly(clients: &RetentionClients, night: Timestamp) -> Res
         match begin_night(clients, name, night, delay).await {
             Ok(one) => begun += usize::from(one),
             Err(error) => {
-                tracing::error!(application.name = %name, "the night did not begin: {}", chain(&error));
+                tracing::error!(application.name = %name, "the nightly run did not start: {}", chain(&error));
                 failed = Some(error);
             }
         }
@@ -65,7 +65,8 @@ pub(crate) async fn nightly(clients: &RetentionClients, night: Timestamp) -> Res
     failed.map_or(Ok(begun), Err)
 }
 
-/// Begins the application's run of this night. Returns whether the run exists.
+/// Begins the application's run of this night, or finds the run that an earlier event has begun.
+/// Returns whether there is such a run.
 async fn begin_night(
     clients: &RetentionClients,
     name: &ApplicationName,
@@ -74,7 +75,10 @@ async fn begin_night(
 ) -> Result<bool, RetentionError> {
     end_abandoned_runs(clients, name).await?;
     let Some(application) = configured(clients, name).await? else {
-        tracing::error!(application.name = %name, "the night did not begin: the application's file is not readable");
+        tracing::error!(
+            application.name = %name,
+            "the nightly run did not start: the application's file is not readable"
+        );
         return Ok(false);
     };
     let purpose = match application.retention.mode {
@@ -92,8 +96,8 @@ async fn begin_night(
     Ok(true)
 }
 
-/// Ends abandoned runs. If an invocation crashes, its messages may be lost, so that its run would
-/// never end.
+/// Ends abandoned runs. If an invocation crashes, the messages of its run may be lost, so that the
+/// run would never end.
 async fn end_abandoned_runs(
     clients: &RetentionClients,
     name: &ApplicationName,
@@ -105,7 +109,7 @@ async fn end_abandoned_runs(
         let (mut run, mut audit) = (before.clone(), Vec::new());
         let open = before.repositories.iter().filter(|(_, one)| !one.state.is_terminal());
         for repository in open.map(|(repository, _)| repository) {
-            let problem = "it was cut off, and not taken up again: the next run looks at it anew".to_owned();
+            let problem = "the run was interrupted and not continued: the next run starts again".to_owned();
             let (after, records) = run.after(now(), repository, &RunProgress::Failed { problem });
             run = after;
             audit.extend(records);
@@ -152,8 +156,8 @@ pub(crate) async fn begin(
     Ok(clients.table.put_run(&run, &audit).await?)
 }
 
-/// Notifies people if the run has just ended and is worth a mail. If SNS fails, the function only
-/// logs the error, since the run's record has all facts.
+/// Notifies people if the run has just ended and is worth a mail. If SNS fails, only logs the
+/// error, since the run's record contains all facts.
 pub(crate) async fn notify_end(
     clients: &RetentionClients,
     before: &Run,

@@ -51,7 +51,7 @@ impl RepositoryWork<'_> {
             plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
         let mut exact = known.freed(&self.clients.ecr, self.repository, &goes, &listed_digests(read)).await;
         // Archiving frees no bytes. The first call still includes the images to archive, so that
-        // their layers are read now: ECR does not return the manifests of archived images.
+        // their layers are read now: ECR does not return manifests of archived images.
         let deleted = plan.images.iter().filter(|one| matches!(one.fate, Fate::Delete { .. }));
         let deleted: BTreeSet<&ImageDigest> = deleted.map(|one| &one.digest).collect();
         if deleted.len() < goes.len() {

@@ -1,4 +1,4 @@
-//! The events that start the retention function.
+//! The events that start the Lambda function of retention.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trigger_reads_only_events_of_the_template() {
+    fn retention_reads_only_events_of_the_template() {
         let night = json!({"source": "stablepin.schedule", "detail-type": "Retention", "detail": {}});
         assert!(matches!(RetentionTrigger::read(night), Ok(RetentionTrigger::Night(_))));
         let night = json!({"detail-type": "Retention", "time": "2026-11-21T02:00:00Z"});

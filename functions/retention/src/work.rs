@@ -50,15 +50,15 @@ pub(crate) async fn handle_message(
     let until = deadline.ends_at() + LAST_CALL;
     if !clients.table.take_repository(application, repository, *run, holder, now(), until).await? {
         message.later(clients, BUSY_SECONDS).await?;
-        return Ok("another run has the repository: later");
+        return Ok("another run works on the repository: tried again later");
     }
-    // The run is read after the repository is taken, so that it includes the work of an earlier
-    // delivery of the same message.
+    // The run is read after the repository's lock is taken, so that it includes the work of an
+    // earlier delivery of the same message.
     let run = clients.table.run(application, *run).await?;
     let open = |run: &Run| run.repositories.get(repository).is_some_and(|one| !one.state.is_terminal());
     let Some(run) = run.filter(open) else {
         clients.table.give_repository_back(application, repository, holder).await?;
-        return Ok("there is no such run, or it is done");
+        return Ok("the run does not exist or has ended");
     };
     let work = RepositoryWork { clients, run: &run, repository, deadline: with_time_to_spare(deadline) };
     let done = work.perform(cache).await;
@@ -76,14 +76,14 @@ pub(crate) async fn handle_message(
             let failures = if further { 0 } else { message.failures + 1 };
             if failures > MOST_FAILURES {
                 let problem =
-                    "the time of an invocation was not enough to begin: nothing more is touched".to_owned();
+                    "the time of one invocation was too short to start: the run stops here".to_owned();
                 work.save_progress(&RunProgress::Failed { problem }).await?;
             } else {
                 Message { failures, ..message.clone() }.later(clients, 0).await?;
             }
-            "the rest of it: later"
+            "the rest follows later"
         }
-        // A retry would not help: the document stays unusable.
+        // A retry would not help, because the document remains unusable.
         Err(error @ (RetentionError::Changed { .. } | RetentionError::Document { .. })) => {
             work.save_progress(&RunProgress::Failed { problem: chain(&error) }).await?;
             "failed"
@@ -93,7 +93,7 @@ pub(crate) async fn handle_message(
                 application.name = %application,
                 repository.name = %repository,
                 failures = message.failures,
-                "the work on the repository failed: {}",
+                "retention of the repository failed: {}",
                 chain(&error)
             );
             failed(&work, message, &error).await?
@@ -103,16 +103,17 @@ pub(crate) async fn handle_message(
     Ok(how)
 }
 
-/// Returns an earlier deadline, so that a batch that has begun can finish. A batch of 100 images
-/// may need a minute when ECR is slow. An interrupted batch would wait until the queue delivers the
-/// message again.
+/// Returns an earlier deadline than Lambda's, so that a batch that has begun can finish. A batch of
+/// 100 images may need a minute when ECR is slow. An interrupted batch would wait until the queue
+/// delivers the message again.
 fn with_time_to_spare(deadline: Deadline) -> Deadline {
     let left = deadline.ends_at().duration_since(now());
     deadline.within(left - (left / 6).min(MOST_SPARED))
 }
 
-/// Sends the message again after a failure, at most `MOST_FAILURES` times. Finished work is not
-/// repeated. The queue itself would deliver the message again only after a crash, and much later.
+/// Sends the message again after a failure, at most `MOST_FAILURES` times. The next attempt does
+/// not repeat finished work. The queue itself would deliver the message again only after a crash,
+/// and much later.
 async fn failed(
     work: &RepositoryWork<'_>,
     message: &Message,
@@ -121,14 +122,14 @@ async fn failed(
     if message.failures < MOST_FAILURES {
         let again = Message { failures: message.failures + 1, ..message.clone() };
         again.later(work.clients, BUSY_SECONDS * i32::from(again.failures)).await?;
-        return Ok("it failed: again later");
+        return Ok("failed, tried again later");
     }
-    // Only the next run would clear these marks, so they are cleared now.
+    // The next run would clear these marks only when it starts, so they are cleared now.
     if let Err(error) = clear_marks(work.clients, &work.run.application).await {
         tracing::error!(repository.name = %work.repository, "the marks could not be cleared: {}", chain(&error));
     }
     work.save_progress(&RunProgress::Failed { problem: chain(error) }).await?;
-    Ok("it failed too often")
+    Ok("failed too often")
 }
 
 #[derive(Serialize)]
@@ -146,12 +147,12 @@ impl RepositoryWork<'_> {
     async fn perform(&self, cache: &mut TaskDefinitions) -> Result<Option<RunProgress>, RetentionError> {
         let stored = self.clients.table.application(&self.run.application).await?;
         let Some(application) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
-            let problem = "there is no such application any more, or its file is not readable".to_owned();
+            let problem = "the application no longer exists, or its file is not readable".to_owned();
             return Ok(Some(RunProgress::LeftAlone { problem }));
         };
         let own = application.environments.iter().map(|environment| &environment.repository);
         if !own.chain([&application.repository]).any(|own| own == self.repository) {
-            let problem = "the repository is not the application's any more: nothing was touched".to_owned();
+            let problem = "the application dropped the repository: Stablepin changed nothing".to_owned();
             return Ok(Some(RunProgress::LeftAlone { problem }));
         }
         if let Purpose::Undo { of } = self.run.purpose {
@@ -160,7 +161,7 @@ impl RepositoryWork<'_> {
         if let Purpose::Apply { .. } = self.run.purpose
             && application.retention.mode == RetentionMode::DryRun
         {
-            let problem = "retention.mode is dry-run by now: nothing was touched".to_owned();
+            let problem = "retention.mode is now dry-run: Stablepin changed nothing".to_owned();
             return Ok(Some(RunProgress::LeftAlone { problem }));
         }
         self.save_progress(&RunProgress::Planning).await?;
@@ -173,14 +174,15 @@ impl RepositoryWork<'_> {
                     application.name = %self.run.application,
                     repository.name = %self.repository,
                     is_retryable = error.is_retryable(),
-                    "the repository is left alone: {}",
+                    "the repository is skipped: {}",
                     chain(&error)
                 );
                 return Ok(Some(RunProgress::LeftAlone { problem: chain(&error) }));
             }
         };
         let ended = self.plan_and_apply(&application, &read, &mut known).await?;
-        // The run needs the layers of the removed images until its end, to count the freed bytes.
+        // The run needs the layers of the removed images until the run ends, to count the freed
+        // bytes.
         if ended.is_some() {
             known.forget(&listed_digests(&read));
         }
@@ -188,8 +190,8 @@ impl RepositoryWork<'_> {
         Ok(ended)
     }
 
-    /// Reads the inventory. If a read fails or the repository changes meanwhile, the function reads
-    /// everything again, so that the inventory is one snapshot.
+    /// Reads the inventory. If a read fails or the repository changes meanwhile, reads everything
+    /// again, so that the inventory is one snapshot.
     async fn read(
         &self,
         application: &Application,
@@ -198,7 +200,7 @@ impl RepositoryWork<'_> {
     ) -> Result<Read, ReadError> {
         let mut rounds = 1..MOST_READS;
         loop {
-            // A plan without deletions may use what the same night has read for another repository.
+            // A dry run may use results that were read for another repository after this run began.
             let since = if self.run.purpose == Purpose::Plan { self.run.begun_at } else { now() };
             match read(self.clients, application, self.repository, since, known, cache).await {
                 Err(error) if error.is_retryable() && !self.deadline.is_near() && rounds.next().is_some() => {
@@ -216,7 +218,7 @@ impl RepositoryWork<'_> {
         known: &mut KnownManifests,
     ) -> Result<Option<RunProgress>, RetentionError> {
         let kept = self.saved_plan().await?;
-        // The saved plan has already applied the share.
+        // The saved plan has already applied the share, so the fresh plan needs no limit.
         let share = if kept.is_some() { 100 } else { self.run.share };
         let fresh = plan(&read.inventory, &RetentionPolicy::of(application, share), now());
         let Some((saved, stored)) = kept else {
@@ -305,7 +307,7 @@ impl RepositoryWork<'_> {
         }
         self.save_progress(&RunProgress::Applying(applied)).await?;
         let problem = format!(
-            "what has to be there is not there any more: {}. Its manifest may be in the bucket below {}",
+            "images that must exist are missing: {}. Its manifest may be in the bucket below {}",
             missing.join("; "),
             self.key("manifests")
         );

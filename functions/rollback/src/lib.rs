@@ -1,5 +1,5 @@
-//! Starts rollbacks. The function resolves the target, checks that every service can move, saves
-//! the rollback, and starts the deployments. The promoter completes the rollback.
+//! Starts rollbacks. The Lambda function resolves the target, checks that every service can be
+//! deployed, saves the rollback, and starts the deployments. The promoter completes the rollback.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use stablepin_rules::transition::{Input, RollbackRequest, transition};
 /// The word that the caller must type, so that nobody rolls back by accident.
 const CONFIRM: &str = "ROLLBACK";
 
-/// The longest time that the caller waits. After that time, the promoter completes the rollback.
+/// The longest time that the caller waits. After this time, the promoter continues the rollback.
 const ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// The longest time for the reads before the first write.
@@ -73,14 +73,15 @@ async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Resu
         | ReconcileError::LinkUsed
         | ReconcileError::Contended
         | ReconcileError::Table(_) => {
-            let what = format!("the rollback may have been started: look at {follow} before you ask again");
+            let what =
+                format!("the rollback may have been started: read {follow} before you request it again");
             failed(request, &error, &what)
         }
     })?;
     let words = after.rollback().and_then(|rollback| rollback.reason.as_ref()).map(ToString::to_string);
     if after.rollback().is_some_and(|rollback| rollback.state == RollbackState::Failed) {
-        let reason = words.as_deref().unwrap_or("nothing was touched");
-        let detail = format!("{reason}. Correct that and ask again; {follow} has the record");
+        let reason = words.as_deref().unwrap_or("Stablepin changed nothing");
+        let detail = format!("{reason}. Correct the cause and request it again; {follow} has the record");
         return Err(Problem::new(409, "rollback-failed", "The rollback failed", detail));
     }
     Ok(answer(202, &after.rollback().map(|rollback| StartedRollback::new(rollback, follow))))
@@ -149,7 +150,8 @@ async fn prepare(clients: &Clients, request: &Request) -> Result<Prepared, Probl
 
 fn slow(request: &Request) -> Problem {
     let detail = format!(
-        "AWS did not answer in time, and nothing was touched: ask again, and quote request {} if it stays",
+        "AWS did not answer in time, and Stablepin changed nothing. Request it again. If it fails again, \
+         quote request {}",
         request.id
     );
     Problem::new(503, "slow", "AWS is slow", detail)
@@ -158,20 +160,20 @@ fn slow(request: &Request) -> Problem {
 fn read(body: &str) -> Result<RollbackBody, Problem> {
     let example = r#"{"to": "stable", "confirm": "ROLLBACK", "reason": "500s since 14:30"}"#;
     let body: RollbackBody = serde_json::from_str(body).map_err(|error| {
-        Problem::bad_request(format!("the body is not a rollback: {error}. Send JSON such as {example}"))
+        Problem::bad_request(format!("the body is not valid: {error}. Send JSON such as {example}"))
     })?;
     if !body.dry_run && body.confirm.as_deref() != Some(CONFIRM) {
         return Err(Problem::new(
             422,
             "not-confirmed",
             "Not confirmed",
-            format!("`confirm` must be \"{CONFIRM}\", in capitals: nothing was touched"),
+            format!("`confirm` must be \"{CONFIRM}\", in capitals: Stablepin changed nothing"),
         ));
     }
     Ok(body)
 }
 
-/// Returns the target as text. A JSON caller may send a pin number as a number.
+/// Returns the rollback target as text. A JSON caller may send a pin number as a number.
 fn text(to: &serde_json::Value) -> String {
     match to {
         serde_json::Value::String(text) => text.trim().to_owned(),
@@ -214,7 +216,8 @@ fn rollout(snapshot: &Snapshot) -> ServiceRollout {
     ServiceRollout::waiting(snapshot.service.clone(), snapshot.live.clone())
 }
 
-/// Checks that the image exists and that ECS can pull it at once. Without a digest, checks nothing.
+/// Checks that the image exists and that ECS can pull the image immediately. Without a digest,
+/// checks nothing.
 async fn check_image(
     clients: &Clients,
     policy: &EnvironmentPolicy,
@@ -236,7 +239,7 @@ async fn check_image(
 
 /// Returns the problem for an AWS error before the first write.
 fn internal_error(request: &Request, error: &dyn std::error::Error) -> Problem {
-    failed(request, error, "the rollback could not be started, and nothing was touched")
+    failed(request, error, "the rollback could not be started, and Stablepin changed nothing")
 }
 
 fn failed(request: &Request, error: &dyn std::error::Error, what: &str) -> Problem {

@@ -33,7 +33,7 @@ pub struct EventDetail {
     pub image_digest: Option<String>,
     /// The tag of the image. Absent or empty for the child manifests of an image index.
     pub image_tag: Option<String>,
-    /// The name of the API call, for example `PutImage`. Only CloudTrail's events have it.
+    /// The name of the API call, for example `PutImage`. Only CloudTrail's events have this field.
     #[serde(rename = "eventName")]
     pub event_name: Option<String>,
     #[serde(rename = "errorCode")]
@@ -71,7 +71,7 @@ pub struct PutImageId {
     pub image_tag: Option<String>,
 }
 
-/// A change of one tag, or the caller of a push, as one event reports it.
+/// A change of one tag, or the caller of one push, as an event reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagEvent {
     Pushed(Push),
@@ -116,7 +116,9 @@ impl EcrEvent {
             return self.attributed();
         }
         let said = |field: &Option<String>, wanted: &str| field.as_deref() == Some(wanted);
-        let (pushed, deleted) = (said(&detail.action_type, "PUSH"), said(&detail.action_type, "DELETE"));
+        // ECR sends no push event for an image that its replication copies into this registry.
+        let pushed = said(&detail.action_type, "PUSH") || said(&detail.action_type, "REPLICATE");
+        let deleted = said(&detail.action_type, "DELETE");
         if !(pushed || deleted) || !said(&detail.result, "SUCCESS") {
             return Err(Ignored::NotOfATag);
         }
@@ -133,7 +135,7 @@ impl EcrEvent {
         }
         let digest = ImageDigest::parse(detail.image_digest.as_deref().unwrap_or_default());
         let at = self.time.parse().map_err(|_| Ignored::NoTime(one_line(&self.time, LONGEST_TIME)))?;
-        let push = Push { at, repository, digest: digest.map_err(unreadable)?, tag };
+        let push = Push { at, repository, digest: digest.map_err(unreadable)?, tag, run: None };
         if push.tag.is_a_referrers() {
             return Err(Ignored::NoBuild(NoBuild::Artifact));
         }
@@ -218,6 +220,19 @@ mod tests {
         let mut scanned = event("main");
         scanned.detail.action_type = Some("SCAN".to_owned());
         assert_eq!(scanned.tag_event(&location()), Err(Ignored::NotOfATag));
+    }
+
+    #[test]
+    fn replication_event_counts_as_a_push() {
+        let text = include_str!("../../../xtask/samples/ecr-image-replication.json");
+        let mut replicated: EcrEvent = serde_json::from_str(text).unwrap();
+        replicated.region = Some("us-east-2".to_owned());
+        let Ok(TagEvent::Pushed(push)) = replicated.tag_event(&location()) else {
+            panic!("it is a push: {:?}", replicated.tag_event(&location()))
+        };
+        assert_eq!((push.repository.as_str(), push.tag.as_str()), ("docker-hub/alpine", "3.17.2"));
+        replicated.detail.result = Some("FAILED".to_owned());
+        assert_eq!(replicated.tag_event(&location()), Err(Ignored::NotOfATag));
     }
 
     #[test]

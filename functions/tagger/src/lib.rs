@@ -1,5 +1,6 @@
 //! Handles the tag events of ECR and CloudTrail. A push becomes a build and opens a promotion for
-//! each environment. If a person moved or deleted a tag of Stablepin, the tagger restores the tag.
+//! each environment. If another caller moved or deleted a tag of Stablepin, the tagger restores the
+//! tag.
 
 mod event;
 
@@ -25,7 +26,7 @@ pub enum Handled {
     PutRight {
         environments: usize,
     },
-    /// The number of promotions and moved tags for which CloudTrail named the caller.
+    /// The number of promotions and changed tags for which CloudTrail named the caller.
     Attributed {
         count: usize,
     },
@@ -37,7 +38,7 @@ pub enum Handled {
 pub enum TaggerError {
     #[error("the event could not be looked up")]
     Table(#[from] TableError),
-    #[error("the push could not be taken")]
+    #[error("the push could not be handled")]
     Push(#[from] PushError),
     #[error("the tag could not be checked or restored")]
     Tag(#[from] TagError),
@@ -45,9 +46,9 @@ pub enum TaggerError {
     Attribution(#[from] AttributionError),
 }
 
-/// The IAM roles of the stack's functions. A tag that such a role puts is not a push. Each role is
-/// stored as the prefix of its session ARNs: the partition, the account, and the role's name
-/// without its path.
+/// The IAM roles of the stack's Lambda functions. A tag that such a role puts is not a push. Each
+/// role is stored as the prefix of its session ARNs: the partition, the account, and the role's
+/// name without its path.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
 #[derive(Debug, Clone)]
 pub struct OwnRoles(Vec<String>);
@@ -99,12 +100,15 @@ pub async fn handle(
     let Some(application) = clients.table.claimant(repository).await? else {
         return Ok(Handled::Ignored(NoBuild::NotRegistered.into()));
     };
-    // No tag is both a build tag and a tag of Stablepin, because Stablepin refuses an application
-    // file that uses a tag for both.
+    // A tag is never both a build's pushed tag and a tag of Stablepin, because Stablepin refuses an
+    // application file that uses one tag for both.
     let taken = match &tag_event {
         TagEvent::Pushed(push) => push::take(clients, &application, push, deadline).await?,
         TagEvent::Deleted { .. } | TagEvent::Attributed(_) => Err(NoBuild::NotABuild),
     };
+    if let (TagEvent::Pushed(push), Err(no_build)) = (&tag_event, &taken) {
+        push::keep_ignored(clients, &application, push, no_build).await;
+    }
     match taken {
         Ok(environments) => Ok(Handled::Opened { environments }),
         Err(no_build @ (NoBuild::Ours | NoBuild::NotABuild)) => {
@@ -112,8 +116,8 @@ pub async fn handle(
             let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
             let Some(configured) = configured else { return Ok(Handled::Ignored(no_build.into())) };
             if let (TagEvent::Pushed(push), NoBuild::NotABuild) = (&tag_event, &no_build) {
-                // `min` limits a time in the future, so that a clock that is ahead does not keep an
-                // image for ever.
+                // A time in the future is limited to the current time, so that a wrong clock does
+                // not make retention keep an image for ever.
                 let (at, kept) = (push.at.min(now()), remember_for(&configured));
                 clients.table.was_tagged(&application, repository, tag, &push.digest, at, kept).await?;
             }
@@ -153,8 +157,8 @@ async fn attribute(
 }
 
 /// Restores the tag in each environment that owns the tag, if the tag is on a wrong image. Returns
-/// the number of restored tags. Even an image that Stablepin once chose can be wrong, because a
-/// person may have moved the tag back.
+/// the number of environments with a restored tag. Even an image that Stablepin once chose can be
+/// wrong, because a person may have moved the tag back.
 async fn look_after(
     clients: &Clients,
     configured: &Application,
@@ -170,7 +174,8 @@ async fn look_after(
         }
         let found = clients.table.configured_environment(&configured.name, &policy.name).await?;
         let Some(subject) = found else { continue };
-        // The tag is on the pin, so Stablepin put it there. The tagger need not read ECR.
+        // The push has put the stable tag on the pin's digest, which is right. The tagger need not
+        // read ECR.
         let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
         if now_on.is_some() && *tag == policy.stable_tag && pinned == now_on {
             continue;
@@ -188,7 +193,7 @@ mod tests {
                          arn:aws:iam::111122223333:role/teams/platform/stablepin-production-PromoterRole-3C4D,";
 
     #[test]
-    fn own_roles_match_by_partition_account_and_name() {
+    fn stablepins_roles_match_by_partition_account_and_name() {
         let own = OwnRoles::parse(ROLES).unwrap();
         let session = |role: &str| format!("arn:aws:sts::111122223333:assumed-role/{role}/session");
         assert!(own.have(&session("stablepin-production-TaggerRole-1A2B")));
@@ -213,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn own_roles_match_in_china_and_govcloud() {
+    fn stablepins_roles_match_in_china_and_govcloud() {
         for partition in ["aws-cn", "aws-us-gov"] {
             let own = OwnRoles::parse(&ROLES.replace("arn:aws:", &format!("arn:{partition}:"))).unwrap();
             let session = |partition: &str| {
@@ -226,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn own_roles_must_be_role_arns() {
+    fn stablepins_roles_must_be_role_arns() {
         for wrong in [
             "stablepin-production-TaggerRole-1A2B",
             "arn:aws:iam::111122223333:role/",

@@ -41,7 +41,7 @@ async fn main() -> Result<(), Error> {
                 image.tag = detail.image_tag,
                 image.digest = detail.image_digest,
                 environments,
-                "took a push"
+                "handled a push"
             ),
         }
         Ok::<_, Error>(())

@@ -34,15 +34,15 @@ fn approval_request_for_a_first_build_names_no_pin() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      different for each platform
     Pushed:    web:main, 2025-07-17 14:30 UTC
-    Pushed by: unknown: CloudTrail has not said
-    Replaces:  nothing: it would be the first pin
+    Pushed by: unknown (not reported by CloudTrail)
+    Replaces:  nothing (this would be the first pin)
 
-    Look at it and decide here:
+    Review and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
     Your code: K7Q-2MD
 
-    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
-    Do not forward this mail: whoever has it decides in your name.
+    The link is only for you, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection stops it.
+    Do not forward this mail: anybody who has it can decide in your name.
     ");
 }
 
@@ -60,15 +60,15 @@ fn approval_request_names_the_replaced_pin() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      12.3 MB, 345.6 kB more than pin 6
     Pushed:    web:v1.2.3, 2025-07-17 14:30 UTC
-    Pushed by: unknown: CloudTrail has not said
+    Pushed by: unknown (not reported by CloudTrail)
     Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
 
-    Look at it and decide here:
+    Review and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
     Your code: K7Q-2MD
 
-    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
-    Do not forward this mail: whoever has it decides in your name.
+    The link is only for you, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection stops it.
+    Do not forward this mail: anybody who has it can decide in your name.
     ");
 }
 
@@ -87,17 +87,17 @@ fn approval_request_shows_the_hold() {
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      12.3 MB, 345.6 kB more than pin 6
     Pushed:    web:main, 2025-07-17 14:30 UTC
-    Pushed by: unknown: CloudTrail has not said
+    Pushed by: unknown (not reported by CloudTrail)
     Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
 
-    production is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.
+    production has been held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.
 
-    Look at it and decide here:
+    Review and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
     Your code: K7Q-2MD
 
-    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
-    Do not forward this mail: whoever has it decides in your name.
+    The link is only for you, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection stops it.
+    Do not forward this mail: anybody who has it can decide in your name.
     ");
 }
 
@@ -110,10 +110,10 @@ fn approval_request_shows_the_freeze_and_the_requester() {
     let (since, reason) = (at("2025-07-17T09:15:00Z"), "autumn sale".to_owned());
     subject.environment.freeze = Some(Freeze { since, reason, by: Actor::Stablepin });
     let text = mail(&subject);
-    let shown = text.lines().filter(|line| line.starts_with("Asked by") || line.contains("frozen"));
+    let shown = text.lines().filter(|line| line.starts_with("Requester") || line.contains("frozen"));
     assert_snapshot!(shown.collect::<Vec<_>>().join("\n"), @"
-    Asked by:  arn:aws:iam::111122223333:role/lead, by a signed request
-    production is frozen since 2025-07-17 09:15 UTC (autumn sale). What you approve waits for its end.
+    Requester: arn:aws:iam::111122223333:role/lead, by a signed request
+    production has been frozen since 2025-07-17 09:15 UTC (autumn sale). If you approve, the build waits until the freeze ends.
     ");
 }
 
@@ -160,7 +160,7 @@ fn approval_request_explains_reminders_and_replaced_links() {
     Hello lead,
 
     web has a new build for production. Do you approve it as the stable version?
-    This is a reminder: you were asked on 2025-07-17 14:31 UTC. That link is worth nothing any more; here is a new one.
+    This is a reminder of our mail of 2025-07-17 14:31 UTC. The link in that mail no longer works. Here is a new one.
     ");
     assert_snapshot!(asked_again(true), @"
     Subject: Approve web for production? production-20250717-143052-a1b2c3d4
@@ -168,7 +168,7 @@ fn approval_request_explains_reminders_and_replaced_links() {
     Hello lead,
 
     web has a new build for production. Do you approve it as the stable version?
-    Too many wrong codes were tried with the link before, by you or by somebody else. Here is a new one.
+    You or somebody else tried too many wrong codes with your previous link, so it no longer works. Here is a new one.
     ");
 }
 
@@ -176,7 +176,8 @@ fn approval_request_explains_reminders_and_replaced_links() {
 fn approval_request_keeps_hostile_text_on_one_line() {
     let tag = format!("_{}", "x.-".repeat(42));
     let mut subject = pushed(application("web", "production"), &tag, |_| ());
-    // Our types do not allow these characters. The mail is safe even if the table contains them.
+    // The types of the rules do not allow these characters. The mail is safe even if the table
+    // contains them.
     let hostile = "ok\r\n\r\nDecide here instead:\nhttps://evil.example/\u{202e}txt\u{2028}<script>alert(\"'1'\")</script>";
     let Some(stablepin_rules::records::Work::Promotion(promotion)) =
         subject.operation.as_mut().map(|operation| &mut operation.work)
@@ -192,13 +193,15 @@ fn approval_request_keeps_hostile_text_on_one_line() {
     assert_eq!(text.lines().count(), clean.lines().count(), "the text adds a line");
     let shown: Vec<&str> = text
         .lines()
-        .filter(|line| ["Commit", "Pushed", "production is held"].iter().any(|start| line.starts_with(start)))
+        .filter(|line| {
+            ["Commit", "Pushed", "production has been held"].iter().any(|start| line.starts_with(start))
+        })
         .collect();
     assert_snapshot!(shown.join("\n"), @r#"
     Commit:    ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>
     Pushed:    web:_x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-, 2025-07-17 14:30 UTC
-    Pushed by: unknown: CloudTrail has not said
-    production is held since 2025-07-17 09:15 UTC (ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…). Your approval releases the hold.
+    Pushed by: unknown (not reported by CloudTrail)
+    production has been held since 2025-07-17 09:15 UTC (ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…). Your approval releases the hold.
     "#);
 }
 
@@ -238,7 +241,7 @@ fn approval_request_contains_the_code_or_the_name_to_type() {
 }
 
 #[test]
-fn approval_request_says_that_many_builds_came() {
+fn approval_request_says_that_earlier_builds_were_skipped() {
     let mut subject = pushed(application("web", "production"), "main", |_| {});
     promotion(&mut subject).ask_at = Some(at("2025-07-17T14:35:00Z"));
     assert_snapshot!(mail(&subject), @"
@@ -247,21 +250,21 @@ fn approval_request_says_that_many_builds_came() {
     Hello lead,
 
     web has a new build for production. Do you approve it as the stable version?
-    Many builds came within minutes. This is the newest of them; some before it nobody was asked for.
+    Many builds were pushed within minutes. This is the newest one. For some earlier ones, no approver got a mail.
 
     Build:     production-20250717-143052-a1b2c3d4
     Commit:    a1b2c3d4e5f60718293a4b5c6d7e8f9012345678
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     Size:      12.3 MB
     Pushed:    web:main, 2025-07-17 14:30 UTC
-    Pushed by: unknown: CloudTrail has not said
-    Replaces:  nothing: it would be the first pin
+    Pushed by: unknown (not reported by CloudTrail)
+    Replaces:  nothing (this would be the first pin)
 
-    Look at it and decide here:
+    Review and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
     Your code: K7Q-2MD
 
-    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
-    Do not forward this mail: whoever has it decides in your name.
+    The link is only for you, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection stops it.
+    Do not forward this mail: anybody who has it can decide in your name.
     ");
 }

@@ -23,14 +23,14 @@ fn refused_mail_notice_says_what_to_correct() {
     let told = notice(&subject, Notice::MailRefused).unwrap();
     assert_eq!(told.chat["metadata"]["eventType"], "approval-mail-refused");
     assert_snapshot!(format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body), @"
-    Subject: web production: approvers could not be asked
+    Subject: web production: approval mails could not be sent
 
     production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and SNS refuses the mail to lead, second.
 
     Why: could not publish to arn:aws:sns:eu-west-1:111122223333:approvals for lead (Publish): AuthorizationError: f is not authorized to perform: SNS:Publish (HTTP 403).
 
     What to do:
-    - Correct what the refusal names, such as the policy or the key of the approvals topic. The mail is tried again once an hour, until 2025-07-20 14:30 UTC.
+    - Correct what the refusal names, such as the policy or the key of the approvals topic. Stablepin tries the mail again once an hour, until 2025-07-20 14:30 UTC.
     - Until then they can decide by a signed request: POST …/promotions/{id}/decision.
 
     Id: 0198184a-0100-7000-8000-000000000001
@@ -52,8 +52,8 @@ fn unreachable_approver_notice_says_what_to_do() {
     Why: lead is not subscribed; second has not confirmed the subscription.
 
     What to do:
-    - Subscribe them: PUT …/approvers/{name}/subscription. What is pushed next asks them.
-    - This build they can still decide by a signed request: POST …/promotions/{id}/decision.
+    - Subscribe them: PUT …/approvers/{name}/subscription. They then get the mail about the next push.
+    - They can still decide about this build by a signed request: POST …/promotions/{id}/decision.
 
     Id: 0198184a-0100-7000-8000-000000000001
     ");
@@ -62,8 +62,8 @@ fn unreachable_approver_notice_says_what_to_do() {
       "content": {
         "description": "production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and mails do not reach enough of them.\n\nWhy: lead is not subscribed; second has not confirmed the subscription.",
         "nextSteps": [
-          "Subscribe them: PUT …/approvers/{name}/subscription. What is pushed next asks them.",
-          "This build they can still decide by a signed request: POST …/promotions/{id}/decision."
+          "Subscribe them: PUT …/approvers/{name}/subscription. They then get the mail about the next push.",
+          "They can still decide about this build by a signed request: POST …/promotions/{id}/decision."
         ],
         "textType": "client-markdown",
         "title": "web production: approvers cannot be reached"
@@ -101,31 +101,31 @@ fn subscription_notices_list_the_findings() {
     assert_snapshot!(texts.join("\n----\n"), @"
     Subject: Stablepin: the approval topics are open to others
 
-    The topics with approval links have subscribers that do not belong there, or let others subscribe or publish. Whoever reads a link and its code decides in the approver's name. Whoever publishes sends approvers mails that look like ours.
+    The topics with approval links have subscribers that must not get these links, or let others subscribe or publish. Anybody who reads a link and its code can decide in the approver's name. Anybody who can publish can send approvers mails that look like ours.
 
     Found:
     - the sqs subscriber arn:aws:sqs:eu-central-1:111122223333:audit gets everybody's links
 
     What to do:
-    - Deny sns:Subscribe in the policy of a topic that lets others subscribe. That ends no subscription that is there already.
+    - Deny sns:Subscribe in the policy of a topic that lets others subscribe. This does not end existing subscriptions.
     - Deny sns:Publish in the policy of a topic that lets others publish.
-    - Unsubscribe what does not belong there.
+    - Unsubscribe the wrong subscribers.
     - Give each approver a subscription of their own: PUT …/approvers/{name}/subscription.
-    - Withdraw what is open and was mailed meanwhile, and have it asked for again.
+    - Withdraw the open promotions that were mailed meanwhile, and request them again.
 
     Id: health-Stablepin
 
     ----
     Subject: Stablepin: the approval topics are closed again
 
-    Every subscriber of the topics with approval links is an approver and gets its own mails only. Nobody else may subscribe or publish.
+    Every subscriber of the topics with approval links is an approver and gets only their own mails. Nobody else may subscribe or publish.
 
     Id: health-Stablepin
 
     ----
     Subject: web: approvers are not subscribed
 
-    Approvers of this application get no mails: nobody can tell them that a build waits.
+    Approvers of this application get no mails, so they do not learn that a build waits.
 
     Found:
     - lead is not subscribed

@@ -1,10 +1,11 @@
-//! Helpers that create the subject of a push, and write its approval mail.
+//! Helpers that create the [`Subject`] of a push, and write its approval mail.
 
 use jiff::Timestamp;
 use stablepin_rules::application::Application;
 use stablepin_rules::build_tag::BuildTag;
 use stablepin_rules::code::Code;
 use stablepin_rules::commit::Commit;
+use stablepin_rules::effect::Outcome;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::operation_id::OperationId;
@@ -57,7 +58,7 @@ approval = {{ required = 2 }}
     Application::parse(&text, None).unwrap()
 }
 
-/// Returns the subject right after a push.
+/// Returns the [`Subject`] right after a push.
 pub(super) fn pushed(application: Application, tag: &str, opening: impl FnOnce(&mut Opening)) -> Subject {
     let name = application.environments[0].name.clone();
     let subject = Subject {
@@ -77,12 +78,15 @@ pub(super) fn pushed(application: Application, tag: &str, opening: impl FnOnce(&
         size_bytes: Some(12_345_678),
         platforms: Vec::new(),
         names_taken: 0,
+        run: None,
         asked_by: None,
         pushers: Default::default(),
         reason: None,
     };
     opening(&mut push);
-    transition(at("2025-07-17T14:30:54Z"), &subject, &[Input::Opened(Box::new(push))]).unwrap().after
+    let opened = transition(at("2025-07-17T14:30:54Z"), &subject, &[Input::Opened(Box::new(push))]);
+    let valid = Input::Outcome(Outcome::Validated { configuration: 1, result: Ok(()) });
+    transition(at("2025-07-17T14:30:54Z"), &opened.unwrap().after, &[valid]).unwrap().after
 }
 
 pub(super) fn with_a_pin(mut subject: Subject) -> Subject {

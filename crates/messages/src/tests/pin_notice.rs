@@ -30,18 +30,18 @@ fn live_drift_notice_names_digests_and_next_steps() {
     assert_eq!(written.mail.subject, "web production: services do not run the pin");
     assert_eq!(written.chat["metadata"]["eventType"], "live-drift");
     assert_snapshot!(written.mail.body, @r#"
-    Services of production do not run pin 6, and Stablepin has not moved them. The pin is production-20250716-101500-b2b2b2b2 (sha256:b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2).
+    Services of production do not run pin 6, and Stablepin did not change them. The pin is production-20250716-101500-b2b2b2b2 (sha256:b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2).
 
-    Seen at 2025-07-17 16:20 UTC. Until it ends, nobody is told of it again.
+    Seen at 2025-07-17 16:20 UTC. Stablepin sends no further notice until it ends.
 
     Services:
     - prod/web runs sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 (task definition web:6, registered by arn:aws:sts::111122223333:assumed-role/terraform/ann)
-    - prod/worker is not there any more
+    - prod/worker no longer exists
 
     What to do:
-    - If it was not meant: roll back with to = "stable". The services run the pin again.
-    - If an apply of Terraform, CloudFormation or CDK did it, it will again: see docs/infrastructure-as-code.md for what to write.
-    - If it was meant: push that build and approve it, so that it becomes the pin.
+    - If it was not intended: roll back with to = "stable". The services then run the pin again.
+    - If Terraform, CloudFormation or CDK did it, the next apply does it again: docs/infrastructure-as-code.md says how to prevent it.
+    - If it was intended: push that build and approve it, so that it becomes the pin.
 
     Id: 0198184a-0100-7000-8000-000000000001
     "#);
@@ -62,15 +62,15 @@ fn tag_conflict_notice_names_tag_image_and_caller() {
     subject.operation.as_mut().unwrap().tag_taken = Some(taken(Some("arn:aws:iam::111122223333:user/anna")));
     let written = notice(&subject, Notice::TagTaken).unwrap();
     assert_snapshot!(format!("Subject: {}\n\n{}", written.mail.subject, written.mail.body), @"
-    Subject: web production: a pin's tag is taken
+    Subject: web production: a pin's tag is on another image
 
-    Pin 6 of production stands, and its tag production-stable-000006 could not be put.
+    Pin 6 of production is set, but ECR did not accept its tag production-stable-000006.
 
-    Why: the tag is on sha256:c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3, and the repository does not let it move. arn:aws:iam::111122223333:user/anna put it there, as CloudTrail recorded.
+    Why: the tag is on sha256:c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3, and the repository does not let it move. arn:aws:iam::111122223333:user/anna put it there, according to CloudTrail.
 
     What to do:
     - Deploy by the digest of pin 6, not by production-stable-000006: that is another image.
-    - Find out who puts tags of this name. Delete the tag production-stable-000006 in ECR: then it is put on the pin.
+    - Find out who puts tags of this name. Delete the tag production-stable-000006 in ECR. Stablepin then puts it on the pin.
 
     Id: 0198184a-0100-7000-8000-000000000001
     ");

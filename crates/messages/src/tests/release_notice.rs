@@ -51,13 +51,13 @@ fn write_notice(subject: &Subject, of: Notice) -> String {
 const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start";
 
 #[test]
-fn notice_says_that_a_failed_release_rolls_back() {
+fn notice_says_that_a_failed_release_is_being_rolled_back() {
     let crashed =
         Progress::Failed { reason: "ECS deployment circuit breaker: tasks failed to start".to_owned() };
     assert_snapshot!(write_notice(&ended(PromotionState::InProgress, crashed, CRASHED), Notice::GoingBack), @r#"
     Subject: web production: release failed, rolling back
 
-    production-20250717-143052-a1b2c3d4 failed in production. Its services go back by themselves.
+    production-20250717-143052-a1b2c3d4 failed in production. Stablepin is rolling its services back.
 
     Why: prod/web: ECS deployment circuit breaker: tasks failed to start.
 
@@ -65,14 +65,14 @@ fn notice_says_that_a_failed_release_rolls_back() {
     - prod/web: ECS deployment circuit breaker: tasks failed to start
 
     What to do:
-    - Nothing yet: another message tells how it ended.
+    - Nothing yet. Another message will say how it ended.
 
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
-      "description": "production-20250717-143052-a1b2c3d4 failed in production. Its services go back by themselves.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: ECS deployment circuit breaker: tasks failed to start",
+      "description": "production-20250717-143052-a1b2c3d4 failed in production. Stablepin is rolling its services back.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: ECS deployment circuit breaker: tasks failed to start",
       "nextSteps": [
-        "Nothing yet: another message tells how it ended."
+        "Nothing yet. Another message will say how it ended."
       ],
       "textType": "client-markdown",
       "title": "web production: release failed, rolling back"
@@ -86,7 +86,7 @@ fn notice_says_that_a_failed_release_was_rolled_back() {
     assert_snapshot!(write_notice(&ended(PromotionState::RolledBack, proven, CRASHED), Notice::Ended), @r#"
     Subject: web production: release failed, rolled back
 
-    production-20250717-143052-a1b2c3d4 failed in production. Its services are back; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
+    production-20250717-143052-a1b2c3d4 failed in production. Its services were rolled back; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
 
     Why: prod/web: ECS deployment circuit breaker: tasks failed to start.
 
@@ -95,15 +95,15 @@ fn notice_says_that_a_failed_release_was_rolled_back() {
 
     What to do:
     - Find out why it failed, and push a build that does not.
-    - production is held: the next build waits for an approval that is given from now on, or for a person to release the hold.
+    - production is held: the next build waits for a new approval, or until a person releases the hold.
 
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
-      "description": "production-20250717-143052-a1b2c3d4 failed in production. Its services are back; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: proven, 2 running",
+      "description": "production-20250717-143052-a1b2c3d4 failed in production. Its services were rolled back; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: proven, 2 running",
       "nextSteps": [
         "Find out why it failed, and push a build that does not.",
-        "production is held: the next build waits for an approval that is given from now on, or for a person to release the hold."
+        "production is held: the next build waits for a new approval, or until a person releases the hold."
       ],
       "textType": "client-markdown",
       "title": "web production: release failed, rolled back"
@@ -113,31 +113,31 @@ fn notice_says_that_a_failed_release_was_rolled_back() {
 
 #[test]
 fn notice_says_that_another_deployment_replaced_a_release() {
-    let taken = Progress::Superseded { reason: "another deployment took the place of ours".to_owned() };
-    let why = "prod/web: another deployment took the place of ours";
+    let taken = Progress::Superseded { reason: "another deployment replaced ours".to_owned() };
+    let why = "prod/web: another deployment replaced ours";
     assert_snapshot!(write_notice(&ended(PromotionState::Failed, taken, why), Notice::Ended), @r#"
     Subject: web production: release failed
 
     production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
 
-    Why: prod/web: another deployment took the place of ours.
+    Why: prod/web: another deployment replaced ours.
 
     Services:
-    - prod/web: another deployment took the place of ours
+    - prod/web: another deployment replaced ours
 
     What to do:
-    - Look at the services now: what runs may not be the pin.
+    - Check the services now: what runs may not be the pin.
     - Roll back with to = "stable", if it is not.
-    - production is held: the next build waits for an approval that is given from now on, or for a person to release the hold.
+    - production is held: the next build waits for a new approval, or until a person releases the hold.
 
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
-      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: prod/web: another deployment took the place of ours.\n\n• prod/web: another deployment took the place of ours",
+      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: prod/web: another deployment replaced ours.\n\n• prod/web: another deployment replaced ours",
       "nextSteps": [
-        "Look at the services now: what runs may not be the pin.",
+        "Check the services now: what runs may not be the pin.",
         "Roll back with to = \"stable\", if it is not.",
-        "production is held: the next build waits for an approval that is given from now on, or for a person to release the hold."
+        "production is held: the next build waits for a new approval, or until a person releases the hold."
       ],
       "textType": "client-markdown",
       "title": "web production: release failed"
@@ -147,7 +147,7 @@ fn notice_says_that_another_deployment_replaced_a_release() {
 
 #[test]
 fn notice_says_that_a_failed_release_changed_nothing() {
-    let why = "nothing was touched: there is no service prod/web";
+    let why = "Stablepin changed nothing: there is no service prod/web";
     let mut subject = ended(PromotionState::Failed, Progress::Waiting, why);
     let Work::Promotion(promotion) = &mut subject.operation.as_mut().unwrap().work else { panic!() };
     promotion.rollout = None;
@@ -156,17 +156,17 @@ fn notice_says_that_a_failed_release_changed_nothing() {
 
     production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
 
-    Why: nothing was touched: there is no service prod/web.
+    Why: Stablepin changed nothing: there is no service prod/web.
 
     What to do:
-    - Nothing was touched. Correct what is named above, and push again.
+    - Stablepin changed nothing. Correct what is named above, and push again.
 
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
-      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: nothing was touched: there is no service prod/web.",
+      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: Stablepin changed nothing: there is no service prod/web.",
       "nextSteps": [
-        "Nothing was touched. Correct what is named above, and push again."
+        "Stablepin changed nothing. Correct what is named above, and push again."
       ],
       "textType": "client-markdown",
       "title": "web production: release failed"
@@ -176,13 +176,14 @@ fn notice_says_that_a_failed_release_changed_nothing() {
 
 /// AWS refuses the deployment of every service.
 #[test]
-fn notice_says_that_a_refused_release_changed_nothing() {
+fn notice_says_that_a_release_refused_by_aws_changed_nothing() {
     let why = "AccessDeniedException: not authorized to perform: iam:PassRole";
     let refused = Progress::Failed { reason: why.to_owned() };
-    let subject = ended(PromotionState::Failed, refused, &format!("nothing was touched: prod/web: {why}"));
+    let subject =
+        ended(PromotionState::Failed, refused, &format!("Stablepin changed nothing: prod/web: {why}"));
     let written = write_notice(&subject, Notice::Ended);
     assert!(
-        written.contains("- Nothing was touched. Correct what is named above, and push again."),
+        written.contains("- Stablepin changed nothing. Correct what is named above, and push again."),
         "{written}"
     );
     assert!(written.contains(why) && !written.contains("is held"), "{written}");
@@ -190,7 +191,7 @@ fn notice_says_that_a_refused_release_changed_nothing() {
 
 #[test]
 fn notice_says_that_a_rollback_stopped_a_release() {
-    let taken = Progress::Superseded { reason: "a rollback took the place of ours".to_owned() };
+    let taken = Progress::Superseded { reason: "a rollback replaced ours".to_owned() };
     let mut subject = ended(PromotionState::Failed, taken, "a rollback was asked for");
     subject.environment.slot = Some(Slot {
         operation: id(),
@@ -203,7 +204,7 @@ fn notice_says_that_a_rollback_stopped_a_release() {
 
     What to do:
     - Follow the rollback: it moves the services now.
-    - production is held: the next build waits for an approval that is given from now on, or for a person to release the hold.
+    - production is held: the next build waits for a new approval, or until a person releases the hold.
     ");
 }
 
@@ -255,16 +256,16 @@ fn notices_explain_incomplete_and_failed_rollbacks() {
     - prod/web: applied; the desired count is 0
 
     What to do:
-    - Look at the services now: some may not run the pinned build.
-    - Ask for the rollback again when the reason is gone, or name another pin.
+    - Check the services now: some may not run the pinned build.
+    - Request the rollback again when the cause is fixed, or name another pin.
 
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
       "description": "The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Incomplete.\n\nWhy: prod/web: the desired count is 0.\n\n• prod/web: applied; the desired count is 0",
       "nextSteps": [
-        "Look at the services now: some may not run the pinned build.",
-        "Ask for the rollback again when the reason is gone, or name another pin."
+        "Check the services now: some may not run the pinned build.",
+        "Request the rollback again when the cause is fixed, or name another pin."
       ],
       "textType": "client-markdown",
       "title": "web production: rollback not proven"
@@ -283,16 +284,16 @@ fn notices_explain_incomplete_and_failed_rollbacks() {
     - prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start
 
     What to do:
-    - Nothing was touched: what ran before still runs.
-    - Ask for the rollback again when the reason is gone, or name another pin.
+    - Stablepin changed nothing: what ran before still runs.
+    - Request the rollback again when the cause is fixed, or name another pin.
 
     Id: 0198184a-0100-7000-8000-000000000001
 
     {
       "description": "The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Failed.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start",
       "nextSteps": [
-        "Nothing was touched: what ran before still runs.",
-        "Ask for the rollback again when the reason is gone, or name another pin."
+        "Stablepin changed nothing: what ran before still runs.",
+        "Request the rollback again when the cause is fixed, or name another pin."
       ],
       "textType": "client-markdown",
       "title": "web production: rollback failed"
@@ -330,20 +331,21 @@ fn notice_describes_each_state_of_a_service() {
         written.mail.body.lines().find(|line| line.starts_with("- prod/web")).unwrap().to_owned()
     });
     assert_snapshot!(written.join("\n"), @"
-    - prod/web: not begun
-    - prod/web: on its way
+    - prod/web: not started
+    - prod/web: deploying
     - prod/web: proven, 2 running
     - prod/web: applied; the desired count is 0
-    - prod/web: ECS goes back by itself: ECS deployment circuit breaker: tasks failed to start.
+    - prod/web: ECS is rolling back: ECS deployment circuit breaker: tasks failed to start.
     - prod/web: ECS deployment circuit breaker: tasks failed to start.
     - prod/web: ECS deployment circuit breaker: tasks failed to start.
     - prod/web: ECS deployment circuit breaker: tasks failed to start.
     ");
 }
 
-/// Each row has a state and the subject of its mail, or a dash. A success sends no mail.
+/// Each row has a state and the subject line of its mail, or a dash if there is no mail. A success
+/// causes no mail.
 #[test]
-fn only_failures_send_notices() {
+fn only_failures_cause_notices() {
     let of_promotion = [
         PromotionState::Pending,
         PromotionState::InProgress,
@@ -380,7 +382,7 @@ fn only_failures_send_notices() {
     promotion InProgress GoingBack: web production: release failed, rolling back
     promotion InProgress Ended: –
     promotion Completed  Ended: –
-    promotion Cancelled  Ended: –
+    promotion Cancelled  Ended: web production: promotion rejected
     promotion Failed     Ended: web production: release failed
     promotion RolledBack Ended: web production: release failed, rolled back
     rollback  Requested  Ended: –
@@ -392,7 +394,7 @@ fn only_failures_send_notices() {
     ");
 }
 
-/// Returns a promotion with this number of services. Each service failed with these words.
+/// Returns a promotion with this number of services. Each service failed with the reason `words`.
 fn failed(services: usize, words: &str) -> Subject {
     let reason = Progress::Failed { reason: words.to_owned() };
     let mut subject = ended(PromotionState::RolledBack, reason, words);
@@ -417,7 +419,7 @@ fn notice_makes_hostile_text_inert() {
     assert_eq!(description(&written).lines().count(), description(&plain).lines().count());
     let why = description(&written).lines().find(|line| line.starts_with("Why")).unwrap().to_owned();
     assert_snapshot!(why, @"Why: x ＃＃ Approved by everybody ＜!channel＞ ＜＠U012AB3CD＞ ＠here ＜https：//evil.example｜approve＞ ［approve］(https：//evil.example) ＊bold＊ ｀code｀ txt.");
-    // The rest of the message consists of our own text and names.
+    // The rest of the message consists of Stablepin's own words and of names.
     let (mut ours, mut others) = (written.chat.clone(), plain.chat);
     ours["content"]["description"].take();
     others["content"]["description"].take();

@@ -28,21 +28,21 @@ fn vote_confirmation_says_how_to_undo_an_approval() {
 
     Hello lead,
 
-    with the link that was mailed to you, a build was approved in your name.
+    A build was approved in your name, with the link that was mailed to you.
 
     Build:     production-20250717-143052-a1b2c3d4
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
     For:       web, production
     When:      2025-07-17 15:00 UTC
 
-    If that was you, there is nothing to do. If it was not, somebody else has your mail. Tell whoever runs Stablepin, and:
-    - withdraw promotion 0198184a-0100-7000-8000-000000000001, while it is Pending
-    - or roll production back, when it is not
+    If that was you, there is nothing to do. If it was not, somebody else can read your mail. Tell the people who run Stablepin, and:
+    - withdraw promotion 0198184a-0100-7000-8000-000000000001 if it is still Pending
+    - roll production back if it is not
     ");
 }
 
 #[test]
-fn vote_confirmation_keeps_its_reason_on_one_line() {
+fn vote_confirmation_keeps_the_votes_reason_on_one_line() {
     let Mail { subject, body } =
         vote_confirmation(&voted(Verdict::Reject, Some("late\r\nBcc: x")), &lead()).unwrap();
     assert_snapshot!(format!("Subject: {subject}\n\n{body}"), @"
@@ -50,7 +50,7 @@ fn vote_confirmation_keeps_its_reason_on_one_line() {
 
     Hello lead,
 
-    with the link that was mailed to you, a build was rejected in your name.
+    A build was rejected in your name, with the link that was mailed to you.
 
     Build:     production-20250717-143052-a1b2c3d4
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
@@ -58,13 +58,13 @@ fn vote_confirmation_keeps_its_reason_on_one_line() {
     When:      2025-07-17 15:00 UTC
     Reason:    late Bcc: x
 
-    If that was you, there is nothing to do. If it was not, somebody else has your mail. Tell whoever runs Stablepin, and:
-    - push the build again, or have it promoted by a signed request
+    If that was you, there is nothing to do. If it was not, somebody else can read your mail. Tell the people who run Stablepin, and:
+    - push the build again, or request its promotion by a signed request
     ");
 }
 
 #[test]
-fn signed_decision_gets_no_vote_confirmation() {
+fn approver_gets_no_confirmation_of_a_signed_decision() {
     let mut subject = voted(Verdict::Approve, None);
     let vote = promotion(&mut subject).votes.get_mut(&lead()).unwrap();
     vote.actor = Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() };

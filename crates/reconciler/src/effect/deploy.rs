@@ -1,5 +1,5 @@
-//! Starts the deployment of one service. The new task definition is a copy of the service's task
-//! definition. Only the image of the containers that run the repository changes.
+//! Starts the deployment of one ECS service. The new task definition is a copy of the current task
+//! definition. Only the image of the containers that run the environment's repository changes.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,8 +18,8 @@ use crate::Clients;
 use crate::clock::now;
 use crate::snapshot::{ServiceLocation, Snapshot, read_service};
 
-/// Deploys one service in one direction. `known` is the service from a read just now, without any
-/// write since.
+/// Deploys one service, forward or as a revert. `known` is the service, if it was just read and
+/// nothing was written since.
 pub(super) async fn deploy(
     clients: &Clients,
     subject: &Subject,
@@ -32,7 +32,7 @@ pub(super) async fn deploy(
     let found = rollout
         .and_then(|rollout| Some((rollout, rollout.services.iter().find(|one| one.service == *service)?)));
     let (Some(ecs), Some((whole, rollout))) = (&clients.ecs, found) else {
-        return Outcome::Problem("this function drives no services".to_owned());
+        return Outcome::Problem("this function deploys no services".to_owned());
     };
     let attempt = DeploymentAttempt {
         ecs,
@@ -45,13 +45,14 @@ pub(super) async fn deploy(
     match attempt.deploy(&whole.destination, known).await {
         Ok(Some(seen)) => Outcome::Service(direction, service.clone(), seen),
         Ok(None) => Outcome::Problem(format!(
-            "it is not certain yet that {service} was not moved: ECS may show a change late, and is asked again"
+            "it is not certain yet that {service} was not changed: ECS may show a change late, so Stablepin \
+             reads it again"
         )),
         Err(error) => failed_call(direction, service, &error),
     }
 }
 
-/// Converts a failed call to an outcome. A refusal by AWS ends the attempt. A call without a
+/// Converts a failed call to ECS to an outcome. A refusal by AWS ends the attempt. A call without a
 /// response may have succeeded, so it does not count as a refusal.
 fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) -> Outcome {
     let seen = match error.refusal() {
@@ -82,17 +83,18 @@ struct DeploymentAttempt<'a> {
     policy: &'a EnvironmentPolicy,
     direction: Direction,
     rollout: &'a ServiceRollout,
-    /// The time when this direction was decided.
+    /// The time when Stablepin decided to deploy in this direction.
     since: Timestamp,
 }
 
-/// A deployment that already brings the wanted task definition, although no record says that
-/// Stablepin started it.
+/// An existing deployment of the target task definition. No record says that Stablepin started this
+/// deployment.
 enum DeploymentInPlace {
-    /// A deployment that Stablepin follows as its own, with its ARN if ECS names the ARN.
+    /// A deployment that Stablepin follows as its own. The text is the ARN of the service
+    /// deployment, if ECS reports the ARN.
     Going(Option<String>),
-    /// A rollback by ECS that failed or takes longer than Stablepin waits. Another request for the
-    /// same task definition would start nothing.
+    /// An ECS rollback that failed, or that is slower than Stablepin allows. An ordinary request
+    /// for the same task definition would start no deployment.
     Stuck,
 }
 
@@ -101,7 +103,7 @@ fn failed(reason: String) -> Observation {
 }
 
 impl DeploymentAttempt<'_> {
-    /// Starts the deployment. Returns `None` while ECS may still show old data.
+    /// Starts the deployment. Returns `None` while the responses of ECS may still be out of date.
     async fn deploy(
         &self,
         destination: &Destination,
@@ -131,18 +133,19 @@ impl DeploymentAttempt<'_> {
 
     async fn read(&self) -> Result<Result<(ServiceState, RawTaskDefinition), Observation>, EcsError> {
         let Some(state) = read_service(self.ecs, &self.rollout.service).await? else {
-            return Ok(Err(failed("the service is not there any more".to_owned())));
+            return Ok(Err(failed("the service no longer exists".to_owned())));
         };
         let arn = state.task_definition.clone().filter(|_| state.controller == Controller::Ecs);
         let Some(arn) = arn else {
-            return Ok(Err(failed("its deployments are not driven by ECS any more".to_owned())));
+            return Ok(Err(failed("ECS no longer controls its deployments".to_owned())));
         };
         let definition = self.ecs.task_definition(&arn).await?;
         Ok(Ok((state, definition)))
     }
 
-    /// Returns an observation that nothing moved the service, if the service does not have the
-    /// promotion's digest. A call without a response may have moved the service to this digest.
+    /// Checks whether a call without a response has deployed the promotion's digest after all. If
+    /// the service does not have this digest, returns the observation that the service was not
+    /// changed.
     fn not_moved(&self, location: &ServiceLocation, definition: &RawTaskDefinition) -> Option<Observation> {
         let promoted = match &self.subject.operation.as_ref()?.work {
             Work::Promotion(promotion) => &promotion.digest,
@@ -173,8 +176,9 @@ impl DeploymentAttempt<'_> {
             Ok(clone) => clone,
             Err(error) => return Ok(failed(error.to_string())),
         };
-        // An earlier attempt stopped here, or the service already had this image. In both cases,
-        // Stablepin follows the existing deployment as its own.
+        // An earlier attempt was interrupted after it had started this deployment, or the service
+        // already had this image. In both cases, Stablepin follows the existing deployment as its
+        // own.
         if let Some(primary) = state.primary()
             && clone.already
             && primary.task_definition == definition.arn
@@ -216,8 +220,8 @@ impl DeploymentAttempt<'_> {
     }
 
     /// Finds an existing revision with the same content: a revision of the rollback's target or of
-    /// the pin, or the revision that ran before. A reuse saves a registration, which ECS throttles
-    /// more than any other call.
+    /// the pin, or the revision that ran before the operation. Reusing a revision saves a
+    /// registration, which ECS throttles more than any other call.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/request-throttling.html>
     async fn find_same_revision(
         &self,
@@ -235,7 +239,7 @@ impl DeploymentAttempt<'_> {
             .or_else(|| of_pin.and_then(|pin| pin.revisions.get(&self.rollout.service)))
             .or_else(|| (before.described.as_ref() == Some(digest)).then_some(&before.task_definition));
         let Some(arn) = candidate else { return Ok(None) };
-        // ECS returns an error for a deleted revision, which cannot be used.
+        // ECS returns an error for a deleted revision. Such a revision cannot be deployed.
         let Ok(found) = self.ecs.task_definition(arn).await else { return Ok(None) };
         let at =
             task_definition::at_digest(&found.described, &found.tags, &location.own(self.policy), digest);
@@ -246,8 +250,8 @@ impl DeploymentAttempt<'_> {
         Ok(same.then_some(found.arn))
     }
 
-    /// Deploys the task definition from before the operation, or a copy if it was deregistered
-    /// meanwhile.
+    /// Deploys the task definition that the service had before the operation. If that task
+    /// definition was deregistered meanwhile, deploys a copy of it.
     async fn to_before(&self, state: &ServiceState) -> Result<Observation, EcsError> {
         let before = self.ecs.task_definition(&self.rollout.before.task_definition).await?;
         let in_place = state.primary().filter(|primary| primary.task_definition == before.arn);
@@ -262,7 +266,7 @@ impl DeploymentAttempt<'_> {
                 DeploymentInPlace::Stuck => {}
             }
         }
-        // An earlier attempt stopped here, after it had deployed a copy.
+        // An earlier attempt deployed a copy and was then interrupted.
         if before.status != "ACTIVE"
             && let Some(primary) = state.primary()
             && let copy = self.ecs.task_definition(&primary.task_definition).await?
@@ -284,9 +288,9 @@ impl DeploymentAttempt<'_> {
         self.start(state, &registered.arn, &request).await
     }
 
-    /// Returns a failure if another caller has deployed since the last read, or since Stablepin's
-    /// own deployment failed. A promotion must not replace that caller's deployment. A rollback
-    /// replaces any deployment.
+    /// Returns a failure if another caller has deployed the service meanwhile: since Stablepin read
+    /// the service or, in a revert, after Stablepin's own deployment. A promotion must not replace
+    /// that caller's deployment. A rollback replaces any deployment.
     fn is_taken(&self, state: &ServiceState) -> Option<Observation> {
         let operation = self.subject.operation.as_ref()?;
         let Work::Promotion(_) = &operation.work else { return None };
@@ -304,7 +308,7 @@ impl DeploymentAttempt<'_> {
         let other = state.primary().filter(|_| taken)?;
         let (id, definition) = (&other.id, &other.task_definition);
         Some(failed(format!(
-            "somebody else has begun a deployment meanwhile, {id} of {definition}: ours was not"
+            "somebody else started a deployment meanwhile, {id} of {definition}: ours was not started"
         )))
     }
 
@@ -320,8 +324,8 @@ impl DeploymentAttempt<'_> {
         };
         let (back, stuck) = match current.status {
             ServiceDeploymentStatus::RollbackFailed => (true, true),
-            // The revert starts only after ECS had its time to roll back. A rollback that still
-            // runs then is stuck.
+            // The revert starts only after the time limit for an ECS rollback. An ECS rollback that
+            // is still in progress after this limit is stuck.
             ServiceDeploymentStatus::RollbackRequested | ServiceDeploymentStatus::RollbackInProgress => {
                 (true, self.direction == Direction::Revert)
             }
@@ -341,7 +345,8 @@ impl DeploymentAttempt<'_> {
             Some(revision) => self.ecs.service_revision(&revision).await?,
             None => None,
         };
-        // ECS may still name the previous deployment.
+        // ECS may still name the previous service deployment. In this case, the ARN of the current
+        // service deployment is not known yet.
         if brings.is_none_or(|revision| revision.task_definition != definition) {
             return Ok(DeploymentInPlace::Going(None));
         }
@@ -371,19 +376,20 @@ impl DeploymentAttempt<'_> {
     }
 
     fn begun(state: &ServiceState, begun: Begun, revision: &str, definition: &Value) -> Observation {
-        // The response may still name the previous deployment.
+        // The response may still name the previous service deployment, which is not the one that
+        // has just begun.
         let arn = begun.service_deployment.filter(|arn| state.service_deployment.as_ref() != Some(arn));
         started(&begun.deployment.id, arn, revision, definition)
     }
 }
 
-/// Returns whether another caller has deployed the service. Stablepin's failed deployment does not
-/// count. The rollback that ECS starts after this failure does not count, either.
+/// Returns whether another caller has deployed the service. Stablepin's own deployment does not
+/// count, even if it failed. The ECS rollback after such a failure does not count, either.
 fn is_anothers(state: &ServiceState, ours: &Started, before: &Live) -> bool {
     match (&state.service_deployment, &ours.service_deployment) {
         // A rollback by ECS keeps the ARN of the service deployment.
         (Some(now), Some(ours)) => now != ours,
-        // Without service deployments, ECS rolls back by a new deployment of the old task
+        // An ECS without service deployments rolls back with a new deployment of the previous task
         // definition.
         (_, None) | (None, _) => state
             .primary()

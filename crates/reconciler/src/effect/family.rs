@@ -1,8 +1,9 @@
 //! Restores a task definition family after an operation, so that the family's newest revision is
 //! good. A caller who starts a task by the family's name gets the newest `ACTIVE` revision. This
-//! revision must not be a failed or unused revision of Stablepin.
+//! revision must not be a revision that Stablepin registered and that failed or was never used.
 //!
-//! Stablepin deregisters no revision, because a deregistration uses the quota that rollbacks need.
+//! Stablepin deregisters no revision, because deregistrations use the request quota that rollbacks
+//! need.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
 use serde_json::Value;
@@ -24,11 +25,12 @@ pub(super) async fn restore(
     service: &ServiceName,
 ) -> Outcome {
     let Some(ecs) = &clients.ecs else {
-        return Outcome::Problem("this function drives no services".to_owned());
+        return Outcome::Problem("this function deploys no services".to_owned());
     };
     match (TaskDefinitionFamily { subject, policy, service }).restore(ecs).await {
         Ok(()) => {}
-        // A retry would get the same refusal, and nothing waits for this effect.
+        // A retry would get the same refusal, and no operation waits for this effect. So the
+        // refusal is only logged.
         Err(error) if error.refusal().is_some() => {
             tracing::warn!(
                 "the task definition family of {service} could not be restored: {}",
@@ -40,7 +42,7 @@ pub(super) async fn restore(
     Outcome::FamilyRestored(service.clone())
 }
 
-/// The task definition family of a service that an operation moved or tried to move.
+/// The task definition family of a service that an operation deployed or tried to deploy.
 struct TaskDefinitionFamily<'a> {
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
@@ -48,8 +50,8 @@ struct TaskDefinitionFamily<'a> {
 }
 
 impl TaskDefinitionFamily<'_> {
-    /// Registers the good revision again, if the newest revision is Stablepin's and is not good.
-    /// The revision of a person stays the newest.
+    /// Registers the good revision again, if Stablepin registered the newest revision and this
+    /// revision is not good. If a person registered the newest revision, nothing is registered.
     async fn restore(&self, ecs: &Ecs) -> Result<(), EcsError> {
         let Some(state) = read_service(ecs, self.service).await? else { return Ok(()) };
         let (Some(has), Some(location)) = (state.task_definition, ServiceLocation::of(&state.arn)) else {
@@ -87,12 +89,13 @@ impl TaskDefinitionFamily<'_> {
         directions.flat_map(|rollout| &rollout.services).filter(|one| one.service == *self.service)
     }
 
-    /// Returns the service's revision that proved the environment's pin.
+    /// Returns the revision with which this service was proven for the environment's pin.
     fn pinned(&self) -> Option<&String> {
         self.subject.environment.pin.as_ref()?.revisions.get(self.service)
     }
 
-    /// Returns the good revision, if the service still has the failed revision.
+    /// Returns the good revision, if the service still has the failed revision. The good revision
+    /// is the pin's revision, or the revision from before the promotion.
     fn instead_of(&self, has: &str) -> Option<&String> {
         let promotion = self.subject.promotion().filter(|one| one.state != PromotionState::Completed)?;
         let rolled_out = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
@@ -102,9 +105,9 @@ impl TaskDefinitionFamily<'_> {
         (failed == has && failed != before).then(|| self.pinned().unwrap_or(before))
     }
 
-    /// Returns whether this operation registered the newest revision. The operation knows the ARN,
-    /// unless the response of ECS was lost. Then the content decides: the revision must equal the
-    /// good revision, except for an image that only this operation brings.
+    /// Returns whether this operation registered the newest revision. If the response of ECS was
+    /// lost, the operation does not know the ARN. In this case, the content decides: the revision
+    /// must equal the good revision, except for an image that only this operation deploys.
     fn is_ours(
         &self,
         newest: &RawTaskDefinition,
@@ -139,7 +142,8 @@ impl TaskDefinitionFamily<'_> {
             Work::Repair(_) | Work::LiveDrift(_) => [None, None],
         };
         let back = operation.rollout_to(Direction::Revert).and_then(|back| back.destination.digest());
-        // A release that ended before the rollback may have registered its image again.
+        // A release that ended before this rollback may have registered a revision with the image
+        // that the rollback replaces.
         let is_left = |one: &ServiceRollout| one.before.described.as_ref() == Some(digest);
         let left = matches!(operation.work, Work::Rollback(_)) && self.rollouts().any(is_left);
         own.contains(&Some(digest)) || back == Some(digest) || left
@@ -156,7 +160,7 @@ fn family(arn: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn family_is_parsed_from_a_revision_arn() {
+    fn task_definition_family_is_parsed_from_a_revision_arn() {
         let arn = "arn:aws:ecs:eu-central-1:111122223333:task-definition/web-api_2:41";
         assert_eq!(super::family(arn), Some("web-api_2"));
         assert_eq!(super::family("web"), None);

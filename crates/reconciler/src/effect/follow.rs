@@ -1,6 +1,6 @@
-//! Observes Stablepin's deployment, and proves the digest on the running tasks. Only this proof
-//! counts as success. A steady state, another deployment, or a deployment that ECS has rolled back
-//! is no success.
+//! Observes Stablepin's deployment, and proves that the running tasks use the digest. Only this
+//! proof counts as success. A steady state, a deployment by another caller, or a rollback by ECS is
+//! no success.
 
 mod own_deployment;
 mod proof;
@@ -49,7 +49,7 @@ pub(super) async fn follow(
     }
 }
 
-/// A deployment of Stablepin, and the data that is needed to follow it.
+/// A deployment of Stablepin, and the data that is needed to follow the deployment.
 struct Followed<'a> {
     clients: &'a Clients,
     ecs: &'a Ecs,
@@ -81,7 +81,7 @@ impl Followed<'_> {
         let state = match state {
             Ok(Some(state)) => state,
             Ok(None) => {
-                let reason = "the service is not there any more".to_owned();
+                let reason = "the service no longer exists".to_owned();
                 return Ok((Observation::Failed { reason }, arn));
             }
             Err(error) => return Err(problem(&error)),
@@ -134,8 +134,8 @@ impl Followed<'_> {
                 let all = digests_of(&self.clients.ecr, &self.policy.repository, digest).await;
                 Some(all.map_err(|error| problem(&error))?)
             }
-            // Before the rollout, the service named its image by a tag. In this case, only the task
-            // definition can be proven.
+            // The task definition from before the rollout names its image by a tag, so no digest is
+            // known. Only the task definition of the tasks can be checked.
             None => None,
         };
         let (started, proven_at) = (self.started, self.baking());

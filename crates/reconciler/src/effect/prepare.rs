@@ -1,5 +1,5 @@
-//! Checks that the services of an environment can run a digest, and reads what they run now. Writes
-//! nothing.
+//! Checks that the services of an environment can run a digest, and reads which images the services
+//! run now. Writes nothing.
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;
@@ -11,7 +11,7 @@ use crate::preflight::{ImageError, check_image, read_services, wrong_platform};
 
 pub(super) async fn prepare(clients: &Clients, subject: &Subject, policy: &EnvironmentPolicy) -> Outcome {
     let (Some(ecs), Some(promotion)) = (&clients.ecs, subject.promotion()) else {
-        return Outcome::Problem("this function drives no services".to_owned());
+        return Outcome::Problem("this function deploys no services".to_owned());
     };
     let (image, services) = tokio::join!(
         check_image(&clients.ecr, &policy.repository, &promotion.digest),
@@ -30,10 +30,10 @@ pub(super) async fn prepare(clients: &Clients, subject: &Subject, policy: &Envir
     if let Some(why) = wrong_platform(&services, &promotion.build.platforms) {
         return Outcome::Unfit(why);
     }
-    // Only a rollback may replace a deployment in progress.
+    // Only a rollback may replace a deployment in progress, so a promotion waits.
     if let Some(busy) = services.iter().find(|one| one.is_in_flight()) {
         let service = &busy.service;
-        return Outcome::Problem(format!("a deployment of {service} is on its way: waiting for its end"));
+        return Outcome::Problem(format!("a deployment of {service} is in progress: waiting until it ends"));
     }
     Outcome::Prepared(services.into_iter().map(|one| (one.service, one.live)).collect())
 }

@@ -1,5 +1,5 @@
 //! Probes the endpoints of an environment. Each endpoint gets several requests, so that one slow
-//! response of a new task is no failure.
+//! response of a new task does not fail the probe.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const BETWEEN: Duration = Duration::from_secs(1);
 
 pub(super) async fn probe(clients: &Clients, policy: &EnvironmentPolicy) -> Outcome {
     let Some(probe) = clients.verify.as_ref().map(|verify| &verify.probe) else {
-        return Outcome::Problem("this function asks no endpoints".to_owned());
+        return Outcome::Problem("this function probes no endpoints".to_owned());
     };
     let asked = policy.verify.endpoints.iter().map(|endpoint| ask(probe, endpoint));
     let failed: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
@@ -43,5 +43,5 @@ async fn ask(probe: &Probe, endpoint: &Endpoint) -> Option<String> {
         }
         tokio::time::sleep(BETWEEN).await;
     }
-    Some(format!("{endpoint} answered {good} of {SUCCESSES} times that it had to: {last}"))
+    Some(format!("{endpoint} answered {good} of {SUCCESSES} required times: {last}"))
 }

@@ -6,7 +6,7 @@ pub(crate) const BEFORE: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definit
 pub(crate) const OURS: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:2";
 pub(crate) const THEIRS: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:3";
 
-/// Returns a service that wants two tasks of our task definition.
+/// Returns a service with the target task definition and a desired count of 2.
 pub(crate) fn service(deployments: Vec<Deployment>) -> ServiceState {
     ServiceState {
         arn: "arn:aws:ecs:eu-west-1:111122223333:service/prod/web".to_owned(),

@@ -1,4 +1,5 @@
-//! Checks which approvers have a confirmed subscription. An approver without one gets no request.
+//! Checks which approvers have a confirmed subscription. An approver without a confirmed
+//! subscription gets no approval request.
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;

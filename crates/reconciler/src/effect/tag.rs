@@ -2,7 +2,7 @@
 
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest, PutTag};
 use stablepin_rules::application::EnvironmentPolicy;
-use stablepin_rules::build_tag::{current as current_tag, numbered};
+use stablepin_rules::build_tag::{current as current_tag, latest as latest_tag, numbered};
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::records::{Build, NotPut, Pin, Subject, TakenTag, Work};
@@ -12,7 +12,8 @@ use crate::Clients;
 use crate::clock::now;
 use crate::errors::chain;
 
-/// Puts the build tag, which is unique and never moves away from another digest.
+/// Puts the build tag, which is unique. If another digest already has this tag, the tag is not
+/// moved.
 pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
     let tag = build.build_tag.tag();
     let ids = [ImageId::Digest(build.digest.clone()), ImageId::Tag(tag.clone())];
@@ -35,7 +36,8 @@ pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
     }
 }
 
-/// Puts the stable tag. If the repository forbids moves, puts a numbered tag of this pin instead.
+/// Puts the stable tag. If the repository forbids moving the tag, puts a numbered tag of this pin
+/// instead.
 pub(super) async fn stable(
     clients: &Clients,
     subject: &Subject,
@@ -75,8 +77,8 @@ pub(super) async fn stable(
     }
 }
 
-/// Returns the outcome for a tag that is on another image and cannot move. The outcome names this
-/// image and, if known, the caller who tagged it.
+/// Returns the outcome for a tag that another image has and that cannot be moved. The outcome names
+/// that image and, if known, the caller who tagged it.
 async fn taken(
     clients: &Clients,
     subject: &Subject,
@@ -99,8 +101,8 @@ async fn taken(
     }
 }
 
-/// Puts the current tag on the live digest, for people and pipelines. A repository that does not
-/// let the tag move has no current tag.
+/// Puts the current tag on the live digest, for people and pipelines. A repository that forbids
+/// moving the tag has no current tag.
 pub(super) async fn current(
     clients: &Clients,
     subject: &Subject,
@@ -118,7 +120,7 @@ pub(super) async fn current(
 fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<PutTag, String>) -> Outcome {
     let why = match put {
         Ok(PutTag::Put | PutTag::AlreadyThere) => None,
-        // In a repository that forbids moves, the tag stays on its first digest.
+        // In a repository that forbids moving the tag, the first digest keeps the tag.
         Ok(PutTag::PointsElsewhere) if !repairs => None,
         Ok(PutTag::PointsElsewhere) => {
             Some("it is on another image, and the repository does not let it move: delete it".to_owned())
@@ -135,7 +137,31 @@ fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<
     }
 }
 
-/// Puts a backup tag. A rollback does not wait for this tag, and does not fail without it.
+/// Puts the tag `latest` on the digest. If the repository forbids moving the tag, the tag does not
+/// change.
+pub(super) async fn latest(clients: &Clients, policy: &EnvironmentPolicy, digest: &ImageDigest) -> Outcome {
+    let tag = latest_tag();
+    let repository = match clients.ecr.repository(&policy.repository).await {
+        Ok(repository) => repository,
+        Err(error) => {
+            warn(&tag, &chain(&error));
+            return Outcome::LatestTried(digest.clone());
+        }
+    };
+    // In a repository that forbids moves, the tag would stay on its first image.
+    if repository.is_none_or(|repository| !repository.mutability.can_move(&tag)) {
+        return Outcome::LatestTried(digest.clone());
+    }
+    match put(clients, policy, &tag, digest).await {
+        Ok(PutTag::Put | PutTag::AlreadyThere) => {}
+        Ok(PutTag::PointsElsewhere) => warn(&tag, "the repository does not let it move"),
+        Err(why) => warn(&tag, &why),
+    }
+    Outcome::LatestTried(digest.clone())
+}
+
+/// Puts a backup tag. A rollback does not wait for this tag, and does not fail if ECR refuses the
+/// tag.
 pub(super) async fn backup(
     clients: &Clients,
     policy: &EnvironmentPolicy,
@@ -173,7 +199,7 @@ async fn manifest(
 }
 
 fn is_gone(repository: &RepositoryName, digest: &ImageDigest) -> String {
-    format!("the image {repository}@{digest} is not in the registry any more: push it again")
+    format!("the image {repository}@{digest} is no longer in the registry: push it again")
 }
 
 #[cfg(test)]
@@ -190,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn operation_continues_without_the_current_tag() {
+    fn operation_continues_if_the_current_tag_cannot_be_put() {
         for tried in [
             Ok(PutTag::Put),
             Ok(PutTag::AlreadyThere),

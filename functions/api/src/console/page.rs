@@ -29,10 +29,11 @@ const STYLE: &str = include_str!("page/style.css");
 /// The most bytes of a page's content. The page's frame and style need the rest of the 20 kB.
 const ROOM: usize = 13_000;
 
-/// The most environments that the console reads for one page. The page may have room for fewer.
+/// The most environments that the console reads for one page. The page may have room for fewer
+/// environments.
 pub(super) const MOST_ENVIRONMENTS: usize = 8;
 
-/// The most characters that a page shows of a text by people or AWS.
+/// The most characters that a page shows of a text that people or AWS wrote.
 const LONGEST_WORDS: usize = 120;
 
 /// The time of a visit to the console, and the time when the visitor's link expires.
@@ -103,8 +104,8 @@ fn page(status: u16, title: &str, visit: Visit, content: &Markup) -> Response {
     let content = html! {
         (content)
         p.small {
-            "As of " (time(visit.now)) ". Your link ends on " (time(visit.until))
-            ". Nothing can be changed here: what changes something is a signed request."
+            "As of " (time(visit.now)) ". Your link expires on " (time(visit.until))
+            ". This page changes nothing: a change needs a signed request."
         }
     };
     framed(status, title, &content)
@@ -118,7 +119,7 @@ fn framed(status: u16, title: &str, content: &Markup) -> Response {
 /// Renders the same page for every link that does not open the console, whatever the reason.
 pub(super) fn refused(settings: &AllowedResources) -> Response {
     let content = html! {
-        p { "The link is not known, or its hour is over. A new one is minted by whoever may call "
+        p { "The link is not known, or older than an hour. To get a new one, call "
             code { "POST /v1/console" } ":" }
         (copied("mint", "A new link", &command::console(settings)))
         p { "Open the " code { "url" } " of its answer. It works for an hour, as often as you like." }
@@ -128,18 +129,18 @@ pub(super) fn refused(settings: &AllowedResources) -> Response {
 
 pub(super) fn no_such_application(visit: Visit) -> Response {
     let content = html! { p { "There is no application of that name." } p { a href="/console" { "All applications" } } };
-    page(404, "Not here", visit, &content)
+    page(404, "Not found", visit, &content)
 }
 
 pub(super) fn internal_error(request_id: &str) -> Response {
     let content = html! {
         p { "Something went wrong on our side. Reload the page to try again." }
-        p { "If it stays so, quote " code { (request_id) } "." }
+        p { "If it happens again, quote " code { (request_id) } "." }
     };
     framed(500, "That did not work", &content)
 }
 
-/// Renders a command to copy, in a text field: there, the keyboard alone can select the command.
+/// Renders a command in a text field. There, people can select the command with the keyboard alone.
 fn copied(id: &str, label: &str, command: &str) -> Markup {
     html! {
         label for=(id) { (label) ", in a shell with your AWS credentials" }
@@ -147,7 +148,8 @@ fn copied(id: &str, label: &str, command: &str) -> Markup {
     }
 }
 
-/// Returns as many parts as fit into `room` bytes, and their number. Always returns the first part.
+/// Returns as many parts as fit into `room` bytes, and the number of these parts. Always returns
+/// the first part, even if it does not fit.
 fn fitting(room: usize, parts: impl IntoIterator<Item = Markup>) -> (Markup, usize) {
     let (mut text, mut count) = (String::new(), 0);
     for part in parts {

@@ -32,7 +32,7 @@ async function look() {
       quiet = 0;
     }
   } catch {
-    // No network: look again, with ever longer pauses.
+    // No network: try again, with ever longer pauses.
   }
   quiet += 1;
   if (quiet < 60) later(Math.min(2000 * quiet, 30000));

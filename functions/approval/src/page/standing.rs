@@ -3,7 +3,7 @@
 use stablepin_messages::progress::waits_for;
 use stablepin_rules::approval::{approvals, approved};
 use stablepin_rules::name::ApproverName;
-use stablepin_rules::records::{Promotion, PromotionReason, PromotionState, Subject, Verdict, Vote};
+use stablepin_rules::records::{Blocker, Promotion, PromotionReason, PromotionState, Subject, Verdict, Vote};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::words::time;
 
@@ -18,7 +18,7 @@ pub(crate) struct PageState {
 }
 
 impl PageState {
-    /// Describes the promotion to this approver, who may have voted or not.
+    /// Describes the promotion to this approver, with or without a vote of this approver.
     pub(crate) fn now(subject: &Subject, approver: &ApproverName) -> Self {
         Self::new(200, subject, approver, None)
     }
@@ -58,13 +58,13 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
         Refusal::LinkUsed { .. } => "This link was used",
         Refusal::LinkExpired { .. } | Refusal::Expired { .. } => "This link has expired",
         Refusal::LinkReplaced { .. } => "There is a newer link",
-        Refusal::LinkBurnt => "This link decides nothing any more",
+        Refusal::LinkBurnt => "This link no longer works",
         Refusal::Superseded { .. } => "A later build was approved",
-        Refusal::AlreadyDecided { .. } => "You have decided",
-        Refusal::NotAnApprover { .. } => "You are not an approver any more",
+        Refusal::AlreadyDecided { .. } => "You have already decided",
+        Refusal::NotAnApprover { .. } => "You are no longer an approver",
         Refusal::OwnRequest { .. } | Refusal::SharedSigner { .. } => "Somebody else must decide",
-        Refusal::RequesterUnknown => "Nobody knows who asked",
-        Refusal::TooManyPushers => "Too many have pushed it",
+        Refusal::RequesterUnknown => "The pusher is not known",
+        Refusal::TooManyPushers => "Too many pushers",
         Refusal::NoSuchEnvironment
         | Refusal::ImageMarkedForDeletion { .. }
         | Refusal::TooManyOpened { .. }
@@ -92,6 +92,7 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
 fn title(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String {
     let enough = subject.policy().is_some_and(|policy| approved(subject, policy, promotion));
     let title = match promotion.state {
+        PromotionState::Pending if !promotion.waits_for.is_empty() => "Being validated",
         PromotionState::Pending if !enough && own.is_none() => "Waiting for approval",
         PromotionState::Pending if !enough => "Approved by you",
         PromotionState::InProgress if promotion.failure.is_some() => "Release failed, rolling back",
@@ -107,7 +108,10 @@ fn title(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String
 fn ended_title(promotion: &Promotion) -> &'static str {
     match &promotion.reason {
         Some(PromotionReason::Rejected { .. }) => "Rejected",
+        Some(PromotionReason::Invalid(_)) => "Image not valid",
+        Some(PromotionReason::CheckFailed { .. }) => "A check failed",
         Some(PromotionReason::Superseded(_)) => "Superseded by a later build",
+        Some(PromotionReason::Expired(Blocker::Conditions { .. })) => "Conditions not met in time",
         Some(PromotionReason::Expired(_)) => "Expired",
         Some(PromotionReason::Withdrawn { .. }) => "Withdrawn",
         Some(PromotionReason::PartOfIndex(_)) => "Part of an image index",
@@ -146,9 +150,13 @@ fn what(subject: &Subject, promotion: &Promotion) -> String {
     let reason = || promotion.reason.as_ref().map(|reason| line(&reason.to_string())).unwrap_or_default();
     if let (Some(failure), PromotionState::InProgress) = (&promotion.failure, promotion.state) {
         let failure = ended(&line(&failure.to_string()));
-        return format!("Why: {failure} The services go back by themselves.");
+        return format!("Why: {failure} Stablepin is rolling the services back.");
     }
     match promotion.state {
+        PromotionState::Pending if !promotion.waits_for.is_empty() => {
+            let (waits_for, until) = (promotion.waits_for.join(", "), time(promotion.expires_at));
+            format!("It waits for {waits_for}, until {until}.")
+        }
         PromotionState::Pending => match subject.policy() {
             Some(policy) if !approved(subject, policy, promotion) => {
                 let missing =
@@ -168,7 +176,7 @@ fn what(subject: &Subject, promotion: &Promotion) -> String {
         },
         PromotionState::Cancelled => {
             let rejected = matches!(promotion.reason, Some(PromotionReason::Rejected { .. }));
-            let stays = if rejected { "It goes no further; the current pin stays. " } else { "" };
+            let stays = if rejected { "It is not promoted; the current pin stays. " } else { "" };
             format!("{stays}{}", sentence(&reason()))
         }
         PromotionState::RolledBack | PromotionState::Failed => format!("Why: {}", ended(&reason())),

@@ -8,8 +8,8 @@ const AT_ONCE: usize = 8;
 /// Reads all items in any order, with up to `AT_ONCE` calls at the same time. Returns the first
 /// error.
 ///
-/// The function owns the items. With borrowed items, the compiler cannot prove that the future may
-/// move between threads.
+/// The items are passed by value. With borrowed items, the compiler cannot prove that the future
+/// may move between threads.
 pub(super) async fn read_concurrently<I, T, E, F>(
     items: Vec<I>,
     read: impl FnMut(I) -> F,

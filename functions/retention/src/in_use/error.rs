@@ -7,11 +7,11 @@ use stablepin_rules::application::Source;
 pub enum InUseError {
     #[error("it is not known which images ECS uses")]
     Ecs(#[source] CallError),
-    #[error("it is not known which images ECS uses: it lists {0}, and does not know it")]
+    #[error("it is not known which images ECS uses: it lists {0} but does not describe it")]
     Undescribed(String),
     #[error("it is not known which images Lambda uses")]
     Lambda(#[source] CallError),
-    #[error("it is not known which images {of} uses; whoever looks after them may write waive = [\"{of}\"]")]
+    #[error("it is not known which images {of} uses; if you protect them yourself, write waive = [\"{of}\"]")]
     Source {
         of: Source,
         #[source]
@@ -19,7 +19,7 @@ pub enum InUseError {
     },
     #[error(
         "{by} names {text:?}, and it is not known which image that is: name a revision there, or write \
-         waive = [\"{of}\"] and look after it"
+         waive = [\"{of}\"] and protect it yourself"
     )]
     Unknown { of: Source, by: String, text: String },
 }

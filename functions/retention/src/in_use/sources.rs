@@ -1,10 +1,10 @@
-//! Finds the tasks and jobs that rules, schedules, pipes and Batch can start by name, even if none
-//! runs now.
+//! Finds the tasks and jobs that EventBridge rules, schedules, pipes and AWS Batch can start by
+//! name, even if no such task or job runs now.
 //!
-//! If 1,000 rules and 1,000 schedules start tasks in one cluster, the reads need these calls: 1
-//! ListEventBuses, 10 ListRuleNamesByTarget, 1,000 ListTargetsByRule, 10 ListSchedules, 1,000
-//! GetSchedule. Rules and schedules with other targets need no call of their own. Each further
-//! cluster or job queue needs one ListRuleNamesByTarget for each bus.
+//! If 1,000 EventBridge rules and 1,000 schedules start tasks in one cluster, the reads need these
+//! calls: 1 ListEventBuses, 10 ListRuleNamesByTarget, 1,000 ListTargetsByRule, 10 ListSchedules,
+//! 1,000 GetSchedule. Rules and schedules with other targets need no call of their own. Each
+//! further cluster or job queue needs one ListRuleNamesByTarget for each bus.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use super::concurrency::read_concurrently;
 use super::error::InUseError;
 use super::used::Used;
 
-/// The clients of the services that start tasks or jobs by name.
+/// The clients of the AWS services that start tasks or jobs by name.
 #[derive(Debug, Clone)]
 pub struct Sources {
     rules: Rules,
@@ -33,15 +33,16 @@ pub struct Sources {
     account: String,
 }
 
-/// The result of reading all sources that the application does not waive.
+/// The result of reading all AWS services that the application does not waive.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SourcesRead {
-    /// The images that rules, schedules and pipes name, and the images of Batch.
+    /// The images that EventBridge rules, schedules and pipes name, and the images of AWS Batch.
     pub(super) images: Vec<Used>,
-    /// The named revisions, such as `web:3`, each with the rules, schedules and pipes that name it.
+    /// The named revisions, such as `web:3`, each with the EventBridge rules, schedules and pipes
+    /// that name it.
     pub(super) revisions: BTreeMap<String, BTreeSet<String>>,
-    /// The named families, each with the rules, schedules and pipes that name it. The newest active
-    /// revision of a family counts as used.
+    /// The named task definition families, each with the EventBridge rules, schedules and pipes
+    /// that name it. The newest active revision of a family counts as used.
     pub(super) families: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -61,8 +62,8 @@ impl Sources {
         }
     }
 
-    /// Reads every source that the application does not waive. `clusters` are the ARNs of the ECS
-    /// clusters.
+    /// Reads every AWS service that can start tasks or jobs, except the services that the
+    /// application waives. `clusters` are the ARNs of the ECS clusters.
     pub(super) async fn read(
         &self,
         clusters: &[String],
@@ -116,10 +117,11 @@ impl Sources {
                         DefinitionName::Elsewhere => {}
                     }
                 }
-                // The application waives Batch, so Batch jobs do not count.
+                // The application waives AWS Batch, so AWS Batch jobs do not count as uses.
                 Mention::JobDefinition(_) if !is_read(Source::Batch) => {}
-                // The name is complete only when the job starts. It can only mean an active
-                // revision, and all active revisions count as used.
+                // A dynamic name is known only when the job starts. Such a name can match only
+                // active revisions. All active revisions already count as used, so nothing is added
+                // here.
                 Mention::JobDefinition(text) if is_dynamic(text) => {}
                 Mention::JobDefinition(text) => {
                     jobs.push((place.job_definition(text).ok_or_else(|| unknown(text))?, by.clone()));
@@ -143,7 +145,7 @@ impl Sources {
         let rules = read_concurrently(pairs, |(bus, target)| async move {
             self.rules.with_target(&bus, &target).await.map_err(failed)
         });
-        // A set, since two targets may name the same rule, which is read once.
+        // A set, since one EventBridge rule may have two of the targets. Each rule is read once.
         let rules: BTreeSet<_> = rules.await?.into_iter().flatten().collect();
         let read = read_concurrently(rules.into_iter().collect(), |rule| async move {
             self.rules.mentioned(&rule).await.map_err(failed)
@@ -151,7 +153,7 @@ impl Sources {
         Ok(read.await?.concat())
     }
 
-    /// Returns the jobs that wait or run. Batch keeps the images of these jobs even if their
+    /// Returns the jobs that wait or run. AWS Batch keeps the images of these jobs even if their
     /// definition is deregistered.
     async fn open_jobs(&self, queues: &[String]) -> Result<Vec<Job>, InUseError> {
         let failed = failed(Source::Batch);
@@ -170,7 +172,8 @@ impl Sources {
 }
 
 /// Adds the images of job definitions. Every active definition counts, since a person may submit a
-/// job with it. A deregistered definition counts only if a rule, schedule or pipe names it.
+/// job with it. A deregistered definition counts only if an EventBridge rule, schedule or pipe
+/// names it.
 fn add_definitions(
     definitions: Vec<JobDefinition>,
     named: &[(DefinitionName<'_>, String)],

@@ -7,10 +7,10 @@ use stablepin_rules::image::ImageDigest;
 pub struct Used {
     /// The user in words, for example `task 0123… of service prod/web`.
     pub by: String,
-    /// The image reference as the workload names it. The reference may name an index while `digest`
-    /// names the image of one platform. In this case, both images are in use.
+    /// The image reference as the workload names it. The reference may name an image index while
+    /// `digest` names the image of one platform. In this case, both images are in use.
     pub image: Option<String>,
-    /// The digest to which AWS resolved the reference. `None` if AWS did not resolve it: then the
-    /// image that the reference names now counts as used.
+    /// The digest to which AWS resolved the reference. `None` if AWS did not resolve the reference.
+    /// In this case, the image that the reference names now counts as used.
     pub digest: Option<ImageDigest>,
 }

@@ -22,7 +22,8 @@ fn now_has(service_deployment: Option<&str>, deployment: &str, definition: &str)
     }
 }
 
-/// Returns whether another caller has deployed the service after our deployment `ecs-svc/2`.
+/// Returns whether another caller has deployed the service after Stablepin's deployment
+/// `ecs-svc/2`.
 fn is_anothers(state: &ServiceState, service_deployment: Option<&str>) -> bool {
     let ours = Started {
         deployment: "ecs-svc/2".to_owned(),
@@ -41,7 +42,7 @@ fn is_anothers(state: &ServiceState, service_deployment: Option<&str>) -> bool {
 }
 
 #[test]
-fn service_deployment_arn_identifies_our_deployment() {
+fn service_deployment_arn_identifies_stablepins_deployment() {
     assert!(!is_anothers(&now_has(Some("a"), "ecs-svc/2", OURS), Some("a")));
     assert!(!is_anothers(&now_has(Some("a"), "ecs-svc/3", BEFORE), Some("a")), "ECS's rollback");
     assert!(
@@ -52,7 +53,7 @@ fn service_deployment_arn_identifies_our_deployment() {
 }
 
 #[test]
-fn deployment_id_identifies_ours_without_a_service_deployment() {
+fn id_identifies_stablepins_deployment_if_arn_is_unknown() {
     for (now, ours) in [(Some("a"), None), (None, None), (None, Some("a"))] {
         assert!(!is_anothers(&now_has(now, "ecs-svc/2", OURS), ours));
         assert!(!is_anothers(&now_has(now, "ecs-svc/3", BEFORE), ours), "ECS's rollback");

@@ -33,7 +33,8 @@ pub(super) async fn own_deployment(
 /// Returns the ARN of the service deployment with Stablepin's task definition.
 async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Option<String>, EcsError> {
     for listed in ecs.newest_service_deployments(service.cluster(), service.service()).await? {
-        // The minute allows for clocks that differ. No deployment takes less than a minute.
+        // The margin of one minute allows for clocks that differ. Each deployment takes longer than
+        // a minute, so the margin includes no earlier deployment.
         let before = listed.created_at.is_some_and(|at| at < started.at - jiff::SignedDuration::from_mins(1));
         if before {
             break;

@@ -1,4 +1,4 @@
-//! Proves the digest and the health of the containers on each running task.
+//! Proves that each running task uses the digest and that its containers are healthy.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,15 @@ pub(super) struct WantedTasks<'a> {
     pub(super) desired: u32,
     /// The digests that a container may report. With `None`, a container may report any digest.
     pub(super) accepted: Option<BTreeSet<ImageDigest>>,
-    /// The time of the first proof, if there was one. The tasks must have stayed healthy since.
+    /// The time of the first proof, if there was one. A task that became unhealthy or exited after
+    /// this time is a failure.
     pub(super) proven_at: Option<Timestamp>,
-    /// The roles of the containers in our task definition. A container that AWS adds has no role.
+    /// The roles of the containers in the target task definition. A container that AWS adds has no
+    /// role.
     pub(super) roles: &'a [ContainerRole],
-    /// True if the service uses a Classic Load Balancer. With one, ECS does not report container
-    /// health. "Container health checks aren't supported for tasks that are part of a service
-    /// that's configured to use a Classic Load Balancer".
+    /// True if the service uses a Classic Load Balancer. For such a service, ECS does not report
+    /// container health. "Container health checks aren't supported for tasks that are part of a
+    /// service that's configured to use a Classic Load Balancer".
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
     pub(super) classic_load_balancer: bool,
 }
@@ -36,7 +38,8 @@ impl WantedTasks<'_> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// The number of proven tasks. Each has our task definition and the digest, and is healthy.
+    /// The number of proven tasks. Each proven task has the target task definition and the digest,
+    /// and is healthy.
     Running(u32),
     Open(String),
     Wrong(String),
@@ -80,7 +83,8 @@ pub(super) fn prove(
     Proof::Running(proven)
 }
 
-/// Returns the reason why the container is not proven, or `None` if the container is proven.
+/// Returns the reason why the container is not proven to run an accepted digest, or `None` if the
+/// container is proven.
 fn objection(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option<Proof> {
     let digest = container.running_digest();
     let accepted = |digest: &ImageDigest| wanted.accepted.as_ref().is_none_or(|all| all.contains(digest));
@@ -96,8 +100,8 @@ fn objection(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Op
 /// Returns the reason why the container does not run, or `None` if it runs or has done its work.
 ///
 /// A nonessential container that exits with 0 has done its work. An example is a migration that
-/// other containers wait for with `SUCCESS` or `COMPLETE`. After another exit code, ECS keeps the
-/// task and starts no other task.
+/// other containers wait for with `SUCCESS` or `COMPLETE`. If such a container exits with another
+/// code, ECS keeps the task and does not replace it.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDependency.html>
 fn ended(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option<Proof> {
     let what = format!("container {} of {}", container.name, task.arn);
@@ -111,15 +115,15 @@ fn ended(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option
     let why = container.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let said = format!("{what} {code}{why}");
     let restarts = wanted.role(container).is_some_and(|role| role.restarts);
-    // ECS stops a task when its essential container ends, and starts another task.
+    // When an essential container ends, ECS stops its task and starts a new task.
     let comes_again = restarts || container.exit_code.is_none();
     let comes_again = comes_again || wanted.is_essential(container) && wanted.proven_at.is_none();
     Some(if comes_again { Proof::Open(said) } else { Proof::Wrong(said) })
 }
 
-/// Returns a task's health by its essential containers that have a health check. If none of these
-/// containers reports health, the task's own status decides. Without any health check, the task's
-/// status stays `UNKNOWN`.
+/// Returns a task's health, judged by its essential containers that have a health check. If none of
+/// these containers reports health, the health status of the task decides. If no container has a
+/// health check, ECS always reports `UNKNOWN` for the task.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
 fn health(wanted: &WantedTasks<'_>, task: &Task) -> Health {
     let unhealthy = || task.containers.iter().filter(|one| one.health == Health::Unhealthy);
@@ -135,14 +139,15 @@ fn health(wanted: &WantedTasks<'_>, task: &Task) -> Health {
     if is_known || deciding.all(is_healthy) { Health::Healthy } else { Health::Unknown }
 }
 
-/// Returns whether the task runs and ECS keeps the task. A task that ECS is stopping may drain for
-/// hours.
+/// Returns whether the task is running and ECS is not stopping it. While ECS stops a task, the task
+/// may drain for hours.
 pub(super) fn stays(task: &Task) -> bool {
     task.last_status == "RUNNING" && task.desired_status == "RUNNING"
 }
 
-/// Returns the reason why one of our tasks exited after the proof, if one exited. ECS replaces such
-/// a task without a report. Without a health check, nothing else shows the exit.
+/// Returns the reason if a task of the target task definition has exited since the first proof. ECS
+/// replaces such a task without a report. If the task has no health check, only the list of stopped
+/// tasks shows the exit.
 fn exited(wanted: &WantedTasks<'_>, stopped: &[Task]) -> Option<String> {
     let since = wanted.proven_at?;
     let ended = |task: &&Task| {

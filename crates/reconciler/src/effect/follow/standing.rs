@@ -13,7 +13,7 @@ use crate::effect::SHOWN_WITHIN;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeploymentState {
-    /// Our deployment has finished. Its tasks must still be proven.
+    /// Stablepin's deployment has finished. The next step proves its tasks.
     Finished,
     Going {
         seen: String,
@@ -23,7 +23,7 @@ pub(super) enum DeploymentState {
     Returning(String),
     /// ECS has rolled back.
     Returned(String),
-    /// A deployment of another caller has replaced ours.
+    /// A deployment of another caller has replaced Stablepin's deployment.
     Superseded(String),
     Failed(String),
 }
@@ -46,7 +46,8 @@ pub(super) fn read_state(
     let Some(OwnDeployment { deployment: ours, back_to }) = ours else {
         return if is_shown { read_deployments(state, started, before, counts) } else { not_shown() };
     };
-    // A rollback of ECS to the wanted task definition counts as our own deployment.
+    // If ECS is rolling back to the target task definition, the ECS rollback counts as Stablepin's
+    // own deployment.
     let comes_here = back_to.as_ref() == Some(&started.task_definition);
     let said = |fallback: &str| {
         let reason = ours.rollback.as_ref().and_then(|rollback| rollback.reason.clone());
@@ -69,7 +70,7 @@ pub(super) fn read_state(
         Status::Successful if is_primary => DeploymentState::Finished,
         Status::Successful => DeploymentState::Superseded(replaced(state, started)),
         Status::RollbackRequested | Status::RollbackInProgress if comes_here => {
-            DeploymentState::Going { seen: format!("ECS goes back there by itself: {counts}"), paused: false }
+            DeploymentState::Going { seen: format!("ECS is rolling back to it: {counts}"), paused: false }
         }
         Status::RollbackSuccessful if comes_here && brings(state, started) => DeploymentState::Finished,
         Status::RollbackSuccessful if comes_here && !is_shown => not_shown(),
@@ -81,8 +82,8 @@ pub(super) fn read_state(
         Status::RollbackFailed => {
             DeploymentState::Failed(format!("ECS could not roll it back: {}", said("no reason")))
         }
-        // The circuit breaker can stop a deployment without a rollback. The deployment stays
-        // primary.
+        // The circuit breaker can stop a deployment without a rollback. The stopped deployment is
+        // still the primary deployment.
         Status::StopRequested | Status::Stopped if is_primary => {
             let reason = own.and_then(|own| own.rollout_reason.clone());
             DeploymentState::Failed(format!(
@@ -94,7 +95,8 @@ pub(super) fn read_state(
     }
 }
 
-/// Reads the state from the service's deployments, for an ECS without service deployments.
+/// Reads the state from the service's list of deployments, for an ECS without service deployments,
+/// such as an emulator.
 fn read_deployments(
     state: &ServiceState,
     started: &Started,
@@ -103,13 +105,15 @@ fn read_deployments(
 ) -> DeploymentState {
     let own = state.deployments.iter().find(|one| one.id == started.deployment);
     let primary = state.primary();
-    // ECS completes its own rollback as a new deployment of the old revision.
+    // ECS rolls back with a new deployment of the previous revision. The rollback is over when that
+    // deployment is completed.
     let is_over = |primary: &Deployment| primary.rollout_state == Some(RolloutState::Completed);
     let back = |reason: String| match primary {
-        // ECS has rolled back to the wanted task definition, which ran before.
+        // ECS has rolled back to the target task definition of this rollout, so the rollout has
+        // reached its target.
         Some(primary) if brings(state, started) && is_over(primary) => DeploymentState::Finished,
         Some(_) if brings(state, started) => {
-            DeploymentState::Going { seen: format!("ECS goes back there by itself: {reason}"), paused: false }
+            DeploymentState::Going { seen: format!("ECS is rolling back to it: {reason}"), paused: false }
         }
         Some(primary) if is_over(primary) => DeploymentState::Returned(reason),
         Some(_) | None => DeploymentState::Returning(reason),
@@ -122,7 +126,7 @@ fn read_deployments(
                 (DeploymentStatus::Primary, Some(RolloutState::Failed)) => {
                     DeploymentState::Failed(format!("ECS ended the deployment: {}", reason()))
                 }
-                // An unknown state does not end the deployment.
+                // An unknown rollout state does not end the deployment.
                 (
                     DeploymentStatus::Primary,
                     Some(RolloutState::InProgress | RolloutState::Unknown) | None,
@@ -133,14 +137,14 @@ fn read_deployments(
         }
         None => match primary {
             Some(primary) if primary.task_definition == before.task_definition => {
-                back(format!("ECS went back to {}", before.task_definition))
+                back(format!("ECS rolled back to {}", before.task_definition))
             }
             Some(_) | None => DeploymentState::Superseded(replaced(state, started)),
         },
     }
 }
 
-/// Returns whether the service's primary deployment has our task definition.
+/// Returns whether the service's primary deployment has the target task definition.
 fn brings(state: &ServiceState, started: &Started) -> bool {
     state.primary().is_some_and(|primary| primary.task_definition == started.task_definition)
 }
@@ -148,11 +152,10 @@ fn brings(state: &ServiceState, started: &Started) -> bool {
 fn replaced(state: &ServiceState, started: &Started) -> String {
     let ours = &started.deployment;
     match state.primary() {
-        Some(other) => format!(
-            "another deployment, {} of {}, took the place of ours, {ours}",
-            other.id, other.task_definition
-        ),
-        None => format!("our deployment {ours} is not there any more"),
+        Some(other) => {
+            format!("another deployment, {} of {}, replaced ours, {ours}", other.id, other.task_definition)
+        }
+        None => format!("our deployment {ours} no longer exists"),
     }
 }
 

@@ -11,11 +11,11 @@ use stablepin_rules::effect::Outcome;
 use super::proof::{Proof, stays};
 use crate::effect::problem;
 
-/// The targets of each target group, by its ARN.
+/// The targets of each target group, by the target group's ARN.
 type TargetsByGroup = BTreeMap<String, Vec<Target>>;
 
-/// Proves the tasks in the target groups, if the service has any. `proven` is the number of tasks
-/// that all other checks have proven.
+/// Proves that the tasks are healthy in the service's target groups, if the service has any target
+/// group. `proven` is the number of tasks that all other checks have proven.
 pub(super) async fn prove(
     elb: &Elb,
     registrations: &[Registration],
@@ -73,8 +73,8 @@ fn by_address(registration: &Registration, targets: &TargetsByGroup, task: &Task
 }
 
 /// Checks tasks of other network modes: their targets are container instances, at ports of the
-/// host. Only another call could return the instance of a task. So each port must have at least as
-/// many healthy targets as tasks.
+/// host. Finding the instance of each task would need a further call to ECS. Instead, each port
+/// must have at least as many healthy targets as tasks.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>
 fn by_port(registration: &Registration, targets: &TargetsByGroup, tasks: &[&Task]) -> Result<(), String> {
     let mut wanted: BTreeMap<Option<u16>, usize> = BTreeMap::new();

@@ -5,7 +5,8 @@ use stablepin_http::Response;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Operation, Pin, Promotion, PromotionState, Repair, Rollback, RollbackState, SlotKind, Verdict, Work,
+    IgnoredPush, Operation, Pin, Promotion, PromotionState, Repair, Rollback, RollbackState, SlotKind,
+    Verdict, Work,
 };
 use stablepin_rules::words::time;
 
@@ -22,6 +23,10 @@ const ENVIRONMENTS: usize = ROOM * 2 / 3;
 /// The most services of an environment that the page lists one by one.
 const MOST_LISTED: usize = 8;
 
+/// The most ignored pushes that the page lists, and their most bytes.
+const MOST_IGNORED: usize = 10;
+const IGNORED: usize = ROOM / 10;
+
 #[derive(Debug)]
 pub(in super::super) struct Application<'a> {
     pub(in super::super) name: &'a ApplicationName,
@@ -31,6 +36,9 @@ pub(in super::super) struct Application<'a> {
     pub(in super::super) history: &'a [(EnvironmentName, Operation)],
     /// True if older operations exist.
     pub(in super::super) older: bool,
+    /// The newest pushes that opened no promotion, newest first. Empty on a page that only continues
+    /// the history.
+    pub(in super::super) ignored: &'a [IgnoredPush],
 }
 
 pub(in super::super) fn application(
@@ -45,6 +53,8 @@ pub(in super::super) fn application(
     );
     let next = shown.environments.get(count).map(|one| &one.subject.name);
     let room = ROOM.saturating_sub(environments.0.len());
+    let (ignored, _) = fitting(IGNORED, shown.ignored.iter().take(MOST_IGNORED).map(ignored_push));
+    let room = room.saturating_sub(ignored.0.len());
     let (history, count) = fitting(room, shown.history.iter().map(|(of, operation)| entry(of, operation)));
     let last = count.checked_sub(1).and_then(|last| shown.history.get(last));
     let last = last.filter(|_| shown.older || count < shown.history.len());
@@ -54,13 +64,25 @@ pub(in super::super) fn application(
             nav aria-label="Environments" { a.more href={ (path) "?from=" (next) } { "More environments" } }
         }
         h2 #history { "Builds, promotions, pins and rollbacks" }
-        @if shown.history.is_empty() { p { "Nothing has happened yet. A push to its repository begins it." } }
+        @if shown.history.is_empty() { p { "Nothing has happened yet. A push to the repository starts the history." } }
         @else { ol { (history) } }
         @if let Some((_, last)) = last {
             nav aria-label="History" { a.more href={ (path) "?before=" (last.id()) } { "Older" } }
         }
+        @if !shown.ignored.is_empty() {
+            h2 #ignored { "Pushes that opened no promotion" }
+            ul { (ignored) }
+        }
     };
     page(200, shown.name.as_str(), visit, &content)
+}
+
+fn ignored_push(push: &IgnoredPush) -> Markup {
+    html! {
+        li {
+            (time(push.at)) ": " code { (push.tag) } " " (short(&push.digest)) ", because " (words(&push.reason))
+        }
+    }
 }
 
 fn section(settings: &AllowedResources, application: &ApplicationName, environment: &Environment) -> Markup {
@@ -81,7 +103,7 @@ fn section(settings: &AllowedResources, application: &ApplicationName, environme
                     dt { "Stable tag" }
                     dd { code { (policy.stable_tag) } " "
                         @if let Some(taken) = &record.tag_taken { (taken.words()) }
-                        @else { @match record.applied { Some(pin) => { "shows pin " (pin) } None => { "is not put yet" } } } }
+                        @else { @match record.applied { Some(pin) => { "points to pin " (pin) } None => { "is not set yet" } } } }
                 }
                 dt { "Pending" }
                 dd {
@@ -91,7 +113,7 @@ fn section(settings: &AllowedResources, application: &ApplicationName, environme
                     }
                 }
                 @if let Some(slot) = &record.slot {
-                    dt { "On its way" }
+                    dt { "In progress" }
                     dd {
                         @match slot.kind { SlotKind::Promotion => { "a promotion" } SlotKind::Rollback => { "a rollback" } }
                         " to " (called(environment, &slot.digest)) ", since " (time(slot.since))
@@ -113,7 +135,7 @@ fn live(environment: &Environment) -> Markup {
         @if environment.live.is_empty() {
             @match &environment.subject.environment.current {
                 Some(current) => { (called(environment, &current.digest)) ", when last proven" }
-                None => { "its services are not named" }
+                None => { "no services are configured" }
             }
         }
         @for LiveRow { service, found } in listed {
@@ -124,12 +146,12 @@ fn live(environment: &Environment) -> Markup {
                     Found::Tasks(tasks) => {
                         @for (at, (digest, count)) in tasks.iter().enumerate() {
                             @if at > 0 { ", " }
-                            @match digest { Some(digest) => { (called(environment, digest)) } None => { "a digest that is not known" } }
+                            @match digest { Some(digest) => { (called(environment, digest)) } None => { "an unknown digest" } }
                             " on " (count) @if *count == 1 { " task" } @else { " tasks" }
                         }
                     }
                     Found::Unreadable => { em { "could not be read" } }
-                    Found::NotRead => { "not looked at: there are too many services before it" }
+                    Found::NotRead => { "not read: too many services come before it" }
                 }
             }
         }
@@ -139,8 +161,8 @@ fn live(environment: &Environment) -> Markup {
     }
 }
 
-/// Renders the command to roll back to the newest earlier pin. If a service runs another image than
-/// the current pin, also renders the command to roll back to the current pin.
+/// Renders the command to roll back to the pin before the current pin. If a service runs another
+/// image than the current pin, also renders the command to roll back to the current pin.
 fn rollbacks(
     settings: &AllowedResources,
     application: &ApplicationName,
@@ -149,7 +171,7 @@ fn rollbacks(
     let record = &environment.subject.environment;
     let Some(pin) = &record.pin else { return html! {} };
     if record.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback) {
-        return html! { p.small { "A rollback is on its way. Until it has ended, there is no other." } };
+        return html! { p.small { "A rollback is in progress. The next one can start when it has ended." } };
     }
     let is_target = |one: &&Pin| one.digest != pin.digest && !record.rolled_back_from.contains(&one.digest);
     let earlier = environment.pins.iter().find(is_target);
@@ -174,7 +196,7 @@ fn rollbacks(
                     (command(&earlier.number.to_string(), earlier.number))
                 }
             }
-            None => { p.small { "There is no earlier pin to roll back to that was not rolled back from." } }
+            None => { p.small { "There is no earlier pin to roll back to: pins that were rolled back from do not count." } }
         }
     }
 }
@@ -198,7 +220,7 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
         PromotionState::Cancelled => "ahead",
     };
     // A rejection is not listed here: the reason of the promotion's end names the approver who
-    // rejected it.
+    // rejected the promotion.
     let approved = promotion.votes.iter().filter(|(_, vote)| vote.verdict == Verdict::Approve);
     let approved = approved.map(|(name, vote)| match &vote.reason {
         Some(reason) => format!("{name} ({reason})"),
@@ -215,11 +237,12 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
             @if let Some(pin) = promotion.pin { " " b.badge.good { "Pin " (pin) } }
             span { (time(promotion.opened_at)) ", build " code { (build.build_tag) } " " (short(&promotion.digest))
                 ", pushed as " code { (build.pushed_tag) }
-                @if let Some(asked_by) = &promotion.asked_by { ", asked for by " (words(&asked_by.to_string())) } }
+                @if let Some(asked_by) = &promotion.asked_by { ", requested by " (words(&asked_by.to_string())) } }
+            @if !promotion.waits_for.is_empty() { span { "waits for " (words(&promotion.waits_for.join(", "))) } }
             @if !approved.is_empty() { span { "approved by " (words(&approved)) } }
             @if let Some(reason) = why { span { (words(&reason)) } }
             @if let Some(refused) = refused {
-                span { "not asked: " (words(&refused.names())) ". SNS refuses the mail: " (words(&refused.reason)) }
+                span { "not notified: " (words(&refused.names())) ". SNS refuses the mail: " (words(&refused.reason)) }
             }
         }
     }
@@ -237,7 +260,7 @@ fn rolled_back(environment: &EnvironmentName, rollback: &Rollback) -> Markup {
             b { "Rollback of " (environment) " to pin " (target.pin) i { " " (rollback.state.as_str()) } }
             @if let Some(pin) = rollback.pin { " " b.badge.good { "Pin " (pin) } }
             span { (time(rollback.requested_at)) ", build " code { (target.build_tag) } " " (short(&target.digest))
-                ", asked for by " (words(&rollback.asked_by.to_string())) }
+                ", requested by " (words(&rollback.asked_by.to_string())) }
             @if let Some(reason) = &rollback.ask_reason { span { (words(reason)) } }
             @if let Some(reason) = &rollback.reason { span { (words(&reason.to_string())) } }
         }
@@ -248,7 +271,7 @@ fn repaired(environment: &EnvironmentName, repair: &Repair) -> Markup {
     let class = if repair.repaired_at.is_some() { "done" } else { "now" };
     html! {
         li class=(class) {
-            b { "Drift of " (environment) i { @if repair.repaired_at.is_some() { " put right" } @else { " being put right" } } }
+            b { "Drift of " (environment) i { @if repair.repaired_at.is_some() { " corrected" } @else { " being corrected" } } }
             span { (time(repair.detected_at)) ", " code { (repair.tag) } " was "
                 @match &repair.found { Some(found) => { "found on " (short(found)) } None => { "gone" } } }
         }

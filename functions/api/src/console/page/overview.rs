@@ -15,7 +15,7 @@ pub(in super::super) fn overview(visit: Visit, shown: &[Shown], more: bool) -> R
     let last = count.checked_sub(1).and_then(|last| shown.get(last)).filter(|_| more || count < shown.len());
     let content = html! {
         @if shown.is_empty() {
-            p { "No application is registered here. One is put as a file, by " code { "PUT /v1/applications/…" } "." }
+            p { "No application is registered here. Register one with a file: " code { "PUT /v1/applications/…" } "." }
         } @else {
             div.cards { (sections) }
         }
@@ -32,7 +32,7 @@ fn section(shown: &Shown) -> Markup {
         section.card {
             h2 { a href=(path) { (shown.name) } }
             @match &shown.environments {
-                None => { p.note { "It could not be read. The function's log says why." } }
+                None => { p.note { "This application could not be read. The function's log says why." } }
                 Some(environments) => {
                     @for one in environments.iter().take(MOST) { (card(&path, one)) }
                     @if let Some(others) = environments.len().checked_sub(MOST).filter(|others| *others > 0) {
@@ -58,8 +58,8 @@ fn card(path: &str, environment: &Environment) -> Markup {
                 dd {
                     @match &record.current {
                         Some(current) => { (called(environment, &current.digest)) ", when last proven" }
-                        None if unnamed => { "its services are not named" }
-                        None => { a href=(path) { "look at what runs" } }
+                        None if unnamed => { "no services are configured" }
+                        None => { a href=(path) { "see what runs" } }
                     }
                 }
                 @if let Some(newest) = &environment.pending.newest {

@@ -30,12 +30,12 @@ pub(super) fn drift(environment: &Environment) -> Vec<String> {
         drift.extend(seen.words().iter().map(|service| words(&format!("Since {since} {service}."))));
         runs = true;
     }
-    // Without a newer observation, the table's record counts. The record says nothing about
-    // services that Stablepin does not deploy.
+    // If the page has no observation of the services, the proof in the table's record counts. This
+    // record says nothing about services that Stablepin does not deploy.
     let deploys = environment.subject.policy().is_some_and(EnvironmentPolicy::is_deployed);
     let proven = record.current.as_ref().map(|current| &current.digest);
     if !runs && deploys && proven.is_some_and(|digest| *digest != pin.digest) {
-        drift.push(format!("What was last proven to run is not pin {}.", pin.number));
+        drift.push(format!("The last image that was proven to run is not pin {}.", pin.number));
     }
     drift.extend(tag_behind(&environment.subject, pin));
     drift
@@ -48,8 +48,8 @@ fn tag_behind(subject: &Subject, pin: &Pin) -> Option<String> {
     let tag = subject.policy()?.stable_tag.as_str();
     match subject.environment.applied {
         Some(applied) if applied == pin.number => None,
-        Some(applied) => Some(format!("{tag} still shows pin {applied}, not pin {}.", pin.number)),
-        None => Some(format!("{tag} does not show pin {} yet.", pin.number)),
+        Some(applied) => Some(format!("{tag} still points to pin {applied}, not pin {}.", pin.number)),
+        None => Some(format!("{tag} does not point to pin {} yet.", pin.number)),
     }
 }
 
@@ -63,8 +63,8 @@ pub(super) fn badges(environment: &Environment, drift: &[String]) -> Markup {
     html! {
         span.badges {
             @match &record.slot {
-                Some(slot) if slot.kind == SlotKind::Rollback => { b.badge.now { "Rollback on its way" } " " }
-                Some(_) => { b.badge.now { "Promotion on its way" } " " }
+                Some(slot) if slot.kind == SlotKind::Rollback => { b.badge.now { "Rollback in progress" } " " }
+                Some(_) => { b.badge.now { "Promotion in progress" } " " }
                 None => {}
             }
             @if !drift.is_empty() { b.badge.bad { "Drift" } " " }
@@ -105,7 +105,7 @@ pub(super) fn notes(environment: &Environment, drift: &[String]) -> Markup {
         @if let Some(hold) = &record.hold {
             p.note {
                 strong { "Held" } " since " (time(hold.since)) ": " (words(&hold.reason.to_string())) " ("
-                a href={ "/console/" (environment.subject.application()) "#" (hold.by) } { "what led to it" } ")"
+                a href={ "/console/" (environment.subject.application()) "#" (hold.by) } { "cause" } ")"
             }
         }
         @if let Some(freeze) = &record.freeze {
@@ -115,7 +115,7 @@ pub(super) fn notes(environment: &Environment, drift: &[String]) -> Markup {
     }
 }
 
-/// Renders the pin. The caller's function `digest` renders the pin's digest, short or long.
+/// Renders the pin. The closure `digest` renders the pin's digest, short or long.
 pub(super) fn pin(environment: &Environment, digest: impl Fn(&ImageDigest) -> Markup) -> Markup {
     html! {
         @match &environment.subject.environment.pin {

@@ -16,9 +16,10 @@ fn page_shows_the_pin_after_an_approval() {
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
     <h2>Progress</h2>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="done"><b>Pinned<i> done</i></b><span>pin 1 of production</span></li></ol>
-    <h2>What it is about</h2>
+    <h2>Details</h2>
     <dl>
     <dt>Application</dt><dd>web</dd>
     <dt>Environment</dt><dd>production</dd>
@@ -27,8 +28,8 @@ fn page_shows_the_pin_after_an_approval() {
     <dt>Digest</dt><dd><code>sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1</code></dd>
     <dt>Size</dt><dd>12.3 MB</dd>
     <dt>Pushed</dt><dd>web:main, 2025-07-17 14:30 UTC</dd>
-    <dt>Pushed by</dt><dd>unknown: CloudTrail has not said</dd>
-    <dt>Replaces</dt><dd>the pin before it</dd></dl>
+    <dt>Pushed by</dt><dd>unknown (not reported by CloudTrail)</dd>
+    <dt>Replaces</dt><dd>the previous pin</dd></dl>
     "#);
 }
 
@@ -39,10 +40,11 @@ fn page_announces_the_stable_tag_after_an_approval() {
     <h1>Approved</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is the pin; its tag follows within a minute.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="now"><b>Pinned<i> now</i></b><span>pin 1; its tag follows within a minute</span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
     "#);
 }
@@ -54,10 +56,11 @@ fn page_says_that_one_approval_is_missing() {
     <h1>Approved by you</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. 1 more approval is needed.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="now"><b>Approved<i> now</i></b><span>1 of 2 needed: lead</span></li>
     <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
     "#);
 }
@@ -77,10 +80,11 @@ fn page_says_that_a_promotion_waits_for_a_rollback() {
     <h1>Approved</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits until a rollback has ended.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="now"><b>Pinned<i> now</i></b><span>waits until a rollback has ended</span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
     "#);
 }
@@ -91,8 +95,9 @@ fn page_shows_the_reason_after_a_rejection() {
     assert_snapshot!(said(&decided(&subject)), @r#"
     200 Rejected · Stablepin
     <h1>Rejected</h1>
-    <p id="told" role="status">You rejected it on 2025-07-17 15:00 UTC. It goes no further; the current pin stays. Rejected by lead: the migration is missing.</p>
+    <p id="told" role="status">You rejected it on 2025-07-17 15:00 UTC. It is not promoted; the current pin stays. Rejected by lead: the migration is missing.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="failed"><b>Approved<i> failed</i></b><span>rejected by lead: the migration is missing</span></li></ol>
     "#);
 }
@@ -107,5 +112,5 @@ fn page_says_that_two_approvals_are_missing() {
 #[test]
 fn status_returns_the_state_of_the_page_as_json() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
-    assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"title":"Approved and pinned","text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","over":true,"steps":[{"name":"Approved","state":"done","detail":"by lead"},{"name":"Pinned","state":"done","detail":"pin 1 of production"}]}"#);
+    assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"title":"Approved and pinned","text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","over":true,"steps":[{"name":"Validated","state":"done","detail":"the image is valid"},{"name":"Approved","state":"done","detail":"by lead"},{"name":"Pinned","state":"done","detail":"pin 1 of production"}]}"#);
 }

@@ -1,10 +1,11 @@
-//! Helpers that create a promotion in any state, and render pages of it.
+//! Helpers that create a promotion in any state, and render its pages.
 
 use jiff::Timestamp;
 use stablepin_http::Response;
 use stablepin_rules::application::Application;
 use stablepin_rules::audit::Actor;
 use stablepin_rules::commit::Commit;
+use stablepin_rules::effect::Outcome;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApproverName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
@@ -70,11 +71,14 @@ pub(super) fn asking(required: u8, tag: &str) -> Subject {
         size_bytes: Some(12_345_678),
         platforms: Vec::new(),
         names_taken: 0,
+        run: None,
         asked_by: None,
         pushers: Default::default(),
         reason: None,
     };
-    transition(at("2025-07-17T14:30:54Z"), &subject, &[Input::Opened(Box::new(push))]).unwrap().after
+    let opened = transition(at("2025-07-17T14:30:54Z"), &subject, &[Input::Opened(Box::new(push))]);
+    let valid = Input::Outcome(Outcome::Validated { configuration: 1, result: Ok(()) });
+    transition(at("2025-07-17T14:30:54Z"), &opened.unwrap().after, &[valid]).unwrap().after
 }
 
 pub(super) fn token(subject: &Subject) -> Token {
@@ -110,7 +114,6 @@ pub(super) fn after(subject: &Subject, verdict: Verdict, reason: Option<&str>) -
 }
 
 pub(super) fn tagged(subject: &Subject) -> Subject {
-    use stablepin_rules::effect::Outcome;
     let done = [Outcome::BuildTagged, Outcome::StableTagged(PinNumber::FIRST)].map(Input::Outcome);
     transition(at("2025-07-17T15:00:01Z"), subject, &done).unwrap().after
 }

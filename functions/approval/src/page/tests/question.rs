@@ -19,7 +19,7 @@ fn decision_form_shows_all_facts() {
     200 Approve web for production? · Stablepin
     <p class="brand">Stablepin</p>
     <h1>Approve web for production?</h1>
-    <p>You are asked as <strong>lead</strong>. What you approve becomes the stable version.</p>
+    <p>You decide as <strong>lead</strong>. If you approve, the build becomes the stable version.</p>
     <dl>
     <dt>Application</dt><dd>web</dd>
     <dt>Environment</dt><dd>production</dd>
@@ -28,23 +28,23 @@ fn decision_form_shows_all_facts() {
     <dt>Digest</dt><dd><code>sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1</code></dd>
     <dt>Size</dt><dd>12.3 MB</dd>
     <dt>Pushed</dt><dd>web:main, 2025-07-17 14:30 UTC</dd>
-    <dt>Pushed by</dt><dd>unknown: CloudTrail has not said</dd>
-    <dt>Replaces</dt><dd>nothing: it would be the first pin</dd></dl>
+    <dt>Pushed by</dt><dd>unknown (not reported by CloudTrail)</dd>
+    <dt>Replaces</dt><dd>nothing (this would be the first pin)</dd></dl>
     <form method="post" action="/decide/web/production/1" autocomplete="off">
     <input type="hidden" name="t" value="SECRET">
-    <input type="hidden" name="facts" value="35d9b07a98546cff275f5f5de40bca6244a8a80a6c82ac99065f7586402d12f3">
+    <input type="hidden" name="facts" value="d2c2b1714e52efdb2c158286cb1faee485379b83ba97e57cb2342bd931c4b8e4">
     <label for="code">Code</label>
     <p class="hint" id="hint">Six letters and digits, in the mail below the link.</p>
     <input id="code" name="code" required maxlength="20" autocapitalize="characters" spellcheck="false" aria-describedby="hint">
     <label for="reason">Reason</label>
-    <p class="hint" id="why">Needed to reject: whoever pushed will read it.</p>
+    <p class="hint" id="why">Required to reject. The person who pushed will read it.</p>
     <textarea id="reason" name="reason" rows="2" maxlength="500" aria-describedby="why"></textarea>
     <button disabled hidden></button>
     <div class="buttons">
     <button class="approve" name="decision" value="approve">Approve</button>
     <button class="reject" name="decision" value="reject">Reject</button></div>
     </form>
-    <p class="small">Opening this page decided nothing. The link works once and expires on 2025-07-20 14:30 UTC.</p>
+    <p class="small">Opening this page decides nothing. The link works once and expires on 2025-07-20 14:30 UTC.</p>
     "#);
 }
 
@@ -69,11 +69,11 @@ fn decision_form_shows_the_field_of_the_configured_step() {
 fn decision_form_says_that_approval_releases_the_hold() {
     let page = shown(&asks(&held(asking(1, "main"), "rollback to pin 6")));
     let note: Vec<&str> = page.lines().filter(|line| line.contains("note")).collect();
-    assert_snapshot!(note.join("\n"), @r#"<p class="note">production is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.</p>"#);
+    assert_snapshot!(note.join("\n"), @r#"<p class="note">production has been held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.</p>"#);
 }
 
 #[test]
-fn decision_form_names_earlier_approvers() {
+fn decision_form_names_approvers_who_have_approved() {
     let subject = after(&asking(2, "main"), Verdict::Approve, None);
     let token = Token { approver: second(), ..token(&subject) };
     let page = said(&question(&subject, &token, PLACE, None));
@@ -87,23 +87,23 @@ fn decision_form_marks_the_field_to_correct() {
     422 Approve web for production? · Stablepin
     <h1>Approve web for production?</h1>
     <div class="wrong" role="alert">
-    <p><strong>Nothing was decided.</strong> The code is wrong.</p></div>
-    <p>You are asked as <strong>lead</strong>. What you approve becomes the stable version.</p>
+    <p><strong>Your decision was not saved.</strong> The code is wrong.</p></div>
+    <p>You decide as <strong>lead</strong>. If you approve, the build becomes the stable version.</p>
     <form method="post" action="/decide/web/production/1" autocomplete="off">
     <input type="hidden" name="t" value="SECRET">
-    <input type="hidden" name="facts" value="35d9b07a98546cff275f5f5de40bca6244a8a80a6c82ac99065f7586402d12f3">
+    <input type="hidden" name="facts" value="d2c2b1714e52efdb2c158286cb1faee485379b83ba97e57cb2342bd931c4b8e4">
     <label for="code">Code</label>
     <p class="hint" id="hint">Six letters and digits, in the mail below the link.</p>
     <input id="code" name="code" required maxlength="20" autocapitalize="characters" spellcheck="false" aria-describedby="hint" aria-invalid="true" autofocus>
     <label for="reason">Reason</label>
-    <p class="hint" id="why">Needed to reject: whoever pushed will read it.</p>
+    <p class="hint" id="why">Required to reject. The person who pushed will read it.</p>
     <textarea id="reason" name="reason" rows="2" maxlength="500" aria-describedby="why">it is slow</textarea>
     <button disabled hidden></button>
     <div class="buttons">
     <button class="approve" name="decision" value="approve">Approve</button>
     <button class="reject" name="decision" value="reject">Reject</button></div>
     </form>
-    <p class="small">Opening this page decided nothing. The link works once and expires on 2025-07-20 14:30 UTC.</p>
+    <p class="small">Opening this page decides nothing. The link works once and expires on 2025-07-20 14:30 UTC.</p>
     "#);
     let page = said(&asks_again(&subject, 400, "write a reason", Field::Reason));
     let marked: Vec<&str> =

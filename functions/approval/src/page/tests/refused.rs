@@ -14,30 +14,32 @@ fn ended_by(refusal: &Refusal) -> String {
 }
 
 #[test]
-fn used_link_shows_the_decision() {
+fn page_of_a_used_link_shows_the_decision() {
     let subject = after(&asking(1, "main"), Verdict::Reject, Some("the migration is missing"));
     let refusal = Refusal::LinkUsed { at: at("2025-07-17T15:00:00Z") };
     assert_snapshot!(said(&ended(&subject, &lead(), &refusal)), @r#"
     409 Rejected · Stablepin
     <h1>Rejected</h1>
-    <p id="told" role="status">You rejected it on 2025-07-17 15:00 UTC. It goes no further; the current pin stays. Rejected by lead: the migration is missing.</p>
+    <p id="told" role="status">You rejected it on 2025-07-17 15:00 UTC. It is not promoted; the current pin stays. Rejected by lead: the migration is missing.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="failed"><b>Approved<i> failed</i></b><span>rejected by lead: the migration is missing</span></li></ol>
     "#);
 }
 
 #[test]
-fn page_shows_the_first_vote_after_a_second_attempt() {
+fn page_shows_the_first_vote_after_a_second_attempt_to_vote() {
     let subject = after(&asking(2, "main"), Verdict::Approve, None);
     assert_snapshot!(said(&ended(&subject, &lead(), &Refusal::AlreadyDecided { approver: lead() })), @r#"
     409 Approved by you · Stablepin
     <h1>Approved by you</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. 1 more approval is needed.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="now"><b>Approved<i> now</i></b><span>1 of 2 needed: lead</span></li>
     <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
     "#);
 }
@@ -51,13 +53,14 @@ fn page_shows_the_decision_of_another_approver() {
     <h1>Approved and pinned</h1>
     <p id="told" role="status">lead approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="done"><b>Pinned<i> done</i></b><span>pin 1 of production</span></li></ol>
     "#);
 }
 
-/// Returns the next refusal in the list of refusals that a link may show. Each new refusal needs a
-/// place here, or among the refusals that no link can cause.
+/// Returns the refusal after `refusal` in the list of refusals that a link can cause. A new kind of
+/// refusal must be added to this list, or to the refusals that return `None`.
 fn reason_after(refusal: &Refusal) -> Option<Refusal> {
     let soon = at("2025-07-20T14:30:54Z");
     match refusal {
@@ -119,39 +122,39 @@ fn page_explains_each_refusal_of_a_link() {
 
     410 This link has expired · Stablepin
     <h1>This link has expired</h1>
-    <p id="told" role="status">The promotion expired on 2025-07-20 14:30 UTC: push again, or ask for it again.</p>
+    <p id="told" role="status">The promotion expired on 2025-07-20 14:30 UTC: push again, or request it again.</p>
 
     410 There is a newer link · Stablepin
     <h1>There is a newer link</h1>
     <p id="told" role="status">A newer link was mailed to lead: use that one.</p>
 
-    410 This link decides nothing any more · Stablepin
-    <h1>This link decides nothing any more</h1>
-    <p id="told" role="status">Too many wrong codes were tried with this link, so that it decides nothing any more: look for a newer mail.</p>
+    410 This link no longer works · Stablepin
+    <h1>This link no longer works</h1>
+    <p id="told" role="status">Too many wrong codes were tried with this link, so it no longer works: look for a newer mail.</p>
 
     410 A later build was approved · Stablepin
     <h1>A later build was approved</h1>
-    <p id="told" role="status">A later build was approved as pin 8, and the pin never goes back to an earlier push: use a rollback.</p>
+    <p id="told" role="status">A later build was approved as pin 8, and a promotion never replaces it with an earlier push: use a rollback.</p>
 
-    410 You are not an approver any more · Stablepin
-    <h1>You are not an approver any more</h1>
-    <p id="told" role="status">This environment does not have lead among its approvers any more.</p>
+    410 You are no longer an approver · Stablepin
+    <h1>You are no longer an approver</h1>
+    <p id="told" role="status">This environment no longer has lead as an approver.</p>
 
     410 Somebody else must decide · Stablepin
     <h1>Somebody else must decide</h1>
-    <p id="told" role="status">Approver lead asked for this promotion or pushed it, and two pairs of eyes are wanted: somebody else must decide.</p>
+    <p id="told" role="status">Approver lead requested this promotion or pushed the image, and four_eyes is on: somebody else must decide.</p>
 
     409 Somebody else must decide · Stablepin
     <h1>Somebody else must decide</h1>
-    <p id="told" role="status">Lead and second can be one signer, who has decided already, and one signer has one vote: give each approver principals of their own in the application's file.</p>
+    <p id="told" role="status">Lead and second can be the same signer, who has already decided, and one signer has one vote: give each approver their own principals in the application's file.</p>
 
-    410 Nobody knows who asked · Stablepin
-    <h1>Nobody knows who asked</h1>
-    <p id="told" role="status">Nobody knows who pushed this, and four_eyes is &quot;strict&quot;: ask for the promotion by a signed request, and somebody else decides.</p>
+    410 The pusher is not known · Stablepin
+    <h1>The pusher is not known</h1>
+    <p id="told" role="status">It is not known who pushed this, and four_eyes is &quot;strict&quot;: request the promotion by a signed request, and let somebody else decide.</p>
 
-    410 Too many have pushed it · Stablepin
-    <h1>Too many have pushed it</h1>
-    <p id="told" role="status">So many have pushed this image that nobody can be told not to be one of them: build it anew, so that it has another digest, and push that.</p>
+    410 Too many pushers · Stablepin
+    <h1>Too many pushers</h1>
+    <p id="told" role="status">Too many principals pushed this image to tell whether the approver is one of them: build it again, so that it has another digest, and push that.</p>
 
     410 Nothing to decide here · Stablepin
     <h1>Nothing to decide here</h1>

@@ -55,7 +55,7 @@ fn crash() -> RolloutFailure {
     RolloutFailure::Reported(CRASHED.to_owned())
 }
 
-/// The states cover each course of a promotion after its approval.
+/// The cases cover each way in which a promotion can continue after its approval.
 #[test]
 fn page_shows_each_state_of_a_rollout() {
     let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
@@ -96,89 +96,98 @@ fn page_shows_each_state_of_a_rollout() {
     <h1>Approved</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. When it is proven to run, it becomes the pin.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
-    <li class="now"><b>Deployed<i> now</i></b><span>looking at the services</span></li>
+    <li class="now"><b>Deployed<i> now</i></b><span>reading the services</span></li>
     <li class="ahead"><b>Verified<i> ahead</i></b><span></span></li>
     <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
 
     200 Approved · Stablepin
     <h1>Approved</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. When it is proven to run, it becomes the pin.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="now"><b>Deployed<i> now</i></b><span>0 of 1 services; prod/web: IN_PROGRESS: 1 of 2 tasks running</span></li>
     <li class="ahead"><b>Verified<i> ahead</i></b><span></span></li>
     <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
 
     200 Approved · Stablepin
     <h1>Approved</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. When it is proven to run, it becomes the pin.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="done"><b>Deployed<i> done</i></b><span>1 of 1 services</span></li>
-    <li class="now"><b>Verified<i> now</i></b><span>has to stay healthy until 2025-07-17 15:15 UTC</span></li>
+    <li class="now"><b>Verified<i> now</i></b><span>must stay healthy until 2025-07-17 15:15 UTC</span></li>
     <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
 
     200 Approved · Stablepin
     <h1>Approved</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is the pin; its tag follows within a minute.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="done"><b>Deployed<i> done</i></b><span>1 of 1 services</span></li>
-    <li class="done"><b>Verified<i> done</i></b><span>every running task carries this digest</span></li>
+    <li class="done"><b>Verified<i> done</i></b><span>every running task runs this digest</span></li>
     <li class="now"><b>Pinned<i> now</i></b><span>pin 1; its tag follows within a minute</span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
 
     200 Released and pinned · Stablepin
     <h1>Released and pinned</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="done"><b>Deployed<i> done</i></b><span>1 of 1 services</span></li>
-    <li class="done"><b>Verified<i> done</i></b><span>every running task carries this digest</span></li>
+    <li class="done"><b>Verified<i> done</i></b><span>every running task runs this digest</span></li>
     <li class="done"><b>Pinned<i> done</i></b><span>pin 1 of production</span></li></ol>
 
     200 Release failed, rolling back · Stablepin
     <h1>Release failed, rolling back</h1>
-    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. The services go back by themselves.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. Stablepin is rolling the services back.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
-    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. The services go back by themselves</span></li></ol>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. Stablepin is rolling the services back</span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
 
     200 Release failed, rolled back · Stablepin
     <h1>Release failed, rolled back</h1>
-    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. Every service was rolled back.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
-    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back</span></li></ol>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. Every service was rolled back</span></li></ol>
 
     200 Release failed · Stablepin
     <h1>Release failed</h1>
-    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. There is nothing else to go back to.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. There is no earlier image to roll back to.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
-    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. There is nothing else to go back to</span></li></ol>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. There is no earlier image to roll back to</span></li></ol>
 
     200 Stopped by a rollback · Stablepin
     <h1>Stopped by a rollback</h1>
-    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: pre-empted by a rollback, which has ended: its record says what became of the services.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: pre-empted by a rollback, which has ended: its record says what happened to the services.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
-    <li class="failed"><b>Deployed<i> failed</i></b><span>pre-empted by a rollback, which has ended: its record says what became of the services</span></li></ol>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>pre-empted by a rollback, which has ended: its record says what happened to the services</span></li></ol>
     "#);
 }
 
@@ -211,31 +220,36 @@ fn page_says_why_a_promotion_was_cancelled() {
     <h1>Superseded by a later build</h1>
     <p id="told" role="status">Superseded: a later build became pin 8.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="failed"><b>Approved<i> failed</i></b><span>superseded: a later build became pin 8</span></li></ol>
 
     409 Expired · Stablepin
     <h1>Expired</h1>
     <p id="told" role="status">Expired: nobody decided in time.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="failed"><b>Approved<i> failed</i></b><span>expired: nobody decided in time</span></li></ol>
 
     409 Withdrawn · Stablepin
     <h1>Withdrawn</h1>
     <p id="told" role="status">Withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="failed"><b>Approved<i> failed</i></b><span>withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch</span></li></ol>
 
     409 Part of an image index · Stablepin
     <h1>Part of an image index</h1>
-    <p id="told" role="status">Part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead.</p>
+    <p id="told" role="status">Part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is promoted instead.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
-    <li class="failed"><b>Approved<i> failed</i></b><span>part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead</span></li></ol>
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
+    <li class="failed"><b>Approved<i> failed</i></b><span>part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is promoted instead</span></li></ol>
 
     409 Environment removed · Stablepin
     <h1>Environment removed</h1>
-    <p id="told" role="status">The environment left the configuration.</p>
+    <p id="told" role="status">The environment was removed from the configuration.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
-    <li class="failed"><b>Approved<i> failed</i></b><span>the environment left the configuration</span></li></ol>
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
+    <li class="failed"><b>Approved<i> failed</i></b><span>the environment was removed from the configuration</span></li></ol>
     "#);
 }
 
@@ -246,16 +260,17 @@ fn page_names_a_freeze_before_and_after_approval() {
     subject.environment.freeze = Some(Freeze { since, reason, by: Actor::Stablepin });
     let page = shown(&asks(&subject));
     let note = page.lines().find(|line| line.contains("note")).unwrap();
-    assert_snapshot!(note, @r#"<p class="note">production is frozen since 2025-07-17 09:15 UTC (autumn sale). What you approve waits for its end.</p>"#);
+    assert_snapshot!(note, @r#"<p class="note">production has been frozen since 2025-07-17 09:15 UTC (autumn sale). If you approve, the build waits until the freeze ends.</p>"#);
     assert_snapshot!(said(&decided(&after(&subject, Verdict::Approve, None))), @r#"
     200 Approved · Stablepin
     <h1>Approved</h1>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits: production is frozen (autumn sale).</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Validated<i> done</i></b><span>the image is valid</span></li>
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
     <li class="now"><b>Pinned<i> now</i></b><span>waits: production is frozen (autumn sale)</span></li></ol>
     <noscript>
-    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Reload</a></p></noscript>
     <script>…</script>
     "#);
 }
@@ -278,8 +293,8 @@ fn page_says_what_an_approved_promotion_waits_for() {
     });
     let told = [enough(held(approved.clone(), "rollback to pin 6")), enough(behind), enough(approved)];
     assert_snapshot!(told.join("\n"), @r#"
-    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits: production is held (rollback to pin 6) until somebody approves it anew.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits: production is held (rollback to pin 6) until somebody approves it again.</p>
     <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits until another promotion has ended.</p>
-    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It begins within a minute.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It starts within a minute.</p>
     "#);
 }

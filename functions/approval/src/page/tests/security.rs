@@ -17,30 +17,30 @@ use crate::page::{
 const HOSTILE: &str = "</p><script>alert(\"1\")</script> 'x' &amp;\r\n\u{202e}evorppa";
 
 #[test]
-fn unknown_link_reveals_nothing() {
+fn page_of_an_unknown_link_reveals_nothing() {
     assert_snapshot!(shown(&refused(&Refusal::UnknownLink)), @r#"
     404 This link is not known · Stablepin
     <p class="brand">Stablepin</p>
     <h1>This link is not known</h1>
     <p>This link is not known.</p>
-    <p>Open the link from the newest mail, whole.</p>
+    <p>Open the complete link from the newest mail.</p>
     "#);
 }
 
 #[test]
 fn decision_page_explains_wrong_methods_and_errors() {
     assert_snapshot!(shown(&no_such_method()), @r#"
-    405 Not here · Stablepin
+    405 Method not allowed · Stablepin
     <p class="brand">Stablepin</p>
-    <h1>Not here</h1>
-    <p>This page knows GET and POST.</p>
+    <h1>Method not allowed</h1>
+    <p>This page accepts GET and POST only.</p>
     "#);
     assert_snapshot!(shown(&internal_error("JKJaXmPLvHcESHA=")), @r#"
     500 That did not work · Stablepin
     <p class="brand">Stablepin</p>
     <h1>That did not work</h1>
-    <p>Something went wrong on our side. If you have just decided, it may not count: open the link in the mail again to see.</p>
-    <p>If it stays so, quote <code>JKJaXmPLvHcESHA=</code>.</p>
+    <p>Something went wrong on our side. If you have just decided, your decision may be lost: open the link in the mail again to see.</p>
+    <p>If it happens again, quote <code>JKJaXmPLvHcESHA=</code>.</p>
     "#);
 }
 
@@ -75,7 +75,7 @@ fn decision_page_escapes_hostile_values() {
 }
 
 #[test]
-fn decision_pages_forbid_caching_framing_and_other_scripts() {
+fn decision_pages_forbid_caching_framing_and_foreign_scripts() {
     let subject = asking(1, "main");
     let after = after(&subject, Verdict::Approve, None);
     let pages = [asks(&subject), decided(&after), refused(&Refusal::UnknownLink), internal_error("1")];

@@ -8,14 +8,14 @@ use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};
 
 fn is_send<T: Send>(_: &T) {}
 
-/// Checks at compile time that a runtime may move the future between threads.
+/// Checks at compile time that a runtime may move the future between threads: `Send`.
 #[expect(dead_code, reason = "it only has to compile")]
 fn in_use_future_is_send(account: Account<'_>, cache: &mut TaskDefinitions) {
     is_send(&in_use(account, 3, Timestamp::MIN, Timestamp::MIN, cache));
 }
 
 #[tokio::test]
-async fn settled_service_uses_images_of_its_revision_and_tasks() {
+async fn steady_service_uses_images_of_its_revision_and_tasks() {
     let account = AccountFake::new();
     let web = account.ecs.service("prod/web").runs(&tagged("main")).container("proxy", &image(2)).create();
     account.ecs.reports(&tagged("main"), &Reported::Digest(digest(1).to_string()));
@@ -43,7 +43,7 @@ async fn settled_service_uses_images_of_its_revision_and_tasks() {
 }
 
 #[tokio::test]
-async fn service_scaled_to_zero_keeps_its_resolved_image() {
+async fn service_scaled_to_zero_still_uses_its_resolved_image() {
     let account = AccountFake::new();
     account.ecs.reports(&tagged("main"), &Reported::Digest(digest(1).to_string()));
     let web = account.ecs.service("prod/web").runs(&tagged("main")).create();
@@ -107,7 +107,7 @@ async fn stopped_task_still_uses_its_image() {
 }
 
 #[tokio::test]
-async fn family_uses_its_three_newest_active_revisions() {
+async fn three_newest_active_revisions_of_a_family_are_in_use() {
     let account = AccountFake::new();
     for digit in 1..=5 {
         registers(&account.ecs, "job", digit);
@@ -125,7 +125,7 @@ async fn family_uses_its_three_newest_active_revisions() {
 }
 
 #[tokio::test]
-async fn cache_reads_task_definitions_once_and_drops_unused() {
+async fn cache_reads_a_task_definition_once_and_drops_unused_ones() {
     let account = AccountFake::new();
     for digit in 1..=4 {
         registers(&account.ecs, "job", digit);
@@ -142,7 +142,7 @@ async fn cache_reads_task_definitions_once_and_drops_unused() {
 }
 
 #[tokio::test]
-async fn dry_runs_share_families_for_ten_minutes() {
+async fn dry_runs_share_the_list_of_revisions_for_ten_minutes() {
     let account = AccountFake::new();
     registers(&account.ecs, "job", 1);
     let web = account.ecs.service("prod/web").runs(&image(2)).create();
@@ -172,7 +172,7 @@ async fn dry_runs_share_families_for_ten_minutes() {
 }
 
 #[tokio::test]
-async fn read_describes_services_and_tasks_in_batches() {
+async fn services_and_tasks_are_described_in_batches() {
     let account = AccountFake::new();
     for number in 0..45 {
         account.ecs.service(&format!("prod/web-{number}")).runs(&image(1)).create();
@@ -192,7 +192,7 @@ async fn read_describes_services_and_tasks_in_batches() {
 }
 
 #[tokio::test]
-async fn read_fails_and_names_the_failed_call() {
+async fn failed_read_names_the_failed_call() {
     for call in [
         "ListClusters",
         "ListServices",
@@ -208,8 +208,8 @@ async fn read_fails_and_names_the_failed_call() {
         "DescribeTaskDefinition",
     ] {
         for (code, retryable) in [("AccessDeniedException", false), ("ThrottlingException", true)] {
-            // An open deployment needs every call. Each case has its own fake, since other calls
-            // may still run after a failure.
+            // With an open deployment, the read makes every call. Each case has its own fake, since
+            // other calls may still run after a failure.
             let account = AccountFake::new();
             let web = account.ecs.service("prod/web").runs(&image(1)).create();
             web.deploys_meanwhile(&image(2));
@@ -233,7 +233,7 @@ async fn read_fails_if_ecs_cannot_describe_a_service() {
 }
 
 #[tokio::test]
-async fn empty_account_uses_nothing() {
+async fn empty_account_uses_no_image() {
     let account = AccountFake::new();
     account.ecs.cluster("empty");
     assert_eq!(account.read().await.unwrap(), []);

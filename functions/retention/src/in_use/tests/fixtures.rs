@@ -30,8 +30,8 @@ pub(super) fn tagged(tag: &str) -> String {
     format!("{REPOSITORY}:{tag}")
 }
 
-/// Starts a fake Lambda API. Each answer has a text, a status and a body. The fake returns the
-/// first answer whose text is part of the request's path.
+/// Starts a fake Lambda API. Each entry of `answers` has a text, an HTTP status and a body. The
+/// fake responds with the first entry that has its text in the request's path.
 fn lambda_answering(answers: &'static [(&'static str, u16, &'static str)]) -> Server {
     Server::start_aws(move |request| {
         let answer = answers.iter().find(|(part, ..)| request.target.contains(part));

@@ -4,7 +4,7 @@ use super::fixtures::{AccountFake, used};
 use crate::in_use::InUseError;
 
 #[tokio::test]
-async fn functions_use_their_named_and_resolved_images() {
+async fn lambda_functions_use_their_named_and_resolved_images() {
     let mut account = AccountFake::new();
     account.lambda = &[
         (

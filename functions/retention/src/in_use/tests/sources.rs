@@ -1,4 +1,4 @@
-//! Tests of the images that rules, schedules, pipes and Batch name.
+//! Tests of the images that EventBridge rules, schedules, pipes and AWS Batch name.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,15 @@ use stablepin_tests::sources_fake::{cluster, task_definition};
 use super::fixtures::{AccountFake, image, registers};
 use crate::in_use::Used;
 
-/// Returns the rules, schedules, pipes and jobs that name this image. Leaves out plain `task
-/// definition …` entries, since a family's newest revisions count in any case.
+/// Returns the EventBridge rules, schedules, pipes and jobs that name this image. Leaves out plain
+/// `task definition …` entries, since a family's newest revisions count as used in any case.
 fn named_by(used: &[Used], digit: u8) -> Vec<&str> {
     let names = |one: &&Used| one.image == Some(image(digit)) && !one.by.starts_with("task definition");
     used.iter().filter(names).map(|one| one.by.as_str()).collect()
 }
 
-/// Creates a family of seven revisions, each with its own image. The newest three count in any
-/// case.
+/// Creates a task definition family of seven revisions, each with its own image. The newest three
+/// revisions count as used in any case.
 fn seven_revisions() -> AccountFake {
     let account = AccountFake::new();
     account.ecs.cluster("prod");
@@ -31,7 +31,7 @@ fn runs(definition: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn rules_use_images_of_the_revisions_they_name() {
+async fn revision_named_by_an_eventbridge_rule_keeps_its_images() {
     let account = seven_revisions();
     account.sources.rule("default", "night", json!([runs("nightly:1")]));
     account.sources.rule("shop", "noon", json!([{ "Arn": "arn:aws:sqs:x" }, runs("nightly:2")]));
@@ -47,7 +47,7 @@ async fn rules_use_images_of_the_revisions_they_name() {
 }
 
 #[tokio::test]
-async fn rule_uses_a_revision_created_after_the_rule() {
+async fn eventbridge_rule_uses_a_revision_registered_after_the_rule() {
     let account = seven_revisions();
     account.sources.rule("default", "night", json!([runs("nightly:8")]));
     account.read().await.unwrap();
@@ -94,7 +94,7 @@ async fn pipes_use_images_of_their_targets() {
 }
 
 #[tokio::test]
-async fn batch_uses_active_definitions_and_open_jobs() {
+async fn images_of_active_aws_batch_definitions_and_jobs_are_in_use() {
     let account = AccountFake::new();
     let queue = account.sources.job_queue("jobs");
     let container = |digit| json!({ "image": image(digit) });
@@ -128,7 +128,7 @@ async fn batch_uses_active_definitions_and_open_jobs() {
 }
 
 #[tokio::test]
-async fn read_fails_if_an_unwaived_source_is_unreadable() {
+async fn read_fails_if_a_service_that_is_not_waived_is_unreadable() {
     for (operation, source) in [
         ("ListEventBuses", Source::EventBridge),
         ("ListRuleNamesByTarget", Source::EventBridge),
@@ -168,7 +168,7 @@ async fn read_fails_if_an_unwaived_source_is_unreadable() {
 }
 
 #[tokio::test]
-async fn read_fails_if_a_source_builds_names_at_run_time() {
+async fn read_fails_if_a_name_is_known_only_at_run_time() {
     let call = |input: &str| json!({ "Arn": "arn:aws:scheduler:::aws-sdk:ecs:runTask", "Input": input });
     for input in [r#"{"TaskDefinition":"nightly:<aws.scheduler.execution-id>"}"#, "TaskDefinition: nightly"] {
         let account = seven_revisions();
@@ -189,7 +189,7 @@ async fn read_fails_if_a_source_builds_names_at_run_time() {
 }
 
 #[tokio::test]
-async fn read_skips_rules_and_schedules_that_start_no_task() {
+async fn read_skips_eventbridge_rules_and_schedules_without_tasks() {
     let account = seven_revisions();
     for number in 0..1000 {
         let other = json!({ "Arn": "arn:aws:lambda:us-east-1:000000000000:function:f" });
@@ -213,7 +213,7 @@ async fn read_skips_rules_and_schedules_that_start_no_task() {
         assert_eq!(account.sources.count(call), count, "{call}");
     }
     assert_eq!(account.ecs.count("DescribeTaskDefinition"), 4);
-    // A dry run of the same night reads no schedule again.
+    // A dry run of the same night does not read the schedules again.
     let now = Timestamp::now();
     account.read_for(now - SignedDuration::from_mins(5), now).await.unwrap();
     assert_eq!(account.sources.count("GetSchedule"), 100);

@@ -25,7 +25,7 @@ fn container(name: &str, image: &str, digest: Option<ImageDigest>) -> Container 
     }
 }
 
-/// Returns a task of our task definition, with digest 1 and a sidecar.
+/// Returns a task of the target task definition, with digest 1 and a sidecar.
 fn task() -> Task {
     Task {
         arn: "task/a".to_owned(),
@@ -58,7 +58,7 @@ fn ended(code: &str, at: Timestamp) -> Task {
     }
 }
 
-/// The inputs of a proof that wants two tasks at digest 1.
+/// The inputs of a proof for a service with a desired count of 2.
 struct Look {
     roles: Vec<ContainerRole>,
     accepted: Option<BTreeSet<ImageDigest>>,
@@ -81,7 +81,7 @@ impl Look {
         self.look(tasks, stopped, |image| image == IMAGE)
     }
 
-    /// Returns the proof if every image with the name `web` counts as ours.
+    /// Returns the proof if every image with the name `web` counts as an image of the application.
     fn sees_any(&self, tasks: &[Task]) -> Proof {
         self.look(tasks, &[], |image| image.contains("/web"))
     }
@@ -137,13 +137,13 @@ fn proof_ignores_pending_and_stopping_tasks() {
 }
 
 #[test]
-fn proof_waits_until_tasks_of_other_definitions_stop() {
+fn proof_waits_until_tasks_of_other_task_definitions_stop() {
     let theirs = Task { task_definition: THEIRS.to_owned(), ..task() };
     is_open(Look::at_digest_1().sees(&[task(), task(), theirs], &[]), "still runs");
 }
 
 #[test]
-fn proof_fails_for_wrong_digests_and_waits_for_unknown_ones() {
+fn wrong_digest_fails_the_proof_and_unknown_digest_delays_it() {
     let look = Look::at_digest_1();
     is_wrong(look.sees(&[task(), running(Some(digest(2)))], &[]), "container web of task/a runs sha256:0202");
     is_open(look.sees(&[task(), running(None)], &[]), "does not say yet which digest");
@@ -162,7 +162,7 @@ fn named(digest: &ImageDigest) -> [String; 3] {
 }
 
 #[test]
-fn image_reference_proves_a_running_container() {
+fn digest_in_the_image_reference_proves_what_a_container_runs() {
     let (ours, child, another) = (digest(1), digest(2), digest(3));
     let look = Look { accepted: Some(BTreeSet::from([ours.clone(), child.clone()])), ..FIRST };
     let sees = |image: &str, reported: Option<&ImageDigest>, status: Option<&str>, exit_code| {
@@ -190,7 +190,7 @@ fn image_reference_proves_a_running_container() {
 }
 
 #[test]
-fn proof_uses_task_health_without_container_health() {
+fn task_health_decides_if_no_container_reports_health() {
     let is = |health| Task { health, ..task() };
     let checked = || vec![role("web", true, true), role("side", true, false)];
     let look = Look { roles: checked(), ..FIRST };
@@ -204,7 +204,8 @@ fn proof_uses_task_health_without_container_health() {
     is_open(classic.sees(&[is(Health::Unknown), is(Health::Unhealthy)], &[]), "task/a is unhealthy");
 }
 
-/// A second container next to `web`, in each of two tasks. It runs our image or another image.
+/// A second container next to the container `web`, in each of two tasks. The second container runs
+/// the application's image or another image.
 struct SecondContainer {
     ours: bool,
     essential: bool,
@@ -221,7 +222,7 @@ impl SecondContainer {
             bools.into_iter().flat_map(|a| bools.into_iter().flat_map(move |b| bools.map(|c| (a, b, c))))
         {
             for status in ["PENDING", "RUNNING", "STOPPED"] {
-                // ECS leaves out the health, or reports UNKNOWN. Both become `Unknown`.
+                // `Unknown` means that ECS reports no health at all, or reports UNKNOWN.
                 for health in [Health::Unknown, Health::Healthy, Health::Unhealthy] {
                     for exit_code in [None, Some(0), Some(1), Some(137)] {
                         visit(&Self { ours, essential, checked, status, health, exit_code });
@@ -236,7 +237,8 @@ impl SecondContainer {
         let mut beside = container("beside", image, self.ours.then(|| digest(1)));
         beside.last_status = Some(self.status.to_owned());
         (beside.health, beside.exit_code) = (self.health, self.exit_code);
-        // According to AWS, essential containers decide. A container without a check is UNKNOWN.
+        // According to AWS, only essential containers decide the task's health. Without a health
+        // check, a container's health is UNKNOWN.
         let health = if self.essential && self.checked && self.health == Health::Unhealthy {
             Health::Unhealthy
         } else {
@@ -252,7 +254,7 @@ impl SecondContainer {
         look.sees(&[self.in_a_task(), self.in_a_task()], &[])
     }
 
-    /// Returns whether the container runs, has done its work, or is not ours.
+    /// Returns whether the container runs, has done its work, or runs another image.
     fn works(&self) -> bool {
         let has_done_its_work = self.status == "STOPPED" && self.exit_code == Some(0) && !self.essential;
         !self.ours || self.status == "RUNNING" || has_done_its_work
@@ -263,14 +265,14 @@ impl SecondContainer {
         match (self.essential, self.checked, self.health) {
             (false, _, _) => true,
             (true, true, health) => health == Health::Healthy,
-            // Without a check, the container reports no health.
+            // Without a health check, ECS reports no health for the container.
             (true, false, health) => health != Health::Unhealthy,
         }
     }
 }
 
 #[test]
-fn proof_checks_role_state_health_and_exit_code() {
+fn proof_checks_the_role_state_health_and_exit_of_a_container() {
     let (mut seen, mut proven) = (0, 0);
     SecondContainer::each(|beside| {
         seen += 1;
@@ -285,7 +287,7 @@ fn proof_checks_role_state_health_and_exit_code() {
 }
 
 #[test]
-fn proof_reports_the_exit_code_of_a_dead_container() {
+fn proof_reports_the_exit_code_of_a_stopped_container() {
     let beside = |essential, exit_code| SecondContainer {
         ours: true,
         essential,
@@ -310,7 +312,7 @@ fn proof_reports_the_exit_code_of_a_dead_container() {
 }
 
 /// The agent is a sidecar. The proxy is a container that AWS adds. No task definition names the
-/// proxy, so it counts as essential.
+/// proxy, so the proxy counts as essential.
 #[test]
 fn proof_ignores_the_health_of_nonessential_containers() {
     let with = |name: &str, health, of_task| {

@@ -4,7 +4,7 @@ use stablepin_aws::ecs::{Deployment, Pause, Rollback, ServiceDeployment};
 use super::*;
 use crate::effect::sample::{BEFORE, OURS, THEIRS, service};
 
-/// Returns a deployment with this id. Our deployment is `ecs-svc/2`.
+/// Returns a deployment with this id. Stablepin's deployment is `ecs-svc/2`.
 fn deployment(
     id: &str,
     status: DeploymentStatus,
@@ -41,7 +41,7 @@ fn deployment_state(deployments: Vec<Deployment>, ours: Option<&ServiceDeploymen
     after(SHOWN_WITHIN, deployments, ours.as_ref())
 }
 
-/// Returns the state at `time` after ECS accepted our deployment.
+/// Returns the state when `time` has passed since ECS accepted Stablepin's deployment.
 fn after(
     time: SignedDuration,
     deployments: Vec<Deployment>,
@@ -78,7 +78,7 @@ fn going(seen: &str, paused: bool) -> DeploymentState {
 }
 
 #[test]
-fn successful_deployment_finishes_only_while_primary() {
+fn successful_deployment_is_finished_only_if_it_is_primary() {
     let done = service_deployment(Status::Successful);
     assert_eq!(deployment_state(ours_first(), Some(&done)), DeploymentState::Finished);
     assert!(matches!(deployment_state(theirs_first(), Some(&done)), DeploymentState::Superseded(_)));
@@ -97,7 +97,7 @@ fn unfinished_deployment_is_in_progress() {
 }
 
 #[test]
-fn paused_deployment_shows_its_stage_and_expiry() {
+fn state_of_a_paused_deployment_names_its_stage_and_expiry() {
     let expires_at = Some(Timestamp::UNIX_EPOCH);
     let pause = Pause { hook_id: None, stage: Some("POST_SCALE_UP".to_owned()), expires_at };
     let paused = ServiceDeployment { paused: Some(pause), ..service_deployment(Status::InProgress) };
@@ -127,7 +127,7 @@ fn state_of_an_ecs_rollback_names_its_reason() {
 }
 
 #[test]
-fn stopped_deployment_is_failed_or_superseded() {
+fn stopped_deployment_is_superseded_only_if_it_is_not_primary() {
     for status in [Status::StopRequested, Status::Stopped] {
         let stopped = service_deployment(status);
         let failed = DeploymentState::Failed("ECS stopped it: as ECS says".to_owned());
@@ -135,21 +135,21 @@ fn stopped_deployment_is_failed_or_superseded() {
         let DeploymentState::Superseded(why) = deployment_state(theirs_first(), Some(&stopped)) else {
             panic!("it was not superseded");
         };
-        let theirs = format!("another deployment, ecs-svc/3 of {THEIRS}, took the place of ours, ecs-svc/2");
+        let theirs = format!("another deployment, ecs-svc/3 of {THEIRS}, replaced ours, ecs-svc/2");
         assert_eq!(why, theirs);
     }
 }
 
-/// ECS is already rolling back an earlier deployment to the wanted task definition.
+/// ECS is already rolling back an earlier deployment to the target task definition.
 #[test]
-fn ecs_rollback_to_the_wanted_definition_counts_as_ours() {
+fn ecs_rollback_to_the_target_counts_as_stablepins_own() {
     let back = |status, to: &str| OwnDeployment {
         deployment: service_deployment(status),
         back_to: Some(to.to_owned()),
     };
     let deployment_state = |deployments, own| after(SHOWN_WITHIN, deployments, Some(&own));
     for status in [Status::RollbackRequested, Status::RollbackInProgress] {
-        let seen = "ECS goes back there by itself: 1 of 2 tasks running";
+        let seen = "ECS is rolling back to it: 1 of 2 tasks running";
         assert_eq!(deployment_state(ours_first(), back(status.clone(), OURS)), going(seen, false));
         assert!(matches!(
             deployment_state(ours_first(), back(status, BEFORE)),
@@ -168,9 +168,9 @@ fn ecs_rollback_to_the_wanted_definition_counts_as_ours() {
     assert!(matches!(deployment_state(ours_first(), failed), DeploymentState::Failed(_)));
 }
 
-/// ECS may show an accepted deployment late, and shows the previous deployment until then.
+/// For up to a minute, ECS may show the previous deployment instead of the accepted deployment.
 #[test]
-fn hidden_deployment_stays_in_progress_for_a_minute() {
+fn deployment_not_yet_listed_is_in_progress_for_a_minute() {
     let soon = SHOWN_WITHIN - SignedDuration::from_secs(1);
     let as_before =
         || vec![deployment("1", DeploymentStatus::Primary, Some(RolloutState::Completed), BEFORE)];
@@ -187,7 +187,7 @@ fn hidden_deployment_stays_in_progress_for_a_minute() {
         };
         assert_eq!(after(soon, stale, Some(&own)), not_shown());
     }
-    let back = DeploymentState::Returned(format!("ECS went back to {BEFORE}"));
+    let back = DeploymentState::Returned(format!("ECS rolled back to {BEFORE}"));
     assert_eq!(after(SHOWN_WITHIN, as_before(), None), back);
     assert!(
         matches!(after(soon, theirs_first(), None), DeploymentState::Superseded(_)),
@@ -213,7 +213,7 @@ mod without_service_deployments {
         assert_eq!(primary(Some(RolloutState::Failed)), failed);
     }
 
-    /// Returns the state after another primary deployment has replaced ours.
+    /// Returns the state after another primary deployment has replaced Stablepin's deployment.
     fn replaced(ours: Option<RolloutState>, by: RolloutState, definition: &str) -> DeploymentState {
         let mut all = vec![deployment("3", DeploymentStatus::Primary, Some(by), definition)];
         all.extend(ours.map(|state| deployment("2", DeploymentStatus::Active, Some(state), OURS)));
@@ -221,7 +221,7 @@ mod without_service_deployments {
     }
 
     #[test]
-    fn failed_deployment_that_ecs_replaced_is_rolled_back() {
+    fn failed_deployment_is_rolled_back_if_ecs_replaces_it() {
         let said = || "as ECS says".to_owned();
         let failed = Some(RolloutState::Failed);
         assert_eq!(replaced(failed, RolloutState::InProgress, BEFORE), DeploymentState::Returning(said()));
@@ -229,23 +229,23 @@ mod without_service_deployments {
     }
 
     #[test]
-    fn missing_deployment_is_rolled_back_or_superseded() {
-        let back = || format!("ECS went back to {BEFORE}");
+    fn primary_definition_decides_the_state_of_a_missing_deployment() {
+        let back = || format!("ECS rolled back to {BEFORE}");
         assert_eq!(replaced(None, RolloutState::InProgress, BEFORE), DeploymentState::Returning(back()));
         assert_eq!(replaced(None, RolloutState::Completed, BEFORE), DeploymentState::Returned(back()));
         assert!(matches!(replaced(None, RolloutState::Completed, THEIRS), DeploymentState::Superseded(_)));
     }
 
     #[test]
-    fn ecs_rollback_to_the_wanted_definition_counts_as_ours() {
+    fn ecs_rollback_to_the_target_counts_as_stablepins_own() {
         let failed = Some(RolloutState::Failed);
         assert_eq!(replaced(failed, RolloutState::Completed, OURS), DeploymentState::Finished);
-        let seen = "ECS goes back there by itself: as ECS says";
+        let seen = "ECS is rolling back to it: as ECS says";
         assert_eq!(replaced(failed, RolloutState::InProgress, OURS), going(seen, false));
     }
 
     #[test]
-    fn replaced_deployment_without_failure_is_superseded() {
+    fn replaced_deployment_is_superseded_if_it_did_not_fail() {
         for ours in [RolloutState::InProgress, RolloutState::Completed, RolloutState::Unknown] {
             let deployment_state = replaced(Some(ours), RolloutState::Completed, THEIRS);
             assert!(matches!(deployment_state, DeploymentState::Superseded(_)), "{deployment_state:?}");

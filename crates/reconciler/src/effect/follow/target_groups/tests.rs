@@ -80,7 +80,7 @@ fn is_open(judged: Result<(), String>, because: &str) {
 }
 
 #[test]
-fn either_ip_address_proves_a_task() {
+fn task_is_healthy_if_its_ipv4_or_ipv6_target_is_healthy() {
     let (v4, v6) = ("10.0.1.7", "2001:db8::7");
     let web = [group(&["web"], 80)];
     for (addresses, id) in [(vec![v4], v4), (vec![v6], v6), (vec![v4, v6], v4), (vec![v4, v6], v6)] {
@@ -92,7 +92,7 @@ fn either_ip_address_proves_a_task() {
 }
 
 #[test]
-fn task_outside_the_target_group_is_not_proven() {
+fn task_is_not_proven_until_the_target_group_lists_it() {
     let web = [group(&["web"], 80)];
     is_open(
         judge(&web, &targets(&[("web", &[])]), &[task(&["10.0.1.7"])]),
@@ -110,7 +110,7 @@ fn task_outside_the_target_group_is_not_proven() {
 }
 
 #[test]
-fn target_proves_a_task_only_while_healthy() {
+fn task_is_not_proven_while_its_target_is_unhealthy() {
     let states = [
         TargetState::Initial,
         TargetState::Unhealthy,
@@ -135,7 +135,7 @@ fn stopping_task_needs_no_healthy_target() {
 }
 
 #[test]
-fn target_at_another_port_proves_nothing() {
+fn task_is_not_proven_by_a_target_at_another_port() {
     let found = targets(&[("web", &[("10.0.1.7", 9000, OK)])]);
     is_open(judge(&[group(&["web"], 80)], &found, &[task(&["10.0.1.7"])]), "is not in");
     let both = [group(&["web"], 80), group(&["web"], 443)];
@@ -155,7 +155,7 @@ fn task_must_be_healthy_in_every_target_group() {
 }
 
 #[test]
-fn alternate_target_group_proves_a_task() {
+fn task_is_proven_by_a_target_in_the_alternate_group() {
     let pair = [group(&["blue", "green"], 80)];
     let green = targets(&[("blue", &[("10.0.1.6", 80, OK)]), ("green", &[("10.0.1.7", 80, OK)])]);
     assert_eq!(judge(&pair, &green, &[task(&["10.0.1.7"])]), Ok(()));
@@ -183,7 +183,7 @@ fn host_port_needs_a_healthy_target_for_each_task() {
 }
 
 #[test]
-fn unknown_port_needs_a_healthy_target_for_each_task() {
+fn unknown_host_port_needs_a_healthy_target_for_each_task() {
     let web = [group(&["web"], 80)];
     let found = targets(&[("web", &[("i-1", 80, OK), ("i-2", 80, TargetState::Draining)])]);
     assert_eq!(judge(&web, &found, &[on_host(&[])]), Ok(()));

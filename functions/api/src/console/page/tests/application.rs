@@ -1,17 +1,41 @@
 //! Tests of the page of one application.
 
 use insta::assert_snapshot;
-use stablepin_rules::image::ImageTag;
-use stablepin_rules::name::ApproverName;
+use stablepin_rules::image::{ImageTag, RepositoryName};
+use stablepin_rules::name::{ApplicationName, ApproverName};
 use stablepin_rules::records::{
-    Operation, PromotionReason, PromotionState, Repair, Slot, SlotKind, Verdict, Work,
+    IgnoredPush, Operation, PromotionReason, PromotionState, Repair, Slot, SlotKind, Verdict, Work,
 };
 
 use super::fixtures::{
-    at, digest, healthy_environment, id, of_production, pin, promotion, said, shown, shows, subjects, visit,
-    voted,
+    at, body, digest, healthy_environment, id, of_production, pin, promotion, said, settings, shown, shows,
+    subjects, visit, voted,
 };
-use crate::console::page::{Environment, Pending};
+use crate::console::page::{Application, Environment, Pending, application};
+
+#[test]
+fn application_page_lists_ignored_pushes_and_awaited_conditions() {
+    let mut waiting = promotion(8, PromotionState::Pending);
+    waiting.waits_for = vec!["the check staging-tests".to_owned()];
+    let history = [of_production(waiting)];
+    let name = ApplicationName::parse("web").unwrap();
+    let ignored = [IgnoredPush {
+        repository: RepositoryName::parse("web").unwrap(),
+        tag: ImageTag::parse("feature-x").unwrap(),
+        digest: digest(9),
+        at: at("2026-11-21T14:00:00Z"),
+        reason: "<b>no pattern</b>".to_owned(),
+    }];
+    let shown =
+        Application { name: &name, environments: &[], history: &history, older: false, ignored: &ignored };
+    let response = application(visit(), &settings(), &shown);
+    let page = body(&response);
+    assert!(page.contains("waits for the check staging-tests"), "{page}");
+    assert!(
+        page.contains("<code>feature-x</code>") && page.contains("&lt;b&gt;no pattern&lt;/b&gt;"),
+        "{page}"
+    );
+}
 
 #[test]
 fn application_page_shows_history_and_rollback_commands() {
@@ -41,7 +65,7 @@ fn application_page_shows_history_and_rollback_commands() {
     <dl>
     <dt>Pin</dt><dd><strong>7</strong>, since 2026-11-21 14:40 UTC<br><code>production-20261121-143007-a1b2c3d4</code><br><code>sha256:0000000000000000000000000000000000000000000000000000000000000007</code></dd>
     <dt>Live</dt><dd><div><code>prod/production</code>: pin 7 on 2 tasks</div></dd>
-    <dt>Stable tag</dt><dd><code>production-stable</code> shows pin 7</dd>
+    <dt>Stable tag</dt><dd><code>production-stable</code> points to pin 7</dd>
     <dt>Pending</dt><dd>none</dd>
     <dt>Earlier pins</dt><dd><div>6, <code>production-20261121-143006-a1b2c3d4</code></div><div>5, <code>production-20261121-143005-a1b2c3d4</code></div></dd></dl>
     <details><summary>Roll back to pin 6, production-20261121-143006-a1b2c3d4</summary><label for="production-6">Back to pin 6, in a shell with your AWS credentials</label><textarea id="production-6" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
@@ -54,8 +78,8 @@ fn application_page_shows_history_and_rollback_commands() {
     <ol>
     <li id="0198184a-0100-7000-8000-000000000007" class="done"><b>Promotion to production<i> Completed</i></b> <b class="badge good">Pin 7</b><span>2026-11-21 14:31 UTC, build <code>production-20261121-143007-a1b2c3d4</code> <code>sha256:000000000000</code>, pushed as <code>main</code></span><span>approved by lead (tried it)</span></li>
     <li id="0198184a-0100-7000-8000-000000000006" class="ahead"><b>Promotion to production<i> Cancelled</i></b><span>2026-11-21 14:31 UTC, build <code>production-20261121-143006-a1b2c3d4</code> <code>sha256:000000000000</code>, pushed as <code>main</code></span><span>rejected by lead: too slow</span></li>
-    <li class="done"><b>Drift of production<i> put right</i></b><span>2026-11-21 14:00 UTC, <code>prod-stable</code> was found on <code>sha256:000000000000</code></span></li></ol>
-    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <li class="done"><b>Drift of production<i> corrected</i></b><span>2026-11-21 14:00 UTC, <code>prod-stable</code> was found on <code>sha256:000000000000</code></span></li></ol>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link expires on 2026-11-21 15:40 UTC. This page changes nothing: a change needs a signed request.</p>
     "#);
 }
 
@@ -75,12 +99,12 @@ fn application_page_shows_an_environment_without_a_pin() {
     <h2>production <span class="badges"><b class="badge">Nothing pinned</b></span></h2>
     <dl>
     <dt>Pin</dt><dd>none yet</dd>
-    <dt>Live</dt><dd>its services are not named</dd>
-    <dt>Stable tag</dt><dd><code>production-stable</code> is not put yet</dd>
+    <dt>Live</dt><dd>no services are configured</dd>
+    <dt>Stable tag</dt><dd><code>production-stable</code> is not set yet</dd>
     <dt>Pending</dt><dd>none</dd></dl></section>
     <h2 id="history">Builds, promotions, pins and rollbacks</h2>
-    <p>Nothing has happened yet. A push to its repository begins it.</p>
-    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p>Nothing has happened yet. A push to the repository starts the history.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link expires on 2026-11-21 15:40 UTC. This page changes nothing: a change needs a signed request.</p>
     "#);
 }
 
@@ -92,10 +116,10 @@ fn running_rollback_hides_the_rollback_commands() {
         Slot { operation: id(9), kind: SlotKind::Rollback, digest: digest(7), since, moving_until: None };
     going_back.subject.environment.slot = Some(slot);
     let page = shows(&[going_back], &[]);
-    assert_snapshot!(said(&page, &["badges", "On its way", "details", "small"]), @r#"
-    <h2>production <span class="badges"><b class="badge now">Rollback on its way</b> </span></h2>
-    <dt>On its way</dt><dd>a rollback to pin 7, since 2026-11-21 14:55 UTC</dd>
-    <p class="small">A rollback is on its way. Until it has ended, there is no other.</p></section>
-    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    assert_snapshot!(said(&page, &["badges", "In progress", "details", "small"]), @r#"
+    <h2>production <span class="badges"><b class="badge now">Rollback in progress</b> </span></h2>
+    <dt>In progress</dt><dd>a rollback to pin 7, since 2026-11-21 14:55 UTC</dd>
+    <p class="small">A rollback is in progress. The next one can start when it has ended.</p></section>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link expires on 2026-11-21 15:40 UTC. This page changes nothing: a change needs a signed request.</p>
     "#);
 }

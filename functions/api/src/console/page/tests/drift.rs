@@ -19,8 +19,8 @@ fn console_shows_drift_if_a_service_runs_another_image() {
     assert_snapshot!(said(&page, &["<h2", "note", "Live", "details", "stable"]), @r#"
     <h2>production <span class="badges"><b class="badge bad">Drift</b> </span></h2>
     <p class="note"><strong>Drift: </strong>prod/production does not run pin 7.</p>
-    <dt>Live</dt><dd><div><code>prod/production</code>: a digest that is not known on 1 task, pin 6 on 1 task, <code>sha256:000000000000</code> on 2 tasks</div></dd>
-    <dt>Stable tag</dt><dd><code>production-stable</code> shows pin 7</dd>
+    <dt>Live</dt><dd><div><code>prod/production</code>: an unknown digest on 1 task, pin 6 on 1 task, <code>sha256:000000000000</code> on 2 tasks</div></dd>
+    <dt>Stable tag</dt><dd><code>production-stable</code> points to pin 7</dd>
     <details open><summary>Roll back to pin 7, which does not run everywhere</summary><label for="production-7">Back to pin 7, in a shell with your AWS credentials</label><textarea id="production-7" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
       --json '{&quot;confirm&quot;:&quot;ROLLBACK&quot;,&quot;reason&quot;:&quot;back to pin 7&quot;,&quot;to&quot;:&quot;stable&quot;}' \
       'https://api.example.com/v1/applications/web/environments/production/rollback'</textarea></details>
@@ -38,7 +38,7 @@ fn overview_shows_drift_if_the_proven_image_is_not_the_pin() {
     assert_snapshot!(said(&lists(drifted), &["<h3", "note", "Live"]), @r#"
     <h3>production <span class="badges"><b class="badge bad">Drift</b> </span></h3>
     <dt>Live</dt><dd><code>sha256:000000000000</code>, when last proven</dd></dl>
-    <p class="note"><strong>Drift: </strong>What was last proven to run is not pin 7.</p></article></section></div>
+    <p class="note"><strong>Drift: </strong>The last image that was proven to run is not pin 7.</p></article></section></div>
     "#);
 }
 
@@ -70,16 +70,16 @@ fn overview_shows_recorded_live_drift() {
 }
 
 #[test]
-fn overview_shows_drift_of_an_outdated_stable_tag() {
+fn overview_shows_drift_if_the_stable_tag_is_outdated() {
     let mut behind = healthy_environment();
     behind.subject.environment.applied = Some(pin(6).number);
     assert_snapshot!(said(&lists(behind), &["<h3", "note"]), @r#"
     <h3>production <span class="badges"><b class="badge bad">Drift</b> </span></h3>
-    <p class="note"><strong>Drift: </strong>production-stable still shows pin 6, not pin 7.</p></article></section></div>
+    <p class="note"><strong>Drift: </strong>production-stable still points to pin 6, not pin 7.</p></article></section></div>
     "#);
     let mut never = healthy_environment();
     never.subject.environment.applied = None;
-    assert_snapshot!(said(&lists(never), &["note"]), @r#"<p class="note"><strong>Drift: </strong>production-stable does not show pin 7 yet.</p></article></section></div>"#);
+    assert_snapshot!(said(&lists(never), &["note"]), @r#"<p class="note"><strong>Drift: </strong>production-stable does not point to pin 7 yet.</p></article></section></div>"#);
 }
 
 /// During a promotion, another running image is no drift.
@@ -91,9 +91,9 @@ fn console_shows_no_drift_during_a_promotion() {
         Slot { operation: id(9), kind: SlotKind::Promotion, digest: digest(9), since, moving_until: None };
     moving.subject.environment.slot = Some(slot);
     moving.live[0].found = Found::Tasks(BTreeMap::from([(Some(digest(9)), 2)]));
-    assert_snapshot!(said(&shows(&[moving], &[]), &["badges", "note", "On its way"]), @r#"
-    <h2>production <span class="badges"><b class="badge now">Promotion on its way</b> </span></h2>
-    <dt>On its way</dt><dd>a promotion to <code>sha256:000000000000</code>, since 2026-11-21 14:55 UTC</dd>
+    assert_snapshot!(said(&shows(&[moving], &[]), &["badges", "note", "In progress"]), @r#"
+    <h2>production <span class="badges"><b class="badge now">Promotion in progress</b> </span></h2>
+    <dt>In progress</dt><dd>a promotion to <code>sha256:000000000000</code>, since 2026-11-21 14:55 UTC</dd>
     "#);
 }
 
@@ -110,14 +110,15 @@ fn application_page_shows_a_tag_conflict_twice() {
         why: NotPut::Taken { on: digest(3), by: Some("arn:aws:iam::111122223333:user/anna".to_owned()) },
     });
     let words = format!(
-        "the tag production-stable-000007 of pin 7 could not be put: it is on {}, put there by \
+        "ECR did not accept the tag production-stable-000007 of pin 7: it is on {}, put there by \
          arn:aws:iam::111122223333:user/anna, and the repository does not let it move",
         digest(3)
     );
     assert_eq!(standing::drift(&environment), [format!("{words}.")]);
     let name = ApplicationName::parse("web").unwrap();
     let environments = [environment];
-    let shown = Application { name: &name, environments: &environments, history: &[], older: false };
+    let shown =
+        Application { name: &name, environments: &environments, history: &[], older: false, ignored: &[] };
     let response = application(visit(), &settings(), &shown);
     let page = body(&response);
     assert_eq!(page.matches(&words).count(), 2, "once as drift, once beside the stable tag: {page}");

@@ -18,17 +18,17 @@ fn console_names_what_it_could_not_read() {
     let page = overview(visit(), &[Shown { name, environments: None }], false);
     assert_snapshot!(said(&page, &["<h2", "note"]), @r#"
     <h2><a href="/console/web">web</a></h2>
-    <p class="note">It could not be read. The function's log says why.</p></section></div>
+    <p class="note">This application could not be read. The function's log says why.</p></section></div>
     "#);
 }
 
 #[test]
-fn console_explains_refused_links_and_errors() {
+fn console_explains_errors_and_refused_links() {
     assert_snapshot!(shown(&refused(&settings())), @r#"
     404 This link does not open the console · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
     <h1>This link does not open the console</h1>
-    <p>The link is not known, or its hour is over. A new one is minted by whoever may call <code>POST /v1/console</code>:</p><label for="mint">A new link, in a shell with your AWS credentials</label><textarea id="mint" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
+    <p>The link is not known, or older than an hour. To get a new one, call <code>POST /v1/console</code>:</p><label for="mint">A new link, in a shell with your AWS credentials</label><textarea id="mint" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
       --aws-sigv4 'aws:amz:eu-central-1:execute-api' \
       --user &quot;$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY&quot; \
       --header &quot;x-amz-security-token: ${AWS_SESSION_TOKEN:-}&quot; \
@@ -36,18 +36,18 @@ fn console_explains_refused_links_and_errors() {
     <p>Open the <code>url</code> of its answer. It works for an hour, as often as you like.</p>
     "#);
     assert_snapshot!(shown(&no_such_application(visit())), @r#"
-    404 Not here · Stablepin
+    404 Not found · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
-    <h1>Not here</h1>
+    <h1>Not found</h1>
     <p>There is no application of that name.</p>
     <p><a href="/console">All applications</a></p>
-    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link expires on 2026-11-21 15:40 UTC. This page changes nothing: a change needs a signed request.</p>
     "#);
     assert_snapshot!(shown(&internal_error("0a1b")), @r#"
     500 That did not work · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
     <h1>That did not work</h1>
     <p>Something went wrong on our side. Reload the page to try again.</p>
-    <p>If it stays so, quote <code>0a1b</code>.</p>
+    <p>If it happens again, quote <code>0a1b</code>.</p>
     "#);
 }

@@ -1,4 +1,4 @@
-//! Helpers that create environments in any state, and render pages of them.
+//! Helpers that create environments in any state, and render their pages.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ pub(super) fn build_tag(number: u32) -> BuildTag {
 }
 
 /// Returns the environments `production`, `production-1`, … of an application. `environments` is
-/// their number.
+/// the number of environments.
 pub(super) fn subjects(name: &str, environments: usize) -> Vec<Subject> {
     let mut file = format!(
         "name = \"{name}\"\nrepository = \"web\"\nbuilds = [\"main\"]\n\
@@ -124,6 +124,7 @@ pub(super) fn promotion(number: u32, state: PromotionState) -> Promotion {
         build_tag: build_tag(number),
         tagged: true,
         names_taken: 0,
+        run: None,
         commit: None,
         pushed_tag: ImageTag::parse("main").unwrap(),
         pushed_at: opened_at,
@@ -143,6 +144,12 @@ pub(super) fn promotion(number: u32, state: PromotionState) -> Promotion {
         asked_by: None,
         pushers: Default::default(),
         pushed_tag: None,
+        validated: None,
+        checks: Default::default(),
+        pinned_earlier_at: None,
+        reports_read_at: None,
+        waits_for: Vec::new(),
+        ready_at: None,
         ask_at: None,
         expires_at: at("2026-11-24T14:31:00Z"),
         asked: BTreeMap::new(),
@@ -173,7 +180,8 @@ pub(super) fn of_production(promotion: Promotion) -> (EnvironmentName, Operation
 
 pub(super) fn shows(environments: &[Environment], history: &[(EnvironmentName, Operation)]) -> Response {
     let name = ApplicationName::parse("web").unwrap();
-    application(visit(), &settings(), &Application { name: &name, environments, history, older: false })
+    let shown = Application { name: &name, environments, history, older: false, ignored: &[] };
+    application(visit(), &settings(), &shown)
 }
 
 pub(super) fn lists(environment: Environment) -> Response {

@@ -10,13 +10,13 @@ use super::fixtures::{
 use crate::console::page::{overview, pending};
 
 #[test]
-fn overview_says_that_nothing_is_registered() {
+fn overview_says_that_no_application_is_registered() {
     assert_snapshot!(shown(&overview(visit(), &[], false)), @r#"
     200 Applications · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
     <h1>Applications</h1>
-    <p>No application is registered here. One is put as a file, by <code>PUT /v1/applications/…</code>.</p>
-    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p>No application is registered here. Register one with a file: <code>PUT /v1/applications/…</code>.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link expires on 2026-11-21 15:40 UTC. This page changes nothing: a change needs a signed request.</p>
     "#);
 }
 
@@ -33,7 +33,7 @@ fn overview_shows_a_stable_environment() {
     <dl>
     <dt>Pin</dt><dd><strong>7</strong>, since 2026-11-21 14:40 UTC<br><code>production-20261121-143007-a1b2c3d4</code><br><code>sha256:000000000000</code></dd>
     <dt>Live</dt><dd>pin 7, when last proven</dd></dl></article></section></div>
-    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link expires on 2026-11-21 15:40 UTC. This page changes nothing: a change needs a signed request.</p>
     "#);
 }
 
@@ -57,7 +57,7 @@ fn overview_shows_freeze_and_hold() {
     let page = lists(held(frozen(healthy_environment(), "no releases until Monday"), "rollback to pin 6"));
     assert_snapshot!(said(&page, &["<h3", "note"]), @r#"
     <h3>production <span class="badges"><b class="badge bad">Held</b> <b class="badge now">Frozen</b> </span></h3>
-    <p class="note"><strong>Held</strong> since 2026-11-21 09:15 UTC: rollback to pin 6 (<a href="/console/web#0198184a-0100-7000-8000-000000000003">what led to it</a>)</p>
+    <p class="note"><strong>Held</strong> since 2026-11-21 09:15 UTC: rollback to pin 6 (<a href="/console/web#0198184a-0100-7000-8000-000000000003">cause</a>)</p>
     <p class="note"><strong>Frozen</strong> since 2026-11-21 09:00 UTC by arn:aws:iam::111122223333:user/lead: no releases until Monday</p></article></section></div>
     "#);
 }

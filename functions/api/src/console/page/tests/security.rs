@@ -29,7 +29,7 @@ fn full(name: &str, environments: usize) -> Vec<Environment> {
 }
 
 #[test]
-fn console_pages_stay_small_and_link_to_the_rest() {
+fn console_pages_are_small_and_link_to_omitted_values() {
     let name = |number: usize| format!("{}{number}", "a".repeat(38));
     let shown: Vec<Shown> = (0..10)
         .map(|number| Shown {

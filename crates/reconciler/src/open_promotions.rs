@@ -1,0 +1,40 @@
+//! Finds the open promotions of images in all environments of an application.
+
+use std::collections::BTreeSet;
+
+use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::records::{Promotion, Work};
+
+use crate::Clients;
+
+/// How many promotions are read at once, and how many times at most. Open promotions are among an
+/// application's newest ones, because each expires.
+const PER_READ: i32 = 100;
+const MOST_READS: usize = 10;
+
+/// Returns the open promotions of these images in every environment, newest first.
+pub(crate) async fn open_promotions(
+    clients: &Clients,
+    application: &ApplicationName,
+    digests: &BTreeSet<ImageDigest>,
+) -> Result<Vec<(Key, Promotion)>, TableError> {
+    let (mut open, mut after) = (Vec::new(), None);
+    for _ in 0..MOST_READS {
+        let page = clients.table.promotions(application, PER_READ, after).await?;
+        for (environment, operation) in page.items {
+            let id = OperationKey::of(&operation);
+            let Work::Promotion(promotion) = operation.work else { continue };
+            if !promotion.state.is_terminal() && digests.contains(&promotion.digest) {
+                let key = Key { application: application.clone(), environment, operation: id };
+                open.push((key, promotion));
+            }
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    Ok(open)
+}
