@@ -1,8 +1,8 @@
 #!/bin/sh
 # as_user.sh USER MASKS ENTRIES COMMAND…
-# Runs a command as an ordinary user. MASKS are the folders that are closed to other users, one a
+# Runs a command as an ordinary user. MASKS are the folders that are closed to other users, one per
 # line. The script mounts an empty, open folder over each mask. ENTRIES are the files and folders
-# below the masks that the user needs, one a line. The script mounts each entry again. Call the
+# below the masks that the user needs, one per line. The script mounts each entry again. Call the
 # script in a mount namespace of its own (`unshare --mount`), so that the machine does not change.
 set -efu
 umask 022

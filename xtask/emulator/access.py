@@ -100,8 +100,8 @@ def guarded(answer):
 
 application.app = guarded(application.app)
 
-# A function gets its events from its own port, Lambda's runtime API. MiniStack serves that port
-# with this class.
+# A Lambda function gets its events from its own port, Lambda's runtime API. MiniStack serves that
+# port with this class.
 parse_request = BaseHTTPRequestHandler.parse_request
 
 
@@ -127,7 +127,7 @@ def is_root(key):
 
 iam_evaluator.is_root_access_key = is_root
 sts.is_root_access_key = is_root
-# MiniStack uses this function only to decide whose signature to skip.
+# MiniStack calls this Python function only to decide whose signature not to check.
 iam_evaluator._is_root_key = lambda key: False
 
 identity = iam_evaluator.resolve_caller_identity
@@ -180,7 +180,7 @@ def enforced_on_routes(api, stage, method, path, *others, iam_action="execute-ap
 application._enforce_execute_api = enforced_on_routes
 
 
-# --- the keys of a function's role ---
+# --- the keys of a Lambda function's role ---
 
 seed = secrets.token_bytes(32)
 

@@ -41,6 +41,29 @@ def with_an_address_of_ours(data):
 ecr._get_download_url_for_layer = with_an_address_of_ours
 
 
+# --- BatchCheckLayerAvailability: MiniStack calls every layer unavailable ---
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchCheckLayerAvailability.html
+
+
+def layers_that_were_pushed(data):
+    name, digests = data.get("repositoryName", ""), data.get("layerDigests", [])
+    if name not in ecr._repositories:
+        return no_repository(data)
+    if not 1 <= len(digests) <= MOST_IDS:
+        return refused("InvalidParameterException", "layerDigests: 1 to 100")
+    blobs = ecr._layer_blobs.get(name, {})
+    layers = []
+    for digest in digests:
+        layer = {"layerDigest": digest, "layerAvailability": "UNAVAILABLE"}
+        if digest in blobs:
+            layer |= {"layerAvailability": "AVAILABLE", "layerSize": len(blobs[digest])}
+        layers.append(layer)
+    return ecr.json_response({"layers": layers, "failures": []})
+
+
+ecr._batch_check_layer_availability = layers_that_were_pushed
+
+
 # --- images, and their manifests ---
 
 
@@ -165,8 +188,8 @@ def pushed(name, digest, tag):
     more = {"manifest-media-type": image["imageManifestMediaType"]}
     config = manifest.get("config")
     artifact = manifest.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
-    # An index has neither of the two. No published example shows what AWS sends for an index, so
-    # the member is left out.
+    # An image index usually has no artifact type and no config. No published example shows what AWS
+    # sends for an image index, so the event does not have the field.
     if artifact:
         more["artifact-media-type"] = artifact
     # A signature, an SBOM or an attestation has its own kind of event.
@@ -238,7 +261,7 @@ def deleted_or_untagged(data):
     if not 1 <= len(ids) <= MOST_IDS:
         return refused("InvalidParameterException", "imageIds must be 1 to 100")
     images = ecr._images[name]
-    # The images of each index that exists at the time of the call.
+    # The images of each image index that exists at the time of the call.
     held = {child.get("digest") for image in images for child in manifest_of(image).get("manifests") or []}
     gone, failures = [], []
     for asked in ids:
@@ -263,7 +286,8 @@ def deleted_or_untagged(data):
         image["imageTags"] = [one for one in image["imageTags"] if one not in tags]
         if digest or not image["imageTags"]:
             images.remove(image)
-            # The registry serves a manifest as long as it has the manifest's bytes.
+            # The registry would serve the manifest as long as the registry has the manifest's
+            # bytes.
             ecr._manifest_blobs.get(name, {}).pop(image["imageDigest"], None)
         elif image["imageId"].get("imageTag") not in image["imageTags"]:
             image["imageId"]["imageTag"] = image["imageTags"][-1]

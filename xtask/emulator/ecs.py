@@ -77,8 +77,8 @@ def send(key):
             bus.put("aws.ecs", "ECS Deployment State Change", [arn], detail)
 
 
-# MiniStack calls this function after each change of a service or its tasks, and before waiting for
-# a container to stop.
+# MiniStack calls this Python function after each change of a service or its tasks, and before it
+# waits for a container to stop.
 refresh = ecs._refresh_service_state
 
 

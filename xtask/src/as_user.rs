@@ -36,8 +36,8 @@ const READS: [&str; 7] = [
 ];
 /// The copy of this program in the user's checkout. The name `xtask` already belongs to a folder.
 const PROGRAM: &str = "bin/xtask";
-/// Paths of a checkout that the user must be able to use. Each has the operator of `test` that
-/// checks the path.
+/// Paths of a checkout that the user must be able to use. Before each path is the operator with
+/// which `test` checks the path.
 const PROBES: [(&str, &str); 10] = [
     ("-r", "Cargo.lock"),
     ("-r", "template.yaml"),
@@ -52,7 +52,7 @@ const PROBES: [(&str, &str); 10] = [
 ];
 /// A shell script that prints each path for which the operator before the path is false.
 const PROBE: &str = r#"while [ $# -gt 0 ]; do test "$1" "$2" || echo "$2"; shift 2; done"#;
-/// The time limit of both demos together.
+/// The time limit of the two demos together.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Returns why root cannot run the demo as another user here, or `None` if root can.
@@ -69,7 +69,7 @@ fn impossible() -> Option<String> {
 }
 
 /// Runs the demo as an ordinary user, twice in parallel: with the user's container engine, and
-/// without any. Returns the reason if this machine cannot run the demos.
+/// without a container engine. Returns the reason if this machine cannot run the demos.
 pub fn demos() -> Result<Option<String>> {
     if let Some(reason) = impossible() {
         return Ok(Some(reason));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn summary_shows_how_tasks_ran_and_the_claims() {
+    fn summary_shows_the_claims_and_how_ecs_tasks_ran() {
         let log = "==> Starting\n    http://localhost:1, ECS tasks are containers\n\nShown, with 9 claims:\n  - a;\nTotal: 2 s.\n";
         let expected =
             "http://localhost:1, ECS tasks are containers\nShown, with 9 claims:\n  - a;\nTotal: 2 s.";

@@ -1,7 +1,7 @@
 //! A small, blocking AWS client for the local cloud. It uses only the signer of the AWS SDK.
 //!
-//! The demo and the tests use the client as an independent witness. It returns each response of the
-//! emulator unchanged, retries nothing, and connects to loopback only.
+//! The demo and the tests use the client as an independent witness. The client returns each
+//! response of the emulator unchanged, retries nothing, and connects to loopback only.
 
 mod ecr;
 mod item;
@@ -24,7 +24,7 @@ use ureq::http;
 pub use item::plain_item;
 use sigv4::{Scope, signature};
 
-/// The time limit of one request, which may include a run of a function.
+/// The time limit of one request, which may include an invocation of a Lambda function.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A client of one account of the local cloud, with one access key.
@@ -50,7 +50,7 @@ pub enum AwsError {
     /// The service returned an error.
     #[error("{service} answered {status} {code}: {message}")]
     Refused { service: String, status: u16, code: String, message: String },
-    /// The function ran and failed. `payload` is its response.
+    /// The Lambda function ran and failed. `payload` is its response.
     #[error("function {function} failed: {payload}")]
     Function { function: String, payload: String },
     #[error("no answer from {url}")]
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn client_reads_the_errors_of_each_protocol() {
+    fn client_parses_the_errors_of_each_aws_protocol() {
         let json = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"no","CancellationReasons":[{"Code":"None"}]}"#;
         assert_eq!(
             refusal(&answer(400, json)),

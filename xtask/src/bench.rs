@@ -48,7 +48,7 @@ pub fn bench(quick: bool) -> Result<()> {
 }
 
 /// Measures the lowest CPU time and the highest memory of a tool's runs. Other work on the machine
-/// only adds CPU time.
+/// only adds CPU time, so the lowest value is the most exact.
 fn measured(registry: &mut MeasuredRegistry, tool: Tool) -> Result<Row> {
     let mut row = None;
     for _ in 0..tool.runs() {

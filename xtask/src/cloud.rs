@@ -30,7 +30,7 @@ pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 
 /// A running local cloud. A cloud that this process started stops when the value is dropped, or
-/// when the process is interrupted or killed. After a call of `stay`, such a cloud keeps running.
+/// when the process is interrupted or killed. After a call to `stay`, such a cloud keeps running.
 #[derive(Debug)]
 pub struct Cloud {
     home: Home,
@@ -92,7 +92,8 @@ impl Cloud {
         Ok(())
     }
 
-    /// Stops the cloud. Returns the error, which dropping only prints.
+    /// Stops the cloud. Returns the error if that fails, while dropping the value only prints the
+    /// error.
     pub fn stop(mut self) -> Result<()> {
         self.owned = false;
         disown(&self.home)
@@ -160,7 +161,7 @@ pub fn stop(home: &Home) -> Result<bool> {
     Ok(true)
 }
 
-/// A running supervisor. It stops when `line` closes.
+/// A running supervisor. The supervisor stops when `line` closes.
 struct Owner {
     home: PathBuf,
     child: Child,
@@ -173,8 +174,8 @@ fn owners() -> MutexGuard<'static, Vec<Owner>> {
     OWNERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends a supervisor that this process started. An error says why the supervisor ended earlier, or
-/// why it could not clean up.
+/// Ends a supervisor that this process started. An error says why the supervisor had already ended,
+/// or why the supervisor could not clean up.
 fn disown(home: &Home) -> Result<()> {
     let mut owners = owners();
     let Some(at) = owners.iter().position(|owner| owner.home == home.folder()) else { return Ok(()) };
@@ -194,8 +195,8 @@ impl Owner {
 }
 
 /// Handles an interrupt: stops every cloud that this process started, deletes the user that this
-/// process created, and exits. The clouds and the user stay locked, so another thread that ends
-/// meanwhile waits.
+/// process created, and exits. The locks of the clouds and of the user are kept until the exit, so
+/// a thread that ends meanwhile waits.
 pub fn stop_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
         let mut owners = owners();

@@ -19,6 +19,7 @@ mod page;
 mod rollback;
 mod run;
 mod team;
+mod tested;
 mod text;
 mod witness;
 
@@ -39,12 +40,12 @@ use witness::Witness;
 /// The directory of the demo's cloud, below `target`.
 const CLOUD: &str = "local-demo";
 
-const CHAPTERS: usize = 15;
+const CHAPTERS: usize = 16;
 /// The chapters that need real containers, with their numbers.
 const NEED_CONTAINERS: [(usize, &str); 3] = [
-    (13, "Build 5 crashes in its container, and is rolled back automatically"),
-    (14, "Build 6 answers its health check with 500, and is rolled back automatically"),
-    (15, "Build 7, the fix, is approved past the hold, and pinned"),
+    (14, "Build 5 crashes in its container, and is rolled back automatically"),
+    (15, "Build 6 answers its health check with 500, and is rolled back automatically"),
+    (16, "Build 7, the fix, is approved past the hold, and pinned"),
 ];
 
 /// Runs the demo. With `keep`, its cloud keeps running.
@@ -77,7 +78,7 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
         println!("The local cloud stays up, as the demo left it:\n\n{}", kept(&stack));
         stack.stay()?;
     } else if let Err(error) = step("Stopping the local cloud", || stack.stop()) {
-        // An earlier error of the demo must not get lost.
+        // If the demo itself failed, the demo's error is returned instead of this error.
         if outcome.is_ok() {
             return Err(error);
         }
@@ -117,8 +118,9 @@ fn tell(stack: &Stack) -> Result<Count> {
     chapter(10, "A retention plan: which images may go, and why all of them stay", || {
         demo.plan_old_images(&pinned)
     })?;
-    let port = chapter(11, "Stablepin takes over the deployment", || demo.hand_over(&pinned))?;
-    let live = chapter(12, "Build 4 is approved, deployed, proven, and pinned", || demo.is_deployed(4))?;
+    chapter(11, "Nobody is asked about a build that is too large, or not yet tested", || demo.conditions())?;
+    let port = chapter(12, "Stablepin takes over the deployment", || demo.hand_over(&pinned))?;
+    let live = chapter(13, "Build 4 is approved, deployed, proven, and pinned", || demo.is_deployed(4))?;
     if !demo.witness.containers_are_real() {
         for (number, title) in NEED_CONTAINERS {
             chapter(number, title, || {
@@ -140,7 +142,7 @@ fn chapter<T>(number: usize, title: &str, tell: impl FnOnce() -> Result<T>) -> R
     step(&format!("{number}/{CHAPTERS}  {title}"), tell)
 }
 
-/// Saves the functions' logs, because the emulator's copy of the logs ends with the emulator.
+/// Saves the logs of the Lambda functions, because the emulator loses the logs when it stops.
 fn save_function_logs(stack: &Stack) {
     let witness = Witness::of(stack);
     for (variable, function) in stack.variables() {
@@ -185,6 +187,7 @@ fn summary(count: Count, story: &str, containers_are_real: bool) {
             "  - a rollback by one signed call, and an approved release: the digest that each task names is proven;"
         );
     }
+    println!("  - a build is asked about only if it is valid, and when its tests have passed;");
     println!("  - a push that is delivered again changes nothing;");
     println!("  - every image of the repository has a reason why it stays or may go;");
     println!("  - every pin has its audit record, on the bus too.");

@@ -1,4 +1,4 @@
-//! Builds the functions, and deploys the template into a local cloud with SAM, as on AWS.
+//! Builds the Lambda functions, and deploys the template into a local cloud with SAM, as on AWS.
 
 use crate::aws::{Aws, xml_text};
 use crate::cloud::{Cloud, REGION, write_private};
@@ -40,7 +40,7 @@ impl Profile {
 /// The work that precedes a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Install the tools and build the functions.
+    /// Install the tools and build the Lambda functions.
     Builds,
     /// Use the existing tools and the existing build.
     Built,
@@ -68,7 +68,7 @@ pub struct Build {
     _lock: File,
 }
 
-/// Builds the functions.
+/// Builds the Lambda functions.
 pub fn build(profile: Profile) -> Result<Build> {
     let folder = folder(profile);
     fs::create_dir_all(&folder)?;
@@ -105,7 +105,7 @@ fn folder(profile: Profile) -> PathBuf {
     target().join("sam").join(profile.name())
 }
 
-/// Compiles one function. Returns the zip file that Lambda accepts.
+/// Compiles one Lambda function. Returns the zip file that Lambda accepts.
 pub fn package(name: &str) -> Result<Vec<u8>> {
     let folder = folder(Profile::Debug);
     let _lock = lock(&folder.with_extension("lock"), "building the functions")?;
@@ -119,8 +119,8 @@ pub fn package(name: &str) -> Result<Vec<u8>> {
 }
 
 /// Produces the same result as `sam build`, from binaries that share the tests' build. SAM itself
-/// would call cargo for each function with other features, so most dependencies would compile
-/// twice.
+/// would call cargo for each Lambda function with other features, so most dependencies would
+/// compile twice.
 fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Result<()> {
     compile(folder, functions)?;
     let mut built = template;
@@ -133,8 +133,8 @@ fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Resul
     fs::write(folder.join("template.yaml"), built).context("cannot write the built template")
 }
 
-/// Compiles functions, and copies each into the folder of its package. Returns the paths of the
-/// copies.
+/// Compiles Lambda functions, and copies each program into the folder of its package. Returns the
+/// paths of the copies.
 fn compile(folder: &Path, functions: &[Function]) -> Result<Vec<PathBuf>> {
     step(&format!("Compiling {} (debug)", counted(functions)), || {
         // cargo builds the whole workspace, as for the tests. A selection of packages would select
@@ -168,12 +168,13 @@ fn counted(functions: &[Function]) -> String {
     }
 }
 
-/// A function that the template deploys.
+/// A Lambda function that the template deploys.
 #[derive(Debug)]
 pub struct Function {
-    /// The name of the function's resource, which is also the folder of its built package.
+    /// The name of the Lambda function's resource in the template, which is also the folder of the
+    /// built package.
     pub resource: String,
-    /// The name of the function's folder in `functions/`.
+    /// The name of the Lambda function's folder in `functions/`.
     pub name: String,
 }
 
@@ -286,7 +287,7 @@ fn machine_parameters(port: u16) -> Vec<String> {
     parameters
 }
 
-/// Returns the file with root certificates for the functions, on Debian, Fedora or Alpine.
+/// Returns the file with root certificates for the Lambda functions, on Debian, Fedora or Alpine.
 pub fn certificate_bundle() -> Option<&'static str> {
     let bundles =
         ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -361,7 +362,7 @@ mod tests {
     use super::functions;
 
     #[test]
-    fn functions_to_build_are_parsed_from_the_template() {
+    fn lambda_functions_to_build_are_parsed_from_the_template() {
         let template = "Resources:\n  # The first.\n  TaggerFunction:\n    Properties:\n      CodeUri: functions/tagger\n  \
                         ApiFunction:\n    Properties:\n      CodeUri: functions/api \n";
         let found = functions(template).unwrap();

@@ -31,7 +31,7 @@ impl EcsService<'_> {
         self.aws.ecs("CreateService", &request).map(drop)
     }
 
-    /// Changes these members of the service, such as its task definition.
+    /// Changes these fields of the service, such as the task definition.
     pub fn update(&self, mut members: Value) -> Result<(), AwsError> {
         members["cluster"] = json!(self.cluster);
         members["service"] = json!(self.name);
@@ -95,8 +95,8 @@ pub fn register(
     arn.map(str::to_owned).context("ECS named no task definition")
 }
 
-/// Returns the definition of a container on a port of the host. With port 0 the engine chooses a
-/// port.
+/// Returns the definition of a container on a port of the host. With port 0, the container engine
+/// chooses a port.
 pub fn container(name: &str, image: &str, host_port: u16) -> Value {
     json!({
         "name": name,

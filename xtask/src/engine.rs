@@ -1,7 +1,7 @@
-//! The engine that runs the containers of ECS tasks. This module calls the engine through the
-//! Docker API on the engine's socket.
+//! The container engine, which runs the containers of ECS tasks. This module calls the engine
+//! through the Docker API on the engine's socket.
 //!
-//! The engine is Podman in the cloud's directory, or the machine's own Docker or Podman.
+//! The container engine is Podman in the cloud's directory, or the machine's own Docker or Podman.
 
 use crate::image::{self, PORT};
 use crate::podman::ECR_HOST;
@@ -18,14 +18,14 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The time limit of one response of the engine.
+/// The time limit of one response of the container engine.
 const ANSWERS: Duration = Duration::from_secs(30);
 /// The time limit of the probe container's response.
 const PROBE_ANSWERS: Duration = Duration::from_secs(15);
 /// The label of the containers that the emulator starts for ECS tasks.
 const TASK: &str = "com.amazonaws.ecs.task-arn";
 
-/// An engine that serves one local cloud.
+/// A container engine that serves one local cloud.
 #[derive(Clone, Debug)]
 pub struct Engine {
     socket: PathBuf,
@@ -33,7 +33,7 @@ pub struct Engine {
     port: u16,
 }
 
-/// Returns the sockets on which this machine may have its own engine.
+/// Returns the sockets on which this machine may have its own container engine.
 pub(crate) fn machine_sockets() -> Vec<PathBuf> {
     let named = env::var("DOCKER_HOST").ok();
     let named = named.as_deref().and_then(|host| host.strip_prefix("unix://")).map(PathBuf::from);
@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// Runs a container, sends a request to its published port, and removes the container. An error
-    /// says what the engine cannot do.
+    /// says what the container engine cannot do.
     pub(crate) fn probe(&self) -> Result<()> {
         let tar = image::file_system()?;
         let answer = self
@@ -118,8 +118,8 @@ impl Engine {
         answered
     }
 
-    /// Checks that the engine sends requests for an image to this machine's registry without TLS.
-    /// The cloud's port must be free.
+    /// Checks that the container engine sends requests for an image to this machine's registry
+    /// without TLS. The cloud's port must be free.
     pub(crate) fn reaches_registry(&self) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).context("the port is taken")?;
         listener.set_nonblocking(true)?;
@@ -148,8 +148,8 @@ impl Engine {
         bail!("it does not ask a registry on localhost without TLS")
     }
 
-    /// Returns the prefix of this cloud's image names, for an engine that cannot be configured with
-    /// the registry's host.
+    /// Returns the prefix of this cloud's image names, for a container engine that cannot be
+    /// configured with the registry's host.
     fn registry(&self) -> String {
         format!("localhost:{}/", self.port)
     }
@@ -178,7 +178,7 @@ impl Engine {
         serde_json::from_slice(&answer).with_context(|| format!("cannot read the engine's answer to {path}"))
     }
 
-    /// Calls the engine with HTTP/1.0, in which a response ends with the connection.
+    /// Calls the container engine with HTTP/1.0, in which a response ends with the connection.
     fn call(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Vec<u8>> {
         let socket = self.socket.display();
         let mut stream =
@@ -191,8 +191,8 @@ impl Engine {
             stream,
             "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
         )?;
-        // An engine may refuse a request before it has read the whole body. The response then says
-        // more than the error of the write.
+        // A container engine may refuse a request before it has read the whole body. In that case,
+        // the response says more than the error of the write.
         let sent = stream.write_all(body);
         let mut answer = Vec::new();
         stream
@@ -213,15 +213,15 @@ impl Engine {
     }
 }
 
-/// Returns the id of an imported image. The engine's response is a sequence of JSON values, and the
-/// last status is the id.
+/// Returns the id of an imported image. The container engine's response is a sequence of JSON
+/// values, and the last status is the id.
 fn imported(answer: &[u8]) -> Option<String> {
     let values = serde_json::Deserializer::from_slice(answer).into_iter::<Value>();
     let last = values.map_while(Result::ok).last()?;
     Some(last["status"].as_str()?.trim().to_owned())
 }
 
-/// Returns the engine's own error message.
+/// Returns the container engine's own error message.
 fn message(body: &[u8]) -> String {
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
     let text =
@@ -252,8 +252,8 @@ pub struct Container {
 }
 
 impl Container {
-    /// Returns the digest by which the engine pulled and started the image. The engine itself may
-    /// name another digest of the same image.
+    /// Returns the digest by which the container engine pulled and started the image. The engine
+    /// itself may name another digest of the same image.
     pub fn digest(&self) -> Option<&str> {
         self.image.split_once('@').map(|(_, digest)| digest)
     }
@@ -288,7 +288,7 @@ impl From<Listed> for Container {
         let Listed { id, names, image, labels, ports } = listed;
         let mut host_ports: Vec<_> =
             ports.unwrap_or_default().into_iter().filter_map(|port| port.public_port).collect();
-        // The engine lists a port twice: once for IPv4 and once for IPv6.
+        // The container engine lists a port twice: once for IPv4 and once for IPv6.
         host_ports.dedup();
         let name = names.into_iter().next().unwrap_or_default();
         Self {

@@ -1,5 +1,5 @@
-//! The file of shell variables for a deployed stack. A shell reads the file with `.
-//! target/local/env`.
+//! The file of shell variables for a deployed stack. The command `. target/local/env` reads the
+//! file.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,7 +27,8 @@ pub fn read(mut text: &str) -> Option<Variables> {
     Some(variables)
 }
 
-/// Returns a text as one word of a shell command that a person may copy. Plain words stay unquoted.
+/// Returns a text as one word of a shell command that a person may copy. Plain words are not
+/// quoted.
 pub fn word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { quoted(text) }

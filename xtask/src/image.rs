@@ -1,7 +1,7 @@
 //! Real, runnable images that this module builds itself: FROM scratch, with one static program.
 //!
 //! The images need no base image, because none can be pulled here. The same input gives the same
-//! bytes and the same digest. A new version gives a new digest, as a new build does.
+//! bytes and the same digest. A new version gives a new digest, as in a real build.
 
 mod program;
 
@@ -62,7 +62,7 @@ pub struct OciImage {
     pub layers: Vec<Blob>,
 }
 
-/// An index of several images under one digest.
+/// An image index: several images under one digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OciIndex {
     pub manifest: Blob,
@@ -119,7 +119,8 @@ pub fn build(spec: &Spec) -> Result<OciImage> {
     assemble(spec, &program, architecture())
 }
 
-/// Returns the files of an image as a tar, for an engine that accepts an image without a registry.
+/// Returns the files of an image as a tar, for a container engine that imports images without a
+/// registry.
 pub(crate) fn file_system() -> Result<Vec<u8>> {
     tar([("server", program::compiled()?.as_slice(), 0o755)].into_iter())
 }
@@ -137,8 +138,8 @@ pub fn index(children: Vec<OciImage>) -> Result<OciIndex> {
     Ok(OciIndex { manifest: Blob::new(INDEX, serde_json::to_vec(&manifest)?), children })
 }
 
-/// Builds the image of `spec` with any program, for any architecture. An index may thus have a
-/// platform that never runs here.
+/// Builds the image of `spec` with any program, for any architecture. So an image index may have a
+/// platform that this machine cannot run.
 pub fn assemble(spec: &Spec, program: &[u8], architecture: &str) -> Result<OciImage> {
     let mut tars = vec![tar([("server", program, 0o755)].into_iter())?];
     for files in &spec.layers {
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn different_input_gives_another_digest() {
+    fn different_inputs_give_different_digests() {
         let base = Spec::new("1.0.0");
         let more = Spec { layers: vec![BTreeMap::from([("data".into(), vec![0; 10])])], ..base.clone() };
         let others = [Spec::new("1.0.1"), base.clone().mode(Mode::Crash), base.clone().revision("a1"), more];
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn index_lists_its_images_and_their_platforms() {
+    fn image_index_lists_its_images_and_their_platforms() {
         let arm = assemble(&Spec::new("1"), b"arm", "arm64").unwrap();
         let index = index(vec![image(&Spec::new("1")), arm]).unwrap();
         let manifest: Value = serde_json::from_slice(&index.manifest.bytes).unwrap();

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub at: Timestamp,
-    /// The name of the approver: a message attribute by which subscriptions filter.
+    /// The name of the approver: a message attribute by which subscriptions select their mails.
     pub approver: Option<String>,
     pub subject: String,
     pub body: String,
@@ -146,9 +146,11 @@ impl Mail {
         self.body.lines().find_map(|line| line.strip_prefix("Your code: ")).map(str::trim)
     }
 
-    /// Returns the first link in the text.
+    /// Returns the approval link, or the first link of a mail without one.
     pub fn link(&self) -> Option<&str> {
-        self.body.split_whitespace().find(|word| word.starts_with("http://") || word.starts_with("https://"))
+        let is_link = |word: &&str| word.starts_with("http://") || word.starts_with("https://");
+        let mut links = self.body.split_whitespace().filter(is_link);
+        links.clone().find(|link| link.contains("?t=")).or_else(|| links.next())
     }
 }
 

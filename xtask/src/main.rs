@@ -45,9 +45,9 @@ enum Task {
         #[arg(long, default_value = up::LOCAL)]
         name: String,
     },
-    /// Compile one function, and replace its code in the running local cloud
+    /// Compile one Lambda function, and replace its code in the running local cloud
     Redeploy {
-        /// The function's folder below `functions`, such as `promoter`
+        /// The Lambda function's folder below `functions`, such as `promoter`
         function: String,
         #[arg(long, default_value = up::LOCAL)]
         name: String,

@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: checks the tests of the rules. Each rule has a committed patch that
-//! breaks the rule, and names the test that must then fail.
+//! `cargo xtask mutants`: checks the tests of the rules. Each rule has a committed patch, which
+//! breaks the rule and names the test that must then fail.
 //!
 //! A test that passes with the patch proves nothing.
 
@@ -18,7 +18,7 @@ struct Mutant {
     name: String,
     patch: PathBuf,
     breaks: String,
-    /// The package of the rule, and the test program in it.
+    /// The package of the rule, and the name of the package's test program.
     tests: [&'static str; 2],
     killed_by: String,
 }

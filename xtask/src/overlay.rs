@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 /// The first letters of the names of resources that exist only in the local cloud.
 const LOCAL: &str = "Local";
 
-/// Adds the overlay's resources whose names begin with `Local`, and replaces the template's
-/// resources with the others. In both texts, a resource's name follows two spaces, as in
-/// `template.yaml` and in the output of `sam build`.
+/// Adds the overlay's resources whose names begin with `Local`. Each other resource of the overlay
+/// replaces the template's resource of the same name. In both texts, a resource's name follows two
+/// spaces, as in `template.yaml` and in the output of `sam build`.
 pub fn apply(template: &str, overlay: &str) -> Result<String> {
     let mut applied = template.to_owned();
     let mut added = String::new();

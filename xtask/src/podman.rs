@@ -65,11 +65,12 @@ impl Podman {
         let path = |name: &str| folder.join(name).display().to_string();
         fs::create_dir_all(folder.join("networks")).context("cannot make Podman's folder")?;
         let runtime = runtime(&folder, port);
-        // This file comes first, so that a later clean-up finds every created folder.
+        // This file is written before the runtime folder is created, so that a clean-up finds that
+        // folder.
         fs::write(folder.join(RUNTIME), runtime.display().to_string())
             .context("cannot write Podman's folder")?;
-        // All users share the parent folder. To be safe, this process must create the folder
-        // itself.
+        // All users share the parent folder. So this process must create the folder itself, instead
+        // of using an existing folder of another user.
         DirBuilder::new()
             .mode(0o700)
             .create(&runtime)
@@ -127,7 +128,7 @@ insecure = true
             fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))?;
         }
         // If Podman creates its default network itself, the interface is always `podman0`, whatever
-        // the network's name.
+        // the network's name. So the configuration defines the network.
         let [high, low] = port.to_be_bytes();
         let config = json!({
             "name": network,
@@ -170,7 +171,7 @@ insecure = true
         })
     }
 
-    /// Removes every container of this Podman. All of them belong to this cloud.
+    /// Removes every container of this Podman. All of these containers belong to this cloud.
     pub(crate) fn remove_containers(&self, temporary: &Path, log: &Path) -> Result<()> {
         let mut command = self.command();
         // The command may leave processes running. The clean-up finds those processes by this
@@ -220,8 +221,8 @@ insecure = true
     }
 }
 
-/// Returns Podman's settings for an ordinary user: the settings of the engine, and those of its
-/// networks.
+/// Returns Podman's settings for an ordinary user: the settings of the container engine, and the
+/// settings of its networks.
 fn rootless_settings(folder: &Path) -> Result<(String, String)> {
     if OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok()
         && on_path("slirp4netns").is_some()
@@ -232,7 +233,7 @@ fn rootless_settings(folder: &Path) -> Result<(String, String)> {
     fs::write(&program, WITHOUT_TUN).context("cannot write Podman's network program")?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     let program = program.display().to_string();
-    // Since version 5, Podman's default is another program with other arguments.
+    // Since version 5, Podman by default uses another program, which has other arguments.
     let network = "default_rootless_network_cmd = \"slirp4netns\"\n".to_owned();
     Ok((format!("network_cmd_path = {program:?}\n"), network))
 }
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn podman_of_a_configured_cloud_is_found_again() {
+    fn configured_podman_is_found_in_the_folder_of_its_cloud() {
         let cloud = tempfile::tempdir().unwrap();
         assert!(Podman::of(cloud.path()).is_none());
         let made = Podman::configure(cloud.path(), 18000).unwrap();

@@ -36,7 +36,7 @@ pub fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 /// Returns a command that the kernel kills when the thread that started the command ends. Only
-/// Linux can do that. On other systems the command is an ordinary one.
+/// Linux can do that. On other systems, the result is an ordinary command.
 pub fn bound(program: impl AsRef<OsStr>) -> Command {
     match on_path("setpriv") {
         Some(setpriv) => {
@@ -81,8 +81,8 @@ pub fn terminate(id: u32) -> Result<()> {
 /// Kills every process with this variable in its environment. Returns the number of killed
 /// processes.
 ///
-/// The sweep needs no recorded process ids, which the system reuses. So the sweep also finds
-/// processes that a crash left behind.
+/// The sweep does not rely on recorded process ids, because the system reuses ids. So the sweep
+/// also finds processes that a crash left behind.
 pub fn sweep(variable: &str, value: impl AsRef<OsStr>) -> Result<usize> {
     let mark = [variable.as_bytes(), b"=", value.as_ref().as_encoded_bytes()].concat();
     kill_where(|process| {

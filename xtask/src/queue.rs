@@ -64,7 +64,7 @@ impl Listener {
         Ok(Self { name: name.to_owned(), bus: bus.to_owned(), queue })
     }
 
-    /// Returns the events so far, in order of arrival.
+    /// Returns the events that the queue has received, in order of arrival.
     pub fn events(&self, aws: &Aws) -> Result<Vec<Value>> {
         let bodies = inbox::bodies(aws, &self.queue.url)?;
         let events = bodies.iter().map(|body| serde_json::from_str(body));

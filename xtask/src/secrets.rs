@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-/// The file in the local cloud's folder with secrets that no mail contains, one a line.
+/// The file in the local cloud's folder with secrets that no mail contains, one per line.
 const REMEMBERED: &str = "secrets";
 
 /// Stores a secret that no mail contains, so that `check` also searches for it.
@@ -42,8 +42,8 @@ const MARKS: [&str; 6] = [
 /// Searches every log group of the stack for the token and code of each mail, and for each console
 /// link.
 ///
-/// The log groups are the API's access log and those of the functions. The functions log at the
-/// most detailed level here.
+/// The log groups are the API's access log and the logs of the Lambda functions. In the local
+/// cloud, the Lambda functions log at the most detailed level.
 pub fn check(stack: &Stack) -> Result<()> {
     let aws = &stack.aws();
     let mails = inbox::messages(aws, &inbox::queue_url(aws)?)?;
@@ -85,8 +85,8 @@ pub fn check(stack: &Stack) -> Result<()> {
 
 /// Returns the name and the whole text of each log group.
 pub fn logs(aws: &Aws) -> Result<Vec<(String, String)>> {
-    // Repeats each call until the call succeeds. The emulator's calls fail while a new log stream
-    // is being written.
+    // Repeats each call until the call succeeds. The emulator fails such calls while it writes a
+    // new log stream.
     let ask = |action: &str, body: &Value| {
         wait_for("the log service's answer", Duration::from_secs(60), || {
             Ok(aws.json("logs", &format!("Logs_20140328.{action}"), body).ok())

@@ -23,7 +23,7 @@ const CHROMIUM_PACKAGES: [&str; 2] = [CHROMIUM, "fonts-liberation"];
 
 pub fn setup() -> Result<()> {
     fs::create_dir_all(tools())?;
-    // Two tasks, for example those of two clouds, must not install at the same time.
+    // Two tasks, for example tasks of two clouds, must not install at the same time.
     let _lock = lock(&tools().join("lock"), "installing the tools")?;
     python_tools()?;
     containers()
@@ -166,7 +166,7 @@ fn containers() -> Result<()> {
     Ok(())
 }
 
-/// Checks that packages can be installed on this machine. Returns the reason if not.
+/// Checks that packages can be installed on this machine. Otherwise, returns the reason.
 fn may_install() -> Result<(), &'static str> {
     if !rustix::process::geteuid().is_root() {
         Err("only root can install it")

@@ -58,8 +58,8 @@ impl Stack {
         self.cloud.take().map_or(Ok(()), Cloud::stay)
     }
 
-    /// Stops the cloud of the stack, if this process started the cloud. Returns the error, which
-    /// dropping only prints.
+    /// Stops the cloud of the stack, if this process started the cloud. Returns the error if that
+    /// fails, while dropping the value only prints the error.
     pub fn stop(mut self) -> Result<()> {
         self.cloud.take().map_or(Ok(()), Cloud::stop)
     }
@@ -107,7 +107,7 @@ impl Stack {
         self.variable("STABLEPIN_REGISTRY")
     }
 
-    /// Sends the promoter the event of the schedule, which the schedule sends every minute on AWS.
+    /// Sends the promoter the event that the schedule sends every minute on AWS.
     pub fn tick(&self) -> Result<Value, AwsError> {
         self.aws().invoke(self.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick_event())
     }
@@ -122,8 +122,8 @@ impl Stack {
         )
     }
 
-    /// Returns the engine that runs the containers of ECS tasks, or `None` if the tasks are
-    /// simulated.
+    /// Returns the container engine that runs the containers of ECS tasks, or `None` if the tasks
+    /// are simulated.
     pub fn engine(&self) -> Option<Engine> {
         let socket = self.variables.get("STABLEPIN_CONTAINERS")?.strip_prefix("unix://")?;
         let port = self.registry().rsplit(':').next()?.parse().ok()?;

@@ -20,7 +20,7 @@ pub fn note(text: impl AsRef<str>) {
     }
 }
 
-/// Returns an error with its causes, one a line.
+/// Returns an error with its causes, one per line.
 pub fn chain(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because: ")
 }

@@ -2,8 +2,8 @@
 //! reports when both are ready.
 //!
 //! The supervisor stops and removes everything on request, when its owner has ended, or when
-//! MiniStack or Podman ends. The supervisor is a process of its own, so this works even if the
-//! owner was killed.
+//! MiniStack or Podman ends. The supervisor is a process of its own, so the clean-up works even if
+//! the owner was killed.
 
 use crate::cloud::clean::clean;
 use crate::cloud::home::{Home, RootKey, State, write_state};
@@ -28,7 +28,7 @@ pub(crate) const READY: &str = "ready";
 /// The line that the owner sends so that the cloud keeps running after the owner ends.
 pub(crate) const STAY: &str = "stay";
 
-/// The variable that turns containers off, even if an engine is available.
+/// The variable that turns containers off, even if a container engine is available.
 pub const SIMULATED: &str = "STABLEPIN_SIMULATED";
 
 /// The time in which a child process must end after a request.
@@ -45,7 +45,8 @@ pub fn supervise(folder: &Path) -> Result<()> {
 
     let mut children = Vec::new();
     let outcome = start(&home, &mut children, &stop_signal).and_then(|()| {
-        // The write fails if the owner has ended. The pipe of the owner then reports that too.
+        // The write fails if the owner has ended. The closed pipe of the owner reports the same, so
+        // the error is ignored.
         let _ = writeln!(std::io::stdout(), "{READY}");
         keep(&mut children, &stop_signal)
     });
@@ -73,8 +74,8 @@ fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> 
     write_state(home, &state)
 }
 
-/// Finds an engine that works. Returns its socket, and whether the engine is the machine's own. An
-/// error gives the reasons why ECS tasks are simulated.
+/// Finds a container engine that works. Returns its socket, and whether the engine is the machine's
+/// own. An error gives the reasons why ECS tasks are simulated.
 fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<(PathBuf, bool)> {
     if std::env::var_os(SIMULATED).is_some() {
         bail!("{SIMULATED} is set");
@@ -115,7 +116,7 @@ fn own_podman(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathB
     Ok(socket)
 }
 
-/// Starts MiniStack with a new environment, which the functions inherit.
+/// Starts MiniStack with a new environment, which the Lambda functions inherit.
 fn ministack(home: &Home, state: &State) -> Result<Child> {
     let port = state.port.to_string();
     let mut command = bound(tool("python3"));
@@ -124,7 +125,8 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
     if state.machine {
         command.arg("--machine-engine");
     }
-    // Without a socket in its environment, MiniStack would look for an engine itself.
+    // If `DOCKER_HOST` is not set, MiniStack searches for Docker itself. So without containers,
+    // `DOCKER_HOST` names a socket that does not exist.
     let socket = state.socket.clone().unwrap_or_else(|| home.folder().join("no-containers.sock"));
     command
         .env_clear()
@@ -139,10 +141,10 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
         .env("BIND_HOST", "127.0.0.1")
         .env("IOT_MTLS_ENABLED", "false") // with it, MiniStack would use a fixed port on every interface
         .env("GATEWAY_PORT", &port)
-        // On AWS the functions get the stack's LogLevel. Here they log at the most detailed level,
-        // and even then no secret.
+        // On AWS, the Lambda functions log at the stack's LogLevel. In the local cloud, they log at
+        // the most detailed level, so that the tests find every logged secret.
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
-        // The functions inherit this variable. Without it they would call AWS.
+        // The Lambda functions inherit this variable. Without the variable, they would call AWS.
         .env("AWS_ENDPOINT_URL", format!("http://localhost:{port}"))
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))
         .env("AWS_ACCESS_KEY_ID", &state.root_key.access_key)
@@ -224,8 +226,7 @@ fn listen(sender: Sender<()>) -> Result<()> {
     Ok(())
 }
 
-/// Returns a free port. This machine must not use the port's subnet (`10.{high}.{low}.0/24`)
-/// otherwise.
+/// Returns a free port whose subnet (`10.{high}.{low}.0/24`) this machine does not use yet.
 fn free_port() -> Result<u16> {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     for _ in 0..50 {

@@ -23,16 +23,16 @@ use std::time::{Duration, Instant};
 
 /// The directory, below `target`, of the local cloud for the tests.
 const CLOUD: &str = "local-test";
-/// The number of end-to-end tests that run at the same time. The tests mostly wait for functions
-/// and containers.
+/// The number of end-to-end tests that run at the same time. The tests mostly wait for Lambda
+/// functions and containers.
 const SIDE_BY_SIDE: &str = "8";
 /// The number of times that `--deep` runs the end-to-end tests. The first round has every fault and
 /// the big counts. The other rounds repeat what CI runs, to find tests that fail only sometimes.
 const DEEP_ROUNDS: usize = 4;
 /// The number of cases of each property with `--deep`. The default of proptest is 256.
 const DEEP_CASES: &str = "20000";
-/// The environment variable of a step's tests and their child processes. By it, the task stops
-/// processes that outlive the step.
+/// The environment variable of a step's tests and their child processes. By this variable, the task
+/// finds and stops processes that outlive the step.
 const TEST_RUN: &str = "STABLEPIN_TEST_RUN";
 
 /// Parts of the names of end-to-end tests that need real containers.
@@ -46,10 +46,10 @@ const NEED_CONTAINERS: [&str; 13] = [
     "release_to_a_missing_service_changes_nothing",
     "release_with_a_crashing_container_is_rolled_back",
     "release_with_a_failing_health_check_is_rolled_back",
-    "rollback_replaces_a_manual_deployment_with_the_pin",
+    "rollback_not_proven_by_its_deadline_ends_as_incomplete",
+    "rollback_to_the_pin_replaces_a_manual_deployment",
     "rollback_to_a_crashing_pin_does_not_count_as_success",
     "stablepin_accepts_a_circuit_breaker_rollback_by_ecs",
-    "unproven_rollback_is_incomplete_at_its_deadline",
 ];
 /// Parts of the names of tests that open pages in Chromium.
 const NEED_BROWSER: [&str; 2] = ["browser", "every_output_shows_hostile_text_as_plain_text"];
@@ -124,7 +124,8 @@ fn end_to_end(report: &mut Report, deep: bool, no_browser: bool) {
     report.check("Tear-down", || stack.stop());
 }
 
-/// Checks the release build, which users build for AWS: the sizes of the functions, and the demo.
+/// Checks the release build, which users build for AWS: the sizes of the Lambda functions, and the
+/// demo.
 fn release(report: &mut Report) {
     let mut build = None;
     report.check("Release build", || {
@@ -136,7 +137,7 @@ fn release(report: &mut Report) {
     drop(build);
     report.check("Demo with the release build", || demo::demo(Profile::Release, Work::Builds, false));
     if !rustix::process::geteuid().is_root() {
-        // The previous step has run the demo as an ordinary user already.
+        // The previous step has already run the demo as an ordinary user.
         return;
     }
     let mut left_out = None;
@@ -377,7 +378,8 @@ mod tests {
         assert_eq!(Counts { passed: 3, failed: 0, skipped: 2 }.to_string(), "3 passed, 0 failed, 2 skipped");
     }
 
-    /// Returns the functions of the end-to-end tests. Each has its file, its name and its text.
+    /// Returns the Rust functions of the end-to-end tests, each with its file, its name and its
+    /// text.
     fn functions(folder: &Path) -> Vec<(String, String, String)> {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {

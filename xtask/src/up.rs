@@ -42,8 +42,8 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
     cloud.stay()
 }
 
-/// Replaces the code of one function in a running local cloud. Changes to other parts of the
-/// template are not deployed.
+/// Replaces the code of one Lambda function in a running local cloud. Does not deploy changes of
+/// the template.
 pub fn redeploy(name: &str, function: &str) -> Result<()> {
     let home = Home::named(name);
     if Cloud::running(home.clone())?.is_none() {

@@ -25,8 +25,8 @@ pub fn find_root() -> Result<PathBuf> {
     Ok(found.to_owned())
 }
 
-/// Returns the nearest folder with a Cargo workspace that contains this package: `folder` itself or
-/// a folder above it.
+/// Returns the nearest folder that contains a Cargo workspace with this package: `folder` or one of
+/// its parent folders.
 fn workspace_above(folder: &Path) -> Option<&Path> {
     folder
         .ancestors()
@@ -56,7 +56,7 @@ pub fn tool(name: &str) -> PathBuf {
 }
 
 /// Returns the compilation target, which `.cargo/config.toml` names too. With the same target
-/// everywhere, the functions, their tests and the tasks share compiled crates.
+/// everywhere, the Lambda functions, their tests and the tasks share compiled crates.
 pub fn host() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }

@@ -29,14 +29,14 @@ pub(crate) fn made() -> MutexGuard<'static, Option<User>> {
     MADE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The right to use the user. Dropping the value deletes the user.
+/// This process's right to use the user. Dropping the value deletes the user.
 pub(super) struct Made {
     home: PathBuf,
     _lock: File,
 }
 
 impl Made {
-    /// Creates the user. Waits while another task has a user.
+    /// Creates the user. Waits while another task uses the user.
     pub(super) fn new() -> Result<Self> {
         let lock = lock(Path::new(LOCK), "running the demo as an ordinary user")?;
         let mut made = made();
@@ -62,7 +62,8 @@ impl Made {
         &self.home
     }
 
-    /// Deletes the user. Returns the error, which dropping only prints.
+    /// Deletes the user. Returns the error if that fails, while dropping the value only prints the
+    /// error.
     pub(super) fn delete(self) -> Result<()> {
         made().take().map_or(Ok(()), |user| user.delete())
     }
@@ -103,8 +104,8 @@ impl User {
     /// Ends every process of the user, and deletes the user and the user's files.
     pub(crate) fn delete(&self) -> Result<()> {
         sweep(MARK, &self.home)?;
-        // Processes in containers do not have the variable, and may run under other ids of the
-        // user.
+        // Processes in containers do not have the variable, and may run under subordinate ids of
+        // the user.
         let others = fs::read_to_string("/etc/subuid").unwrap_or_default();
         let mut ids = subordinate(&others);
         ids.push(self.id..self.id + 1);
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_containers_are_parsed_from_the_subuid_file() {
+    fn container_uid_range_is_parsed_from_the_subuid_file() {
         let text = "ann:100000:65536\nstablepin-test:165536:65536\nstablepin-test2:1:2\nstablepin-test:9:x\n\
                     stablepin-test:300000:5";
         assert_eq!(subordinate(text), [165_536..231_072, 300_000..300_005]);

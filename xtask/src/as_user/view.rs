@@ -36,7 +36,7 @@ impl View {
         Self { masks, entries }
     }
 
-    /// Returns the masks and the entries, as two texts with one path a line.
+    /// Returns the masks and the entries, as two texts with one path per line.
     pub(super) fn lines(&self) -> [String; 2] {
         [&self.masks, &self.entries].map(|paths| {
             let lines: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -45,7 +45,7 @@ impl View {
     }
 }
 
-/// Returns the outermost folder above the path that other users cannot enter.
+/// Returns the outermost of those parent folders of the path that other users cannot enter.
 fn closed_above(path: &Path) -> Option<PathBuf> {
     let mut above: Vec<_> =
         path.ancestors().skip(1).filter(|folder| folder.parent().is_some_and(|_| !is_open(folder))).collect();

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 /// Converts an item (`{"pk": {"S": "x"}}`) to plain JSON (`{"pk": "x"}`).
 ///
-/// Numbers stay exact: a number with too many digits for JSON becomes a string. Sets become sorted
-/// arrays, because DynamoDB gives sets no order. Binary values stay base64.
+/// Numbers are exact: a number with too many digits for JSON becomes a string. Sets become sorted
+/// arrays, because DynamoDB gives sets no order. Binary values are base64, as in the item.
 pub fn plain_item(item: &Value) -> Value {
     let plain = |(name, value): (&String, &Value)| (name.clone(), plain_attribute(value));
     Value::Object(item.as_object().map(|item| item.iter().map(plain).collect()).unwrap_or_default())
@@ -25,7 +25,7 @@ fn plain_attribute(attribute: &Value) -> Value {
         "SS" | "BS" => set(value, Clone::clone),
         "NS" => set(value, number),
         "S" | "B" | "BOOL" => value.clone(),
-        // An attribute of an unknown type stays as the emulator sent it.
+        // An attribute of an unknown type is returned as the emulator sent it.
         _ => Value::Object(Map::from_iter([(kind.clone(), value.clone())])),
     }
 }

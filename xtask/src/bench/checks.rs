@@ -9,14 +9,14 @@ pub(super) const MIDDLE: usize = 10_000;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 pub(super) const LARGE: usize = 100_000;
 
-/// The highest allowed ratio of CPU times between [`LARGE`] and [`MIDDLE`], which has a tenth of
-/// the images.
+/// The highest allowed ratio of the CPU time at [`LARGE`] to the CPU time at [`MIDDLE`], which has
+/// a tenth of the images.
 const GROWTH: f64 = 12.0;
-/// The memory limit at [`LARGE`]. The retention function has more memory.
+/// The memory limit at [`LARGE`]. The retention Lambda function has more memory.
 const PEAK_BYTES: u64 = 128_000_000;
-/// The lowest allowed ratio of a peer's CPU time to Stablepin's, at [`MIDDLE`]. **The budget is 20,
-/// and some runs miss it**: six runs had ratios of 17.7 to 23.5 for one peer, and of 16.6 to 26.8
-/// for the other. The check only prevents a worse ratio than today's.
+/// The lowest allowed ratio of another tool's CPU time to Stablepin's, at [`MIDDLE`]. **The budget
+/// is 20, and some runs miss it**: six runs had ratios of 17.7 to 23.5 for one tool, and of 16.6 to
+/// 26.8 for the other tool. The check only prevents a worse ratio than today's.
 const AHEAD: f64 = 15.0;
 const PER_DESCRIBE: usize = 1_000;
 const PER_BATCH_GET: usize = 100;
@@ -43,7 +43,7 @@ pub(super) fn all(rows: &[Row]) -> Vec<Check> {
 }
 
 /// Checks that a run makes one call for each thousand images, and reads no manifests except those
-/// of indexes.
+/// of image indexes.
 fn calls(row: &Row) -> Check {
     let expected = [
         ("BatchGetImage", row.indexes.div_ceil(PER_BATCH_GET)),
@@ -93,7 +93,8 @@ fn memory(large: &Row) -> Check {
     }
 }
 
-/// Compares the CPU times of Stablepin and a peer. Returns `None` if the peer did not finish.
+/// Compares the CPU times of Stablepin and another tool. Returns `None` if the other tool did not
+/// finish.
 fn ahead(ours: &Row, peer: &Row) -> Option<Check> {
     let End::Planned { .. } = peer.end else { return None };
     let ratio = peer.cpu.as_secs_f64() / ours.cpu.as_secs_f64();
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn results_just_within_the_budgets_pass() {
+    fn check_passes_if_results_are_just_within_the_budgets() {
         let rows = [
             row(Tool::Ours, MIDDLE, 100, 40_000_000, planned(0)),
             row(Tool::EcrCleaner, MIDDLE, 2_000, 1_000_000_000, planned(7)),
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn results_just_beyond_the_budgets_fail() {
+    fn check_fails_if_results_are_just_beyond_the_budgets() {
         let mut large = row(Tool::Ours, LARGE, 1_210, 129_000_000, planned(1));
         large.calls.insert("DescribeImages".to_owned(), 101);
         let rows = [
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn unexpected_call_fails_the_check() {
+    fn unexpected_call_to_ecr_fails_the_check() {
         let mut rows = [row(Tool::Ours, MIDDLE, 100, 1, planned(0))];
         rows[0].calls.insert("ListImages".to_owned(), 1);
         assert_eq!(

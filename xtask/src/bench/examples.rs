@@ -9,8 +9,8 @@ use crate::workspace::{host, root, target};
 
 pub(super) fn build() -> Result<()> {
     let mut cargo = bound("cargo");
-    // cargo runs in the function's folder, as under SAM. Only `.cargo/config.toml` in that folder
-    // optimizes for speed.
+    // cargo runs in the folder of the Lambda function, as under SAM. Only `.cargo/config.toml` in
+    // that folder optimizes for speed.
     cargo.current_dir(root().join("functions/retention")).args(["build", "--quiet", "--release"]);
     cargo.args(["--package", "stablepin-retention", "--example", "plan"]);
     run(cargo.args(["--package", "stablepin-tests", "--example", "registry"]))

@@ -19,8 +19,8 @@ use crate::workspace::target;
 /// The limit of a tool's CPU time: the sum of user time and system time.
 pub(super) const CPU_LIMIT: Duration = Duration::from_secs(180);
 
-/// The age in days from which a tool may delete an image. ecr-cleaner keeps a number of images
-/// instead, so it gets the number of images that are younger than this age.
+/// The age in days from which a tool may delete an image. ecr-cleaner accepts only a number of
+/// images to keep, so the bench passes the number of images that are younger than this age.
 const DAYS: usize = 90;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Tool {
     }
 
     /// Returns how often the tool runs. Stablepin runs more often, because other work on the
-    /// machine easily disturbs its short run.
+    /// machine easily disturbs Stablepin's short run.
     pub(super) fn runs(self) -> usize {
         match self {
             Self::Ours => 3,
@@ -69,8 +69,8 @@ impl Tool {
         }
     }
 
-    /// Returns the tool's arguments, as its documentation gives them. The rule is the closest one
-    /// to Stablepin's: delete images of more than 90 days.
+    /// Returns the tool's arguments, as its documentation gives them. The configured deletion is as
+    /// close as possible to Stablepin's: images of more than 90 days.
     fn arguments(self, images: usize) -> Result<Vec<PathBuf>> {
         let words = |words: &[&str]| words.iter().map(PathBuf::from).collect::<Vec<_>>();
         Ok(match self {
@@ -99,8 +99,8 @@ impl Tool {
     pub(super) fn run(self, registry: &MeasuredRegistry) -> Result<Run> {
         let log = folder()?.join(format!("{} {}.log", self.name(), registry.images));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        // The kernel enforces the limit. A small shell starts the tool, because a new process
-        // counts as large as its parent.
+        // The kernel enforces the limit. A small shell starts the tool, because the measured memory
+        // of a process includes that of its parent at the start.
         let limit = format!("ulimit -t {}; exec \"$@\"", CPU_LIMIT.as_secs());
         let mut command = Command::new("sh");
         command.args(["-c", &limit, "sh"]).args(self.arguments(registry.images)?);

@@ -91,7 +91,7 @@ impl Home {
 pub(crate) struct State {
     pub(crate) port: u16,
     pub(crate) socket: Option<PathBuf>,
-    /// True if the socket belongs to this machine's own engine.
+    /// True if the socket belongs to this machine's own container engine.
     #[serde(default)]
     pub(crate) machine: bool,
     /// The reason why ECS tasks are simulated, if there is no socket.
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_user_can_read_a_private_file() {
+    fn only_the_owner_can_read_a_private_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cloud.json");
         write_private(&file, b"{}").unwrap();

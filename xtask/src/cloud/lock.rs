@@ -21,7 +21,8 @@ pub(super) fn lock(home: &Home) -> Result<Option<File>> {
 
 /// Acquires the lock, and writes this process's id into the lock file for `stop`.
 pub(crate) fn take_lock(home: &Home) -> Result<File> {
-    // A process that checks whether a cloud runs also has the lock for a moment.
+    // A process that only checks whether a cloud runs also has the lock for a moment, so this
+    // process waits.
     let mut file =
         wait_for("the lock of the local cloud's directory", Duration::from_secs(2), || lock(home))?;
     file.set_len(0)?;

@@ -1,4 +1,5 @@
-//! Builds from the push to the pin: the demo pushes, views and approves them.
+//! Builds from the push to the pin: the demo pushes each build, and views and approves it on the
+//! approval page.
 
 use super::claims::SOON;
 use super::page::Page;

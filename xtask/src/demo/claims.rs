@@ -7,8 +7,8 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// The time within which a claim must become true. Functions start cold, the engine pulls images,
-/// and other work may share the machine.
+/// The time within which a claim must become true. Lambda functions start cold, the container
+/// engine pulls images, and other work may share the machine.
 pub(super) const SOON: Duration = Duration::from_secs(90);
 
 /// Counts the claims that were true, and the claims that this machine could not check.
@@ -18,7 +18,7 @@ pub(super) struct Claims {
     left_out: Cell<usize>,
 }
 
-/// The number of claims that were checked, and the number that were left out.
+/// The number of checked claims, and the number of claims that this machine cannot check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) checked: usize,

@@ -1,5 +1,5 @@
-//! Deployment by Stablepin. Stablepin proves an approved build in its container before the build
-//! becomes the pin.
+//! Deployment by Stablepin. Stablepin proves that an approved build runs in its container before
+//! the build becomes the pin.
 
 use super::builds::PushedBuild;
 use super::claims::SOON;
@@ -25,16 +25,16 @@ pub(super) fn service() -> String {
 }
 
 impl Demo<'_> {
-    /// Moves the service to one port of the host, and registers a file that lets Stablepin deploy.
-    /// Returns the port.
+    /// Publishes the service on one port of the host, and registers an application file that lets
+    /// Stablepin deploy. Returns the port.
     pub(super) fn hand_over(&self, pinned: &PushedBuild) -> Result<u16> {
         let port = crate::port::free().context("no port is free")?;
         let update = json!({
             "taskDefinition": self.register_task_definition(&pinned.digest, port)?,
             "desiredCount": 1,
             "deploymentConfiguration": {
-                // Both tasks need the same port of the host, so the old task stops before the new
-                // task starts.
+                // The old task and the new task need the same port of the host, so the old task
+                // must stop first.
                 "minimumHealthyPercent": 0,
                 "maximumPercent": 100,
                 // The circuit breaker ends a failing deployment. Stablepin, not ECS, rolls the
@@ -70,7 +70,8 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         Ok(port)
     }
 
-    /// Pushes, approves and deploys a build, although an earlier failure holds the environment.
+    /// Pushes, approves and deploys a build, although a failed release has put a hold on the
+    /// environment.
     pub(super) fn is_deployed(&self, number: usize) -> Result<PushedBuild> {
         let before = self.environment_record()?;
         self.claims.equal("the environment is held", &before["hold"].is_object(), &true)?;
@@ -168,7 +169,7 @@ fn progress(promotion: &Value) -> String {
     let mut parts = vec![state.to_owned()];
     if back {
         let to = rollout["digest"].as_str().map_or("what ran before", brief);
-        parts.push(format!("going back to {to}"));
+        parts.push(format!("rolling back to {to}"));
     }
     parts.extend(one["progress"]["state"].as_str().map(str::to_owned));
     let words = [&one["progress"]["reason"], &rollout["bake"]["failed"], &promotion["problem"]];
@@ -191,7 +192,7 @@ mod tests {
         assert_eq!(progress(&there), "InProgress, deployed, 0 of 1 tasks running");
         let revert = json!({ "digest": null, "services": [{ "progress": { "state": "waiting" } }] });
         let back = json!({ "state": "InProgress", "rollout": rollout, "revert": revert });
-        assert_eq!(progress(&back), "InProgress, going back to what ran before, waiting");
+        assert_eq!(progress(&back), "InProgress, rolling back to what ran before, waiting");
         assert_eq!(progress(&json!({ "state": "Pending" })), "Pending");
     }
 }

@@ -87,8 +87,8 @@ impl Demo<'_> {
         Ok(notice.filter(|notice| notice["metadata"]["threadId"] == thread).collect())
     }
 
-    /// Checks that these two notices came, in the format of Amazon Q Developer in chat
-    /// applications.
+    /// Checks that the inbox has exactly these two notices about the build, in the format of Amazon
+    /// Q Developer in chat applications.
     pub(super) fn notices_came(&self, build: &PushedBuild, titles: [&str; 2]) -> Result<()> {
         let notices = wait_for("both notices", super::claims::SOON, || {
             let notices = self.notices(build)?;

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const AGAIN: usize = 5;
 
 impl Demo<'_> {
-    /// Delivers one push event again, several times. EventBridge may deliver an event more than
-    /// once, with the same id and time.
+    /// Delivers a push event several times after its first delivery. EventBridge may deliver an
+    /// event more than once, with the same id and time.
     pub(super) fn redeliver(&self, bad: &PushedBuild) -> Result<()> {
         let pushes = self.pushes.events(&self.witness.aws)?;
         let event = pushes
@@ -51,7 +51,7 @@ impl Demo<'_> {
         let expected: Vec<_> = (1..=pins).map(|number| number.to_string()).collect();
         self.claims.equal("each pin has its one audit record, in order", &numbers, &expected)?;
 
-        // EventBridge delivers an event at least once, so a record may come twice.
+        // EventBridge delivers an event at least once, so the event of one record may arrive twice.
         let parts = |one: &Value, kind: &Value| {
             [kind, &one["id"], &one["from"], &one["to"], &one["at"], &one["reason"]].map(Value::to_string)
         };

@@ -1,5 +1,5 @@
-//! A retention plan: which images retention may delete, and why each image stays. The demo deletes
-//! no image.
+//! A retention plan: which images retention may delete, and why retention keeps each of the other
+//! images. The demo deletes no image.
 
 use super::builds::PushedBuild;
 use super::columns::columns;

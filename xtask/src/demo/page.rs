@@ -33,7 +33,7 @@ impl Page {
         Self { heading: lines.next().unwrap_or_default(), lines: lines.collect() }
     }
 
-    /// Returns the value of a fact, or an empty text without such a fact.
+    /// Returns the value of a fact, or an empty text if the page has no such fact.
     pub(super) fn fact(&self, name: &str) -> &str {
         self.lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
     }

@@ -28,11 +28,13 @@ pub(super) struct Demo<'a> {
     pub(super) team: Aws,
     /// A user that may read and roll back.
     pub(super) operator: Aws,
+    /// A user that may report checks and withdraw promotions.
+    pub(super) pipeline: Aws,
     /// A user without permissions.
     pub(super) intern: Aws,
-    /// Receives push events from the default bus.
+    /// Receives push events from the default event bus.
     pub(super) pushes: Listener,
-    /// Receives Stablepin's events from the stack's own bus.
+    /// Receives Stablepin's events from the stack's own event bus.
     pub(super) published: Listener,
 }
 
@@ -46,12 +48,15 @@ impl<'a> Demo<'a> {
         let mint = "POST/v1/console";
         let plan = format!("POST/v1/applications/{APPLICATION}/retention");
         let roll_back = format!("POST/v1/applications/{APPLICATION}/environments/*/rollback");
+        let checks = format!("POST/v1/applications/{APPLICATION}/checks");
+        let withdraw = format!("POST/v1/applications/{APPLICATION}/promotions/*/withdraw");
         let listen = |name, bus, pattern| Listener::create(&witness.aws, name, bus, &pattern);
         Ok(Self {
             stack,
             claims: Claims::default(),
             team: user(&witness.aws, "team", &api, &[&put, &subscribe])?,
             operator: user(&witness.aws, "operator", &api, &[&read, mint, &roll_back, &plan])?,
+            pipeline: user(&witness.aws, "pipeline", &api, &[&checks, &withdraw])?,
             intern: user(&witness.aws, "intern", &api, &[])?,
             pushes: listen("demo-pushes", "default", json!({ "detail-type": ["ECR Image Action"] }))?,
             published: listen("demo-published", stack.bus(), json!({ "source": ["stablepin"] }))?,
@@ -75,13 +80,13 @@ impl<'a> Demo<'a> {
         self.witness.record(&format!("APP#{APPLICATION}"), &format!("ENV#{ENVIRONMENT}"))
     }
 
-    /// Sends the promoter the event of the schedule, which the schedule sends every minute on AWS.
+    /// Sends the promoter the event that the schedule sends every minute on AWS.
     pub(super) fn tick(&self) -> Result<()> {
         self.stack.tick()?;
         Ok(())
     }
 
-    /// Checks claims about containers, or counts the claims as left out if no container runs.
+    /// Checks claims about containers, or counts the claims as left out if ECS tasks are simulated.
     pub(super) fn only_with_containers<const N: usize>(
         &self,
         claims: [&str; N],

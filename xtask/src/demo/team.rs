@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// The version that ran before the first pin. Its tag matches no `builds` pattern.
 pub(super) const OLD: &str = "0.9";
 
-/// Two IAM roles: the role of the service's tasks, and the role with which ECS starts them.
+/// Two IAM roles: the role of the service's tasks, and the role with which ECS starts the tasks.
 const ROLES: [&str; 2] = ["web-task", "web-execution"];
 
 /// Returns the application's file with these lines about the deployment.
@@ -133,8 +133,8 @@ verify = {{ timeout = "30m" }}"#
         })
     }
 
-    /// Registers a task definition with this digest and this port of the host. With port 0 the
-    /// engine chooses a port.
+    /// Registers a task definition with this digest and this port of the host. With port 0, the
+    /// container engine chooses a port.
     pub(super) fn register_task_definition(&self, digest: &str, host_port: u16) -> Result<String> {
         let image = format!("{ECR_HOST}/{REPOSITORY}@{digest}");
         let [task_role, execution_role] = ROLES.map(ecs::role_arn);

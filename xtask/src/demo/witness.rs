@@ -1,5 +1,5 @@
-//! An independent witness. It reads from the emulator's own API, the registry and the containers,
-//! but never from Stablepin.
+//! An independent witness, which reads from the emulator's own API, the registry and the
+//! containers, but never from Stablepin.
 
 use super::run::{CLUSTER, SERVICE};
 use crate::aws::{Aws, encode, plain_item, xml_text};
@@ -26,8 +26,8 @@ pub(super) struct Witness {
     http: ureq::Agent,
 }
 
-/// A running container of the service, as the engine lists it. The container itself reports its
-/// version and health on its published port.
+/// A running container of the service, as the container engine lists it. The container itself
+/// reports its version and health on its published port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Running {
     pub(super) digest: String,
@@ -161,7 +161,7 @@ impl Witness {
         }
     }
 
-    /// Returns the log of a function.
+    /// Returns the log of a Lambda function.
     pub(super) fn function_log(&self, function: &str) -> Result<String> {
         let request = json!({ "logGroupName": format!("/aws/lambda/{function}") });
         let answer = self.aws.json("logs", "Logs_20140328.FilterLogEvents", &request)?;

@@ -20,7 +20,7 @@ const LISTED: &str = r#"[{
 {"Id": "3", "Names": ["/pulled-by-port"], "Image": "localhost:18000/web@sha256:c0af",
     "Labels": {"com.amazonaws.ecs.task-arn": "arn:aws:ecs:us-east-1:000000000000:task/prod/2"}, "Ports": []}]"#;
 
-/// Starts an engine that sends the same response to every request.
+/// Starts a container engine that sends the same response to every request.
 fn engine_that_answers(status: &'static str, body: &'static str) -> (tempfile::TempDir, Engine) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("engine.sock");
@@ -54,14 +54,14 @@ fn listed_container_has_the_digest_of_its_image() {
 }
 
 #[test]
-fn engine_lists_only_the_containers_of_its_cloud() {
+fn container_engine_lists_only_containers_of_its_cloud() {
     let (_folder, engine) = engine_that_answers("200 OK", LISTED);
     let names: Vec<_> = engine.running().unwrap().into_iter().map(|one| one.name).collect();
     assert_eq!(names, ["ministack-ecs-0cd25f3e-web", "pulled-by-port"]);
 }
 
 #[test]
-fn probe_error_quotes_the_message_of_the_engine() {
+fn probe_error_quotes_the_message_of_the_container_engine() {
     let (_folder, engine) =
         engine_that_answers("500 Internal Server Error", r#"{"message":"no space left"}"#);
     let error = engine.probe().unwrap_err();
@@ -75,7 +75,7 @@ fn connection_error_names_the_socket() {
 }
 
 #[test]
-fn check_fails_if_the_engine_sends_no_request_to_a_registry() {
+fn check_fails_if_container_engine_sends_no_registry_request() {
     let (_folder, engine) = engine_that_answers("200 OK", "{}");
     let port = crate::port::free().unwrap();
     let error = Engine { port, ..engine }.reaches_registry().unwrap_err();

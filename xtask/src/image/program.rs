@@ -47,8 +47,9 @@ fn executable() -> Result<PathBuf> {
     }
 
     fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-    // Several processes may compile at the same time, each in its own folder. The last rename wins.
-    // The bytes are the same, because rustc gets the same relative paths.
+    // Several processes may compile at the same time, each in its own folder. The last rename
+    // decides which file remains. All files have the same bytes, because rustc gets the same
+    // relative paths.
     let own = home.join(process::id().to_string());
     fs::create_dir_all(&own)?;
     fs::write(own.join("server.rs"), SOURCE)?;

@@ -2,7 +2,7 @@
 
 /// Returns the text with every character visible and without effect on the terminal. Control
 /// characters, terminal escapes, direction marks, and invisible and combining characters become
-/// `\u{…}`. Newlines stay.
+/// `\u{…}`. Newlines are kept.
 ///
 /// Anyone who can push chooses commit messages, labels and tags. An escape sequence could hide a
 /// part of a mail, and a direction mark could reverse its meaning.
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn printable_text_stays_unchanged() {
+    fn printable_text_is_not_changed() {
         let text = "Größe \"1\"\n日本語 – C:\\x 🚀";
         assert_eq!(visible(text), text);
     }

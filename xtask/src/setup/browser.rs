@@ -96,8 +96,8 @@ fn download() -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The start script. The program uses the package's libraries and fonts before those of the system,
-/// which may have none.
+/// The start script. With this script, the program uses the package's libraries and fonts first,
+/// because the system may have none.
 const RUN: &str = r#"#!/bin/sh
 here=$(dirname "$0")
 export LD_LIBRARY_PATH="$here/lib" FONTCONFIG_FILE="$here/fonts.conf"

@@ -27,7 +27,7 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Returns the `git` command. It also works in a checkout that belongs to another user, as in
+/// Returns the `git` command, which also works in a checkout that belongs to another user, as in
 /// containers.
 fn git() -> Command {
     let mut command = Command::new("git");
