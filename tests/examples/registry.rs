@@ -1,10 +1,11 @@
 //! Serves a repository with a given number of images, in its own process, for `cargo xtask bench`:
 //! `registry 10000`.
 //!
-//! The program first prints one line of JSON that describes the repository. Each line of input then
-//! lists images that a tool would delete, by prefixes of their digests. For each input line, the
-//! program prints the tool's AWS calls since the last line, the number of images in the list, and
-//! how many of them the tool tears from an index or subject that it keeps. The program ends when
+//! The program first prints one line of JSON that describes the repository. The program then reads
+//! its input. Each line of input lists images that a retention tool would delete, by prefixes of
+//! their digests. For each line, the program prints the AWS calls since the previous line, the
+//! number of listed images, and the number of torn images. An image is torn if the tool deletes the
+//! image but keeps the image index or the subject to which the image belongs. The program ends when
 //! its input ends.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -15,8 +16,8 @@ use serde_json::json;
 use stablepin_tests::ecr_fake::{EcrFake, NewImage, PushedAt, Repository, TagMutability};
 use stablepin_tests::ecs_fake::EcsFake;
 
-/// The number of images in one part. A part is 90 images, two indexes with three images each, a
-/// referrer, and a signature.
+/// The number of images in one part. A part is 90 images, two image indexes with three images each,
+/// a referrer, and a signature.
 const PART: usize = 100;
 /// The number of days over which the program spreads the pushes.
 const DAYS: i64 = 400;
@@ -72,15 +73,16 @@ fn resolved<'a>(digests: &'a [String], named: &[String]) -> BTreeSet<&'a String>
 struct Shelf {
     now: Timestamp,
     web: Repository,
-    /// The number of pushes so far. An index and its images count as one push.
+    /// The number of pushes so far. An image index and its images count as one push.
     count: u32,
-    /// Pairs of digests: an image and the index that contains it, or a referrer and its subject.
+    /// Pairs of digests. The first image belongs to the second: it is a child, a referrer or a
+    /// signature.
     of: Vec<(String, String)>,
 }
 
 impl Shelf {
     fn add_part(&mut self) {
-        // A referrer and a signature get the push time of their subject.
+        // A referrer and a signature get the push time of the image to which they belong.
         let mut signed = None;
         for _ in 0..90 {
             let (at, tags) = self.push();
@@ -115,8 +117,8 @@ impl Shelf {
         image.layer("packages", 30_000_000).layer(name, 2_000_000).pushed_at(at)
     }
 
-    /// Returns the push time and the tags of the next image. Every tenth image is a build of
-    /// Stablepin. Every thousandth image is a release.
+    /// Returns the push time and the tags of the next image. Every tenth image has a build tag of
+    /// Stablepin. Every thousandth image has a release tag.
     fn push(&mut self) -> (PushedAt, Vec<String>) {
         self.count += 1;
         let (count, at) = (self.count, self.time());
@@ -128,7 +130,7 @@ impl Shelf {
         if count.is_multiple_of(1000) {
             tags.push(format!("v1.{}.0", count / 1000));
         }
-        // The first image is the live one. Its push is 30 days old.
+        // The service runs the first image, which was pushed 30 days ago.
         if count == 1 {
             tags.push("production-stable".to_owned());
             tags.push("latest".to_owned());

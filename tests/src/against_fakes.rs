@@ -1,5 +1,5 @@
-//! Creates isolated applications, and runs the programs of the functions for them against the
-//! fakes.
+//! Creates isolated applications. Runs the programs of Stablepin's Lambda functions for these
+//! applications against the fakes.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -8,20 +8,23 @@ use xtask::image::Spec;
 use xtask::stack::tick_event;
 use xtask::table::Table;
 
-use crate::crash::{FakeEndpoints, Fault, ProgramRun, decision, invoke_with_fakes, registration};
+use crate::crash::{
+    FakeEndpoints, Fault, ProgramRun, application_request, decision, invoke_with_fakes, registration,
+};
 use crate::ecr_fake::{EcrFake, Repository};
 use crate::ecs_fake::EcsFake;
 use crate::isolated::Isolated;
 use crate::{App, Link, Plan, image, stack};
 
-/// The maximum number of ticks to wait for a result.
+/// The number of ticks after which a test stops waiting for a result and fails.
 const TICKS: usize = 12;
 
 /// A time in the past.
 const PAST: &str = "2026-01-01T00:00:00.000Z";
 
 impl Plan {
-    /// Creates an isolated application: its repository in a fake of ECR, and its registration.
+    /// Creates an isolated application: creates its repository in a fake of ECR, then registers the
+    /// application.
     #[track_caller]
     pub fn create_with_fakes(self) -> App {
         let app = App::create_unregistered(self);
@@ -31,14 +34,14 @@ impl Plan {
 }
 
 impl App {
-    /// Creates an isolated application with a repository, but does not register it.
+    /// Creates an isolated application that has a repository but is not registered.
     #[track_caller]
     pub fn create_unregistered(plan: Plan) -> Self {
         let mut app = Self::unborn(plan);
         let ecr = EcrFake::start();
         let web = ecr.creates(&app.plan.repository, app.plan.mutability.clone());
         let isolated = Isolated::open(&app.aws, &app.plan.name, &[], (ecr, web));
-        app.subscribed(&isolated.topic); // deleting the topic deletes the subscriptions
+        app.subscribed(&isolated.topic); // SNS deletes them together with the topic
         app.isolated = Some(isolated);
         app
     }
@@ -60,7 +63,8 @@ impl App {
         &self.isolated().web
     }
 
-    /// Registers an application of any name in the table of this application.
+    /// Registers an application in this application's table. `name` may be the name of another
+    /// application.
     #[track_caller]
     pub fn registers(&self, name: &str, text: &str) {
         let run = self.invoke(None, "api", &registration(name, text), None);
@@ -75,20 +79,20 @@ impl App {
         self.push_without_event(Some(tag), &image(spec))
     }
 
-    /// Delivers all new events of ECR to the tagger.
+    /// Delivers all undelivered ECR events to the tagger.
     #[track_caller]
     pub fn hears(&self) {
         self.ecr().events().iter().for_each(|event| self.deliver_to_tagger(event));
         self.a_second_passes();
     }
 
-    /// Advances ECR's clock by one second, so that no two pushes have the same time. Stablepin
-    /// orders pushes of the same second by their digests.
+    /// Advances the clock of the fake of ECR by one second, so that no two pushes have the same
+    /// time. Stablepin would order two pushes of the same second by their digests.
     fn a_second_passes(&self) {
         self.ecr().time_passes(SignedDuration::from_secs(1));
     }
 
-    /// Runs ticks until `look` returns true.
+    /// Runs ticks until `look` returns true. Fails the test after `TICKS` ticks.
     #[track_caller]
     pub fn ticks_until(&self, what: &str, look: impl Fn(&Self) -> bool) {
         for _ in 0..TICKS {
@@ -100,7 +104,7 @@ impl App {
         assert!(look(self), "{what}: {:#?}", self.promotions());
     }
 
-    /// Returns whether each promotion has requested approval from its one approver.
+    /// Returns whether promotions exist, and each has requested approval from exactly one approver.
     #[track_caller]
     pub fn everybody_is_asked(&self) -> bool {
         let promotions = self.promotions();
@@ -114,8 +118,30 @@ impl App {
         assert!(answer["errorMessage"].is_null(), "{event:#}: {answer:#}");
     }
 
-    /// Submits the form of the link, then delivers the new events of ECR to the tagger. Returns the
-    /// status and the page.
+    /// Gives the promoter an audit record, as the stack's event bus does.
+    #[track_caller]
+    pub fn publish(&self, kind: &str, record: &Value) {
+        let event = json!({
+            "source": "stablepin", "detail-type": kind, "detail": record,
+            "account": "000000000000", "region": stack().variable("AWS_REGION"),
+        });
+        let answer = self.invoke(None, "promoter", &event, None).answer.expect("the function was not killed");
+        assert!(answer["errorMessage"].is_null(), "{event:#}: {answer:#}");
+    }
+
+    /// Sends a pipeline's signed request to the approval Lambda function. Returns the status and
+    /// the body of the response.
+    #[track_caller]
+    pub fn api_with_fakes(&self, route: &str, body: &Value) -> (u16, Value) {
+        let event = application_request(&self.plan.name, route, body);
+        let answer = self.invoke(None, "approval", &event, None).answer.expect("the function was not killed");
+        let status = answer["statusCode"].as_u64().expect("a status");
+        let body = serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON");
+        (u16::try_from(status).expect("a status"), body)
+    }
+
+    /// Submits the form of the link's page, then delivers all undelivered ECR events to the tagger.
+    /// Returns the HTTP status and the page in the response.
     #[track_caller]
     pub fn decides(&self, link: &Link, what: &str) -> (u64, String) {
         let run = self.invoke(None, "approval", &decision(link, what, "tried it"), None);
@@ -141,25 +167,26 @@ impl App {
         Table { aws: &self.aws, name: self.table() }
     }
 
-    /// Returns the ARN of the topic for the application's mails and notifications.
+    /// Returns the ARN of the SNS topic for the application's mails and notifications.
     #[track_caller]
     pub fn isolated_topic(&self) -> &str {
         &self.isolated().topic
     }
 
-    /// Returns the URL of the queue that receives everything sent to the topic.
+    /// Returns the URL of the queue that receives all messages of the application's topic.
     #[track_caller]
     pub fn isolated_inbox(&self) -> &str {
         self.isolated().inbox()
     }
 
-    /// Returns the endpoints of the application's fake of ECR and of the given fake of ECS.
+    /// Returns the endpoints of the application's fake of ECR, and of the fake of ECS if there is
+    /// one.
     #[track_caller]
     pub(crate) fn fakes<'a>(&'a self, ecs: Option<&'a EcsFake>) -> FakeEndpoints<'a> {
         FakeEndpoints { ecs, ecr: Some(self.ecr()), sources: None }
     }
 
-    /// Invokes the program of a function once, against the fakes.
+    /// Invokes the program of a Lambda function once, against the fakes.
     #[track_caller]
     pub fn invoke(
         &self,
@@ -171,7 +198,7 @@ impl App {
         invoke_with_fakes(self.fakes(ecs), function, &self.others(), event, fault)
     }
 
-    /// Invokes the promoter with a message of the sweep queue that names this application.
+    /// Invokes the promoter with this application's sweep message, as the sweep queue delivers it.
     #[track_caller]
     pub fn sweep_with_fakes(&self, ecs: Option<&EcsFake>) -> ProgramRun {
         self.invoke(ecs, "promoter", &self.sweep_event(), None)
@@ -194,14 +221,14 @@ impl App {
         ]
     }
 
-    /// Invokes the promoter with the tick of one minute, against the fakes.
+    /// Invokes the promoter with the event of one tick, against the fakes.
     #[track_caller]
     pub fn tick_with_fakes(&self, ecs: Option<&EcsFake>, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.invoke(ecs, "promoter", &tick_event(), fault)
     }
 
-    /// Makes every waiting operation due, and ends every lease of a killed program. The next tick
-    /// then finds all the work.
+    /// Makes every waiting operation due, and ends the leases of these operations, since killed
+    /// programs never release their leases. The next tick then works on all of these operations.
     #[track_caller]
     pub fn pauses_end(&self) {
         assert!(self.isolated.is_some(), "only an isolated application has no other workers");

@@ -1,4 +1,4 @@
-//! A test's own application and its registry.
+//! The application that a test creates for itself.
 
 use std::thread;
 
@@ -14,9 +14,10 @@ use crate::{Plan, image, stack, until};
 pub struct App {
     pub aws: Aws,
     pub plan: Plan,
-    /// The ARNs of the subscriptions: first of the mailbox, then of the approvers' addresses.
+    /// The ARNs of the subscriptions: the mailbox's first, then those of the approvers' addresses.
     pub(crate) mailbox: Vec<String>,
-    /// The table, the topic and the fake of ECR, if the application is isolated.
+    /// The application's own table, topic and fake of ECR. `None` if the application is not
+    /// isolated.
     pub(crate) isolated: Option<Isolated>,
 }
 
@@ -24,7 +25,7 @@ pub struct App {
 impl Drop for App {
     fn drop(&mut self) {
         if thread::panicking() {
-            return; // keeps everything, so that a developer can inspect it
+            return; // a failed test keeps everything, so that a developer can inspect it
         }
         if let Some(isolated) = &self.isolated {
             return isolated.close(&self.aws);
@@ -36,7 +37,7 @@ impl Drop for App {
 }
 
 impl App {
-    /// Returns an application from a plan. Nothing of the application exists yet in AWS.
+    /// Returns an application from a plan, without creating anything in AWS.
     pub fn unborn(plan: Plan) -> Self {
         Self { aws: stack().aws(), plan, mailbox: Vec::new(), isolated: None }
     }
@@ -50,15 +51,16 @@ impl App {
             .expect("the API answers")
     }
 
-    /// Sends a signed request to a path below the application. Returns the status and the JSON of
-    /// the response.
+    /// Sends a signed request to the API, with a path below `/v1/applications/{name}`. Returns the
+    /// status and the JSON of the response.
     #[track_caller]
     pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.api_as(&self.aws, method, path, body)
     }
 
-    /// Returns credentials of an approver's own IAM user, which may send every request of the API.
-    /// The [plan](Plan::who_sign) must list these users as the approvers' principals.
+    /// Creates an IAM user with the approver's name. The user may send every request to the API.
+    /// Returns a client with the user's credentials. The application's plan must contain the
+    /// approvers' IAM users: [`Plan::who_sign`].
     #[track_caller]
     pub fn signs_as(&self, approver: &str) -> Aws {
         let api = stack().api().split_once("//").and_then(|(_, host)| host.split('.').next());
@@ -66,7 +68,7 @@ impl App {
         xtask::iam::user(&self.aws, self.approver(approver), api, &["*/v1/*"]).expect("a user")
     }
 
-    /// Returns a client with a second access key of the approver's IAM user.
+    /// Creates a second access key of the approver's IAM user. Returns a client with this key.
     #[track_caller]
     pub fn signed_in(&self, approver: &str) -> Aws {
         let request =
@@ -76,7 +78,8 @@ impl App {
         self.aws.with_credentials(&text("AccessKeyId"), &text("SecretAccessKey"), None)
     }
 
-    /// Sends a request to a path below the application, signed with the credentials of `signer`.
+    /// Sends a request to the API, with a path below `/v1/applications/{name}`. The credentials of
+    /// `signer` sign the request.
     #[track_caller]
     pub fn api_as(&self, signer: &Aws, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let url = format!("{}/v1/applications/{}{path}", stack().api(), self.plan.name);
@@ -95,20 +98,21 @@ impl App {
         Registry::new(stack().registry(), "AWS", "a token")
     }
 
-    /// Pushes an image under a tag, as a pipeline does. Returns its digest.
+    /// Pushes an image under a tag, as a pipeline does. Returns the image's digest.
     #[track_caller]
     pub fn push(&self, tag: &str, spec: &Spec) -> String {
         self.push_image(Some(tag), &image(spec))
     }
 
-    /// Pushes a build with a later event time than another build. Event times have whole seconds.
+    /// Waits until the second after the push event of the build `other`, then pushes another build.
+    /// Its push event therefore has a later time, since event times have whole seconds.
     #[track_caller]
     pub fn push_after(&self, other: &str, spec: &Spec) -> String {
         let of_other = |one: &Value| one["digest"] == other;
         let promotion = until("the other's promotion", || self.promotions().into_iter().rfind(of_other));
         let at = &promotion["occurrence"]["at"];
         let before: Timestamp = at.as_str().expect("a time").parse().expect("a timestamp");
-        // Stablepin orders two pushes within one second by their digests.
+        // Stablepin orders two pushes within one second by their digests, so this push waits.
         let after = before + SignedDuration::from_secs(1);
         until("the next second", || (Timestamp::now() >= after).then_some(()));
         self.push("main", spec)
@@ -134,8 +138,8 @@ impl App {
         digest
     }
 
-    /// Delivers the push event to the tagger if the application is isolated. For other
-    /// applications, the local cloud delivers the event.
+    /// Delivers the push event to the tagger if the application is isolated. Otherwise, the local
+    /// cloud delivers the event.
     #[track_caller]
     fn deliver_push_event(&self) {
         if self.isolated.is_some() {
@@ -167,7 +171,7 @@ impl App {
         self.plan.approvers.iter().find(is_it).expect("an approver of that name")
     }
 
-    /// Pushes a build and lets the lead approve it. Returns its digest.
+    /// Pushes a build and approves it as the lead. Returns the build's digest.
     #[track_caller]
     pub fn pin(&self, tag: &str, spec: &Spec) -> String {
         let digest = self.push(tag, spec);
@@ -187,8 +191,8 @@ impl App {
         };
         assert_eq!(status, 200, "{page}");
         until("the stable tag points to the digest", || self.stable_is(digest).then_some(()));
-        // The vote confirmation is the last effect of a decision. Afterwards, no function changes
-        // anything until the test acts again.
+        // The vote confirmation is the last effect of a decision. After it, no Lambda function
+        // changes anything until the test acts again.
         until("the vote confirmation", || {
             let told = self.promotion(link.promotion())["vote_confirmations"]
                 .as_array()
@@ -205,7 +209,8 @@ impl App {
         pin["digest"] == digest && self.environment()["applied"] == pin["number"]
     }
 
-    /// Waits until the promotion has ended. Returns its state and the reason.
+    /// Waits until the promotion has ended. Returns the promotion's final state, and the reason for
+    /// this state.
     #[track_caller]
     pub fn ended(&self, promotion: &str) -> (String, String) {
         until("the promotion's end", || {

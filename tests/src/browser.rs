@@ -1,16 +1,16 @@
 //! Opens pages in a real Chromium, as a person does, and reports every error that Chromium finds.
 //!
-//! The tests of one program share one Chromium. Each page has a private window, so that tests run
-//! in parallel. Closing a [`Page`] fails the test if the page did something forbidden.
+//! All tests of one test program share one Chromium process. Each page has a private window, so
+//! that tests can run in parallel. Closing a [`Page`] fails the test if Chromium has reported an
+//! error or a forbidden request of the page.
 //!
-//! We wrote the client ourselves. Chromium speaks its DevTools protocol over two pipes: JSON
-//! messages with a zero byte between them. The client needs no crate, no port and no second
-//! program. Chromium ends when the test program ends, even after a crash.
+//! The client of the DevTools protocol is part of this package. Chromium exchanges JSON messages
+//! with the client over two pipes, with a zero byte after each message. The client needs no crate,
+//! no port and no second program. Chromium ends when the test program ends, even after a crash.
 //!
-//! The crate `headless_chrome`, which also blocks, brings 110 crates. If a newer Chromium sends a
-//! message of a new type, that crate drops the message silently, even a console error. Other crates
-//! need an asynchronous runtime. Crates that use WebDriver also need a ChromeDriver of the same
-//! version.
+//! We do not use the crate `headless_chrome`: it depends on 110 crates, and silently drops messages
+//! of types that it does not know, even console errors. Other crates need an asynchronous runtime.
+//! Crates that use WebDriver also need a ChromeDriver of the same version as Chromium.
 
 mod axe;
 mod chromium;

@@ -1,4 +1,4 @@
-//! A link to the console, as the person who created it uses it.
+//! A link to the console, with the actions of the person who created the link.
 
 use xtask::aws::Response;
 use xtask::secrets;
@@ -12,7 +12,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Creates a link with the account's credentials.
+    /// Requests a new link from the API. The account's credentials sign the request.
     #[track_caller]
     pub fn mint() -> Self {
         let url = format!("{}/v1/console", stack().api());
@@ -25,7 +25,7 @@ impl Console {
         Self { token: token.to_owned() }
     }
 
-    /// Returns a link with another token.
+    /// Returns a link with this token.
     #[must_use]
     pub fn of(token: &str) -> Self {
         Self { token: token.to_owned() }
@@ -41,7 +41,8 @@ impl Console {
         stack().aws().call("GET", &self.url(), None, None, false).expect("the console answers")
     }
 
-    /// Opens a page below `/console` with the cookie that the console sets for the link.
+    /// Opens a page below `/console`. Sends the cookie that the console sets when a person opens
+    /// the link.
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
         self.look("GET", path)

@@ -1,9 +1,9 @@
-//! Runs one invocation of a function's real program, and injects a fault into one of its AWS
-//! requests.
+//! Runs one invocation of a Lambda function's real program, and injects a fault into one of the
+//! program's AWS requests.
 //!
 //! The program talks to a Lambda Runtime API that this module serves. A proxy between the program
-//! and AWS numbers the requests and injects the fault. The program is the one that SAM has built
-//! and deployed, with the variables and the role of the deployed function.
+//! and AWS numbers the requests and injects the fault. The program is the binary that SAM has built
+//! and deployed. It has the environment variables and the role of the deployed Lambda function.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -27,17 +27,18 @@ use crate::server::{Connection, Request};
 use crate::sources_fake::{self, SourcesFake};
 use crate::{Console, Link, stack};
 
-/// A fault of one request.
+/// A fault that the proxy injects into one AWS request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The proxy kills the program before the request reaches AWS.
     KillBefore,
-    /// AWS carries out the request. The proxy kills the program before the response reaches it.
+    /// AWS carries out the request. The proxy kills the program before the program gets the
+    /// response.
     KillAfter,
     Throttle,
-    /// AWS throttles this request and every later one.
+    /// AWS throttles this request and all later requests.
     KeepThrottling,
-    /// AWS denies access. A retry fails too.
+    /// AWS denies access. The AWS SDK does not retry such a request.
     Refuse,
     /// AWS responds with status 500 and does nothing.
     Fail,
@@ -46,7 +47,7 @@ pub enum Fault {
     ResetAfter,
 }
 
-/// The fakes that replace services of the emulator.
+/// The fakes that replace AWS services of the emulator.
 #[derive(Clone, Copy, Default)]
 pub struct FakeEndpoints<'a> {
     pub ecs: Option<&'a EcsFake>,
@@ -63,29 +64,31 @@ impl<'a> From<&'a EcsFake> for FakeEndpoints<'a> {
 /// The result of an invocation.
 #[derive(Debug)]
 pub struct ProgramRun {
-    /// The action of each request, in order, such as `BatchGetItem`.
+    /// The AWS operation of each request, in order, such as `BatchGetItem`.
     pub requests: Vec<String>,
     pub hit: bool,
-    /// The function's response. `None` if the proxy killed the program.
+    /// The response of the Lambda function. `None` if the proxy killed the program.
     pub answer: Option<Value>,
 }
 
-/// The time limit of an invocation. A lease ends together with the limit, and a later tick waits
-/// for the end of the lease.
+/// The time limit of an invocation. The limit is short, since the lease of a killed program lasts
+/// until this limit, and later ticks wait for the end of the lease.
 const TIME: SignedDuration = SignedDuration::from_secs(8);
-/// The time after the limit. A program that still runs then, without a response, is broken.
+/// The time that the test waits after the time limit of an invocation. If the program has not
+/// responded by then, the test fails.
 const PATIENCE: Duration = Duration::from_secs(32);
-/// The longest wait for a response of AWS. The program itself gives up earlier.
+/// The longest time that the proxy waits for a response of AWS. The program gives up earlier.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// Invokes `function`, such as `approval`, once. A `fault` contains the number of the request, from
-/// 1.
+/// Invokes a Lambda function once. `function` is the short name, such as `approval`. `fault`
+/// contains the number of the request at which the fault occurs, counted from 1.
 #[track_caller]
 pub fn invoke(function: &str, event: &Value, fault: Option<(usize, Fault)>) -> ProgramRun {
     invoke_with(function, &[], event, fault)
 }
 
-/// Invokes a function with variables that override those of the deployed function.
+/// Invokes a Lambda function with environment variables that override those of the deployed
+/// function.
 #[track_caller]
 pub fn invoke_with(
     function: &str,
@@ -96,11 +99,11 @@ pub fn invoke_with(
     run(function, others, FakeEndpoints::default(), event, fault, TIME)
 }
 
-/// Invokes a function with fakes that replace services of the emulator. The proxy numbers requests
-/// to the fakes together with all other requests.
+/// Invokes a Lambda function with fakes that replace AWS services of the emulator. The proxy
+/// numbers requests to the fakes together with all other requests.
 ///
-/// The deployed functions do not know the fakes. If they find work in their table, they carry it
-/// out in the emulator.
+/// The deployed Lambda functions do not use the fakes. If the deployed functions find work in their
+/// table, they carry the work out in the emulator.
 #[track_caller]
 pub fn invoke_with_fakes<'a>(
     fakes: impl Into<FakeEndpoints<'a>>,
@@ -112,7 +115,7 @@ pub fn invoke_with_fakes<'a>(
     run(function, others, fakes.into(), event, fault, TIME)
 }
 
-/// Invokes a function with fakes and a given time limit.
+/// Invokes a Lambda function with fakes and with this time limit.
 #[track_caller]
 pub fn invoke_within<'a>(
     time: SignedDuration,
@@ -160,7 +163,7 @@ fn run(
         program.kill();
         program.over.store(true, Ordering::SeqCst);
         for (listener, server) in servers {
-            // A connection wakes a server, which then notices that the invocation is over.
+            // A server notices the end of the invocation only when it accepts a connection.
             while !server.is_finished() {
                 let _ = TcpStream::connect_timeout(&address(listener), SILENCE);
                 thread::yield_now();
@@ -175,7 +178,7 @@ fn run(
     ProgramRun { requests, hit, answer }
 }
 
-/// Returns the event of a decision that an approver makes through a link.
+/// Returns the Lambda event of a decision that an approver makes through a link.
 pub fn decision(link: &Link, decision: &str, reason: &str) -> Value {
     let path = link.page.strip_prefix(stack().api()).expect("a link leads to the API");
     let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
@@ -184,14 +187,21 @@ pub fn decision(link: &Link, decision: &str, reason: &str) -> Value {
     http(route, path, &parameters, &link.form(decision, reason))
 }
 
-/// Returns the event of a signed request that registers an application.
+/// Returns the Lambda event of a signed request that registers an application.
 pub fn registration(name: &str, file: &str) -> Value {
     let path = format!("/v1/applications/{name}");
     let parameters = json!({ "application": name });
     signed(http("PUT /v1/applications/{application}", &path, &parameters, file))
 }
 
-/// Returns the event of a signed rollback request.
+/// Returns the event of a signed request to a route that names only the application.
+pub fn application_request(name: &str, route: &str, body: &Value) -> Value {
+    let (_, path) = route.split_once(' ').expect("a route has a method and a path");
+    let parameters = json!({ "application": name });
+    signed(http(route, &path.replace("{application}", name), &parameters, &body.to_string()))
+}
+
+/// Returns the Lambda event of a signed rollback request.
 pub fn rollback(name: &str, body: &Value) -> Value {
     let route = "POST /v1/applications/{application}/environments/{environment}/rollback";
     let path = format!("/v1/applications/{name}/environments/production/rollback");
@@ -199,8 +209,8 @@ pub fn rollback(name: &str, body: &Value) -> Value {
     signed(http(route, &path, &parameters, &body.to_string()))
 }
 
-/// Returns the event of a signed request that starts a run of retention. With `run`, the request
-/// applies or undoes that run: `apply` or `undo`.
+/// Returns the Lambda event of a signed request that starts a run of retention. If `run` contains
+/// the id of a run and `apply` or `undo`, the request applies or undoes that run.
 pub fn retention(name: &str, run: Option<(&str, &str)>, body: &Value) -> Value {
     let mut route = "POST /v1/applications/{application}/retention".to_owned();
     let mut path = format!("/v1/applications/{name}/retention");
@@ -213,7 +223,7 @@ pub fn retention(name: &str, run: Option<(&str, &str)>, body: &Value) -> Value {
     signed(http(&route, &path, &parameters, &body.to_string()))
 }
 
-/// Returns the event of a signed promotion request.
+/// Returns the Lambda event of a signed promotion request.
 pub fn promotion(name: &str, body: &Value) -> Value {
     let route = "POST /v1/applications/{application}/environments/{environment}/promotions";
     let path = format!("/v1/applications/{name}/environments/production/promotions");
@@ -221,8 +231,8 @@ pub fn promotion(name: &str, body: &Value) -> Value {
     signed(http(route, &path, &parameters, &body.to_string()))
 }
 
-/// Returns the event of a request for an application's page in the console, with the console's
-/// cookie.
+/// Returns the Lambda event of a request for an application's page in the console, with the
+/// console's cookie.
 pub fn console(console: &Console, name: &str) -> Value {
     let path = format!("/console/{name}");
     let mut event = http("GET /console/{application}", &path, &json!({ "application": name }), "");
@@ -236,7 +246,7 @@ fn signed(mut event: Value) -> Value {
     event
 }
 
-/// Returns an HTTP event in API Gateway's format.
+/// Returns the Lambda event of an HTTP request in API Gateway's format.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 fn http(route: &str, path: &str, parameters: &Value, body: &str) -> Value {
     let method = route.split(' ').next();
@@ -254,8 +264,8 @@ fn http(route: &str, path: &str, parameters: &Value, body: &str) -> Value {
     })
 }
 
-/// Returns the variables of a deployed function, cached, since they do not change while the tests
-/// run.
+/// Returns the environment variables of a deployed Lambda function. The variables do not change
+/// while the tests run, so this process reads them only once.
 fn variables(function: &str) -> Vec<(String, String)> {
     static KNOWN: Mutex<BTreeMap<String, Vec<(String, String)>>> = Mutex::new(BTreeMap::new());
     let mut known = lock(&KNOWN);
@@ -274,7 +284,8 @@ fn program(function: &str) -> PathBuf {
     workspace::target().join("sam/debug").join(format!("{name}Function")).join("bootstrap")
 }
 
-/// Starts the program. `others` override its variables, which include its credentials.
+/// Starts the program. The variables in `others` replace the program's environment variables of the
+/// same name, including its credentials.
 fn start(function: &str, others: &[(&str, &str)], proxy: SocketAddr, runtime: SocketAddr) -> Child {
     let mut command = Command::new(program(function));
     command.env_clear();
@@ -315,7 +326,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Serves each connection in its own thread until the invocation is over.
+/// Handles each connection in its own thread, until the invocation is over.
 fn serve<'scope>(
     scope: &'scope Scope<'scope, '_>,
     program: &'scope Program,
@@ -365,7 +376,7 @@ impl Program {
         while let Some(request) = connection.request() {
             if request.target.ends_with("/next") {
                 if self.handed_out.swap(true, Ordering::SeqCst) {
-                    continue; // with no second event, the program waits for its end
+                    continue; // without a response, the program waits until the test kills it
                 }
                 let deadline = (Timestamp::now() + self.time).as_millisecond().to_string();
                 let headers = [
@@ -387,11 +398,11 @@ impl Program {
         }
     }
 
-    /// Forwards requests to AWS, and injects the fault into the request of its number.
+    /// Forwards requests to AWS. Injects the fault at the request with the fault's number.
     fn forward(&self, mut connection: Connection) {
         while let Some(request) = connection.request() {
-            // The AWS SDK opens its connections with this request, before the program gets the
-            // event.
+            // The programs of the Lambda functions open their connections to AWS with this request,
+            // before they get the event.
             if request.target == "/ping" {
                 let _ = connection.answer(200, &[], b"");
                 continue;
@@ -440,8 +451,8 @@ impl Program {
         }
     }
 
-    /// Returns the unchanged response of the emulator or of a fake. The response ends the
-    /// connection.
+    /// Sends the request to the emulator or to a fake. Returns the response unchanged. The response
+    /// ends the connection.
     fn answer_of_aws(&self, request: &Request) -> io::Result<Vec<u8>> {
         let target = request.header("x-amz-target").unwrap_or_default();
         let ecs = self.ecs.filter(|_| target.starts_with("AmazonEC2ContainerService"));
@@ -455,8 +466,8 @@ impl Program {
         aws.set_read_timeout(Some(SILENCE))?;
         aws.write_all(&request.to_last_bytes())?;
         let mut answer = Vec::new();
-        // Without the time limit, a connection that the emulator forgets would block the test
-        // forever.
+        // If the emulator never responds, the read timeout ends this call, so that the test does
+        // not wait forever.
         aws.read_to_end(&mut answer).inspect_err(|error| {
             eprintln!(
                 "{} from {:?}: {error}, after {} bytes",

@@ -5,7 +5,7 @@ use std::fs;
 use xtask::workspace;
 
 #[test]
-fn tests_named_in_security_md_exist() {
+fn tests_named_in_docs_security_tried_md_exist() {
     let root = workspace::root();
     let text = fs::read_to_string(root.join("docs/security/tried.md")).expect("the document");
     let (_, table) = text.split_once("## What is tried").expect("its table");

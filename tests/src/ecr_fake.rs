@@ -1,9 +1,11 @@
 //! A strict fake of Amazon ECR that keeps state and responds over HTTP.
 //!
 //! The fake speaks ECR's protocol (JSON 1.1) and the registry protocol on one loopback port. The
-//! program of a function reaches the fake through `AWS_ENDPOINT_URL_ECR` or through a proxy. Tests
-//! push images to the fake as to any registry. The fake follows ECR's documentation, and each rule
-//! names its page. Where the documentation says nothing, a comment states the assumption.
+//! program of a Lambda function reaches the fake through `AWS_ENDPOINT_URL_ECR` or through a proxy.
+//! Tests push images to the fake as to any registry.
+//!
+//! The fake follows ECR's documentation, and each rule in the code names its page of the
+//! documentation. Where the documentation says nothing, a comment states the assumption.
 //!
 //! A test sets up the repositories and changes them through [`Ecr`] and [`Repository`]:
 //!
@@ -24,16 +26,16 @@
 //! assert_eq!(ecr.count("BatchDeleteImage"), 1);
 //! ```
 //!
-//! The fake has its own clock. The clock starts at the true time and moves only when a test calls
-//! [`Ecr::time_passes`]. The clock decides when ECR has restored an archived image, and which calls
-//! ECR throttles.
+//! The fake has its own clock, which starts at the true time. The clock advances when a test calls
+//! [`Ecr::time_passes`], and by one microsecond at each change. The clock decides when ECR has
+//! restored an archived image, and which calls ECR throttles.
 //!
-//! The fake sorts lists neither by push time nor by name. The order of a list is the same in each
-//! run. [`Ecr::shuffles`] changes the order.
+//! The order of a list does not depend on push times or names, and is the same in each run.
+//! [`Ecr::shuffles`] changes the order.
 //!
-//! The fake responds to unknown calls, and to unknown members of requests, with status 501. The
-//! test then fails when it drops the fake. Before our programs use a new call or member, a
-//! developer must add it to the fake.
+//! The fake responds with status 501 to unknown calls, and to requests with unknown fields.
+//! Dropping the fake then fails the test. Before our programs use a new call or field, a developer
+//! must add this call or field to the fake.
 
 mod authorization;
 mod batch_get;

@@ -1,9 +1,10 @@
 //! A strict fake of Amazon ECS that keeps state and responds over HTTP.
 //!
-//! The fake speaks ECS's protocol (JSON 1.1) on a loopback port. The program of a function reaches
-//! the fake through `AWS_ENDPOINT_URL_ECS` or through a proxy. The fake follows ECS's
-//! documentation, and each rule names its page. Where the documentation says nothing, a comment
-//! states the assumption.
+//! The fake speaks ECS's protocol (JSON 1.1) on a loopback port. The program of a Lambda function
+//! reaches the fake through `AWS_ENDPOINT_URL_ECS` or through a proxy.
+//!
+//! The fake follows ECS's documentation, and each rule in the code names its page of the
+//! documentation. Where the documentation says nothing, a comment states the assumption.
 //!
 //! A test sets up services and decides how their deployments end, through [`Ecs`] and [`Service`]:
 //!
@@ -17,15 +18,15 @@
 //! ```
 //!
 //! A deployment advances one step after each response that describes its service. A caller that
-//! polls therefore sees `PENDING`, `IN_PROGRESS`, and the final state. After [`Ecs::by_hand`],
-//! deployments advance only by [`Ecs::advance`].
+//! polls therefore sees `PENDING`, `IN_PROGRESS`, and the final state. After a call to
+//! [`Ecs::by_hand`], deployments advance only by [`Ecs::advance`].
 //!
-//! The fake has its own clock. The clock starts at the true time and moves only when a test calls
-//! [`Ecs::time_passes`].
+//! The fake has its own clock, which starts at the true time. The clock advances when a test calls
+//! [`Ecs::time_passes`], and by one microsecond at each change.
 //!
-//! The fake responds to unknown calls, and to unknown members of requests, with status 501. The
-//! test then fails when it drops the fake. Before our programs use a new call or member, a
-//! developer must add it to the fake.
+//! The fake responds with status 501 to unknown calls, and to requests with unknown fields.
+//! Dropping the fake then fails the test. Before our programs use a new call or field, a developer
+//! must add this call or field to the fake.
 
 mod by_test;
 mod clusters;

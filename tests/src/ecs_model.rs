@@ -1,4 +1,4 @@
-//! Checks that our list of the members of a task definition matches AWS's service model in
+//! Checks that the repository's list of task definition fields matches AWS's service model in
 //! botocore.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use xtask::workspace;
 
 const LISTED: &str = include_str!("../../crates/rules/src/task_definition/compare/members.txt");
 
-/// A Python script that prints the path and the kind of every member: `list`, `map`, `plain`, ….
+/// A Python script that prints the path and the kind of every field: `list`, `map`, `plain`, ….
 const WALK: &str = r#"
 import botocore.session
 model = botocore.session.get_session().get_service_model("ecs")
@@ -33,7 +33,7 @@ for name in answered:
         print(name, "answered")
 "#;
 
-/// Returns whether the listed comparison is possible for a member of this kind.
+/// Returns whether `members.txt` may list this comparison for a field of this kind.
 fn fits(kind: &str, listed: &str) -> bool {
     match kind {
         "structure" => listed == "members",
@@ -45,7 +45,7 @@ fn fits(kind: &str, listed: &str) -> bool {
 }
 
 #[test]
-fn comparison_lists_every_member_of_the_model() {
+fn members_txt_lists_every_field_of_a_task_definition() {
     let python = workspace::tool("python");
     if !python.exists() {
         println!("not compared: {} is not there, `cargo xtask setup` installs it", python.display());

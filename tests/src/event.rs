@@ -7,7 +7,8 @@ use xtask::queue;
 
 use crate::{App, stack, unique};
 
-/// A queue that receives the events of a bus. Dropping the listener deletes the queue.
+/// A queue that receives the matching events of an EventBridge bus. Dropping the listener deletes
+/// the queue.
 pub struct Listener<'a> {
     aws: &'a Aws,
     listener: queue::Listener,
@@ -34,8 +35,8 @@ impl Drop for Listener<'_> {
     }
 }
 
-/// Puts an event of an AWS service on the default bus. The emulator allows only its root user this
-/// call.
+/// Puts an event on the default bus in the name of an AWS service. The emulator accepts this call
+/// only from its root user.
 #[track_caller]
 pub fn put_service_event(aws: &Aws, source: &str, detail_type: &str, detail: &Value) {
     let entry = json!({ "Source": source, "DetailType": detail_type, "Detail": detail.to_string() });
@@ -44,7 +45,7 @@ pub fn put_service_event(aws: &Aws, source: &str, detail_type: &str, detail: &Va
 }
 
 impl App {
-    /// Returns ECR's event of a pushed tag, in the form in which EventBridge delivers it.
+    /// Returns the event that EventBridge delivers after a push of this tag to ECR.
     pub fn push_event(&self, tag: &str, digest: &str, at: Timestamp) -> Value {
         json!({
             "version": "0", "id": unique(), "detail-type": "ECR Image Action", "source": "aws.ecr",
@@ -68,8 +69,8 @@ impl App {
         self.aws.invoke(stack().variable("STABLEPIN_TAGGER_FUNCTION"), event).expect("the tagger runs");
     }
 
-    /// Runs one tick of the schedule. Ignores errors of the function, which may come from the work
-    /// of another test.
+    /// Runs one tick of the promoter's schedule. Ignores errors that the promoter returns, since
+    /// the work of another test may cause them.
     #[track_caller]
     pub fn tick(&self) {
         if self.isolated.is_some() {

@@ -10,15 +10,15 @@ use crate::runs_deep;
 
 /// The faults that kill the program before or after AWS carries out the request.
 pub const KILLS: [Fault; 2] = [Fault::KillBefore, Fault::KillAfter];
-/// The faults that AWS or the network may cause once.
+/// The faults that AWS or the network may cause at a single request.
 pub const ANSWERS: [Fault; 4] = [Fault::Throttle, Fault::Fail, Fault::ResetBefore, Fault::ResetAfter];
 
 /// The number of parallel runs. It is small, since the programs and the emulator share the machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Runs the test with faults at its first request, then at its second, until no request is left.
-/// `story` runs the test once and returns whether it reached the request with the fault. If a run
-/// fails, the others continue, so that the output shows all failures.
+/// Runs a test with a fault at its first request, then at its second request, until the test ends
+/// before the fault. `story` runs the test once and returns whether the test reached the fault. If
+/// one run fails, the other runs continue, so that the output shows all failures.
 pub fn everywhere(
     faults_at: impl Fn(usize) -> Vec<Fault> + Sync,
     story: impl Fn(usize, Fault) -> bool + Sync,
@@ -44,8 +44,8 @@ pub fn everywhere(
     assert!(beyond.into_inner() > 4, "the test sends requests to AWS");
 }
 
-/// Returns all faults if the suite runs deep. Otherwise returns one of them, which depends on the
-/// number of the request and on the hour.
+/// Returns all faults if `--deep` is set. Otherwise returns one fault, which depends on the number
+/// of the request and on the hour.
 pub fn some(faults: &[Fault], at: usize) -> Vec<Fault> {
     if runs_deep() {
         return faults.to_vec();

@@ -1,12 +1,12 @@
 //! The resources of an isolated application: its own table, topic, and repository in a fake of ECR.
 //!
-//! The deployed functions do not know the fakes: they would carry out the work in the emulator and
-//! disturb the test. Therefore they never read the isolated table. Only programs that the test
-//! itself starts work on this table. They use the fake of ECR, and the fake of ECS if the test has
-//! one.
+//! The deployed Lambda functions do not use the fakes: they would carry out work in the emulator
+//! and disturb the test. Therefore the application has its own table, which the deployed functions
+//! never read. Only programs that the test itself starts work on this table. These programs use the
+//! fake of ECR, and the fake of ECS if the test has one.
 //!
-//! These programs use the account's credentials, since no role may access the isolated table. The
-//! policy of the approvals topic refuses these credentials, so the programs send mails and
+//! The test's programs use the account's credentials, since no role may access the isolated table.
+//! The policy of the approvals topic refuses these credentials, so the programs send mails and
 //! notifications to the isolated topic.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub(crate) struct Isolated {
     pub(crate) ecr: EcrFake,
     pub(crate) web: Repository,
     pub(crate) topic: String,
-    /// The queue that receives everything sent to the topic.
+    /// The queue that receives all messages of the topic.
     inbox: Queue,
 }
 

@@ -67,7 +67,7 @@ pub fn runs_deep() -> bool {
     std::env::var_os("STABLEPIN_DEEP").is_some()
 }
 
-/// Returns a part of a name that is unique among all tests of the stack, earlier runs included.
+/// Returns a text that makes a name unique among all tests of the stack, including earlier runs.
 pub fn unique() -> String {
     use std::sync::atomic::{AtomicU16, Ordering};
     static COUNT: AtomicU16 = AtomicU16::new(0);

@@ -39,26 +39,26 @@ impl Link {
         self.page.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Returns the link with another token.
+    /// Returns a copy of the link with this token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
-    /// Returns the link with another code and the same token.
+    /// Returns a copy of the link with this code and the same token.
     #[must_use]
     pub fn with_code(&self, code: &str) -> Self {
         Self { code: code.to_owned(), ..self.clone() }
     }
 
-    /// Returns the link with this text as the typed name of the environment.
+    /// Returns a copy of the link with this text as the typed name of the environment.
     #[must_use]
     pub fn typing(&self, text: &str) -> Self {
         Self { typed: text.to_owned(), ..self.clone() }
     }
 
-    /// Opens the page and returns a link with the page's facts. Decisions through the returned link
-    /// send these facts.
+    /// Opens the page and returns a link with the hash of the page's facts. Decisions through the
+    /// returned link send this hash.
     #[track_caller]
     #[must_use]
     pub fn seen(&self) -> Self {

@@ -1,8 +1,7 @@
 //! The mailbox of an application's approvers.
 //!
-//! The mailbox is a queue with a subscription to the approvals topic, like a person's address. The
-//! subscription's filter passes the mails to all approvers. The addresses themselves have
-//! subscriptions too.
+//! The mailbox is a queue. Its subscription to the approvals topic passes the mails to all
+//! approvers of the application. Each approver's address has its own subscription too.
 
 use serde_json::{Value, json};
 use xtask::inbox::{self, Mail};
@@ -13,7 +12,7 @@ use crate::{App, Link, stack, until};
 
 impl App {
     /// Creates the mailbox. A test must create the mailbox before the first push, since the queue
-    /// receives no earlier mails.
+    /// receives only later mails.
     #[track_caller]
     pub(crate) fn open_mailbox(&mut self) {
         let arn = queue_for(&self.aws, &self.mailbox(), stack().topic()).arn;
@@ -23,7 +22,8 @@ impl App {
         self.mailbox = subscriptions;
     }
 
-    /// Subscribes each approver's address to the mails to that address, as an administrator does.
+    /// Creates a subscription for each approver's address, as an administrator does. The
+    /// subscription passes only the mails to that address. Returns the ARNs of the subscriptions.
     #[track_caller]
     pub(crate) fn subscribed(&self, topic: &str) -> Vec<String> {
         let addresses = self.plan.approvers.iter().filter(|_| self.plan.subscribed);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::ecr_fake::TagMutability;
 use crate::{App, unique};
 
-/// A plan of an application. No other test uses the names in it.
+/// The plan of an application. The names in the plan are unique, so no other test uses them.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns a plan. The names in it begin with `story`.
+    /// Returns a plan whose names begin with `story`.
     pub fn new(story: &str) -> Self {
         let suffix = unique();
         let name = format!("{story}-{suffix}");
@@ -65,14 +65,15 @@ impl Plan {
         self
     }
 
-    /// Lets each approver also decide by signed requests, with the IAM user of the approver's name.
+    /// Lets each approver also vote by signed requests. The IAM user with the approver's name must
+    /// sign these requests.
     #[must_use]
     pub fn who_sign(mut self) -> Self {
         self.sign = true;
         self
     }
 
-    /// Creates no subscriptions for the approvers' addresses.
+    /// Makes the plan create no subscriptions for the approvers' addresses.
     #[must_use]
     pub fn unsubscribed(mut self) -> Self {
         self.subscribed = false;
@@ -99,10 +100,17 @@ impl Plan {
     }
 
     /// Lets the promoter deploy approved builds to the services. A build becomes the pin after the
-    /// promoter has verified it there.
+    /// promoter has verified the deployment.
     #[must_use]
     pub fn deployed(mut self, verify: &str) -> Self {
         self.deploy = format!("verify = {{ {verify} }}");
+        self
+    }
+
+    /// Adds a setting to the environment, such as `requires = ["staging-tests"]`.
+    #[must_use]
+    pub fn with(mut self, setting: &str) -> Self {
+        self.deploy = format!("{}\n{setting}", self.deploy);
         self
     }
 
@@ -131,7 +139,7 @@ impl Plan {
         text
     }
 
-    /// Creates the repository and registers the application.
+    /// Creates the repository and the mailbox, and registers the application.
     #[track_caller]
     pub fn create(self) -> App {
         let app = self.with_repository();
@@ -140,7 +148,7 @@ impl Plan {
         app
     }
 
-    /// Creates the repository without registering the application.
+    /// Creates the repository and the mailbox without registering the application.
     #[track_caller]
     pub fn with_repository(self) -> App {
         let mut app = App::unborn(self);

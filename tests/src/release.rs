@@ -1,4 +1,5 @@
-//! Runs a release or a rollback against the fake of ECS, from the pending approval to the end.
+//! Runs a release or a rollback against the fake of ECS, from the approval or the request to the
+//! end.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -15,13 +16,13 @@ use crate::{App, Link, Plan, Seed};
 /// The services of the environment.
 pub const SERVICES: [&str; 2] = ["web", "worker"];
 
-/// The number of steps in which a rolling deployment ends in the fake.
+/// The number of steps after which every rolling deployment in the fake has ended.
 const STEPS: usize = 8;
 
-/// The maximum number of ticks to wait for the end.
+/// The number of ticks within which an operation must end.
 const TICKS: usize = 40;
 
-/// Three saved states of one application, from which the tests begin.
+/// Three saved states of one application, from which the tests start.
 struct Begun {
     /// The state without a pin, in which the first build waits for approval.
     first: Seed,
@@ -33,8 +34,8 @@ struct Begun {
     digests: [String; 2],
 }
 
-/// Creates the states once. An approved build becomes a pin at once, since the application's
-/// setting is `deploy = "never"`.
+/// Returns the three states, and creates them at the first call. An approved build becomes a pin
+/// immediately, since the application's setting is `deploy = "never"`.
 fn begun() -> &'static Begun {
     static BEGUN: OnceLock<Begun> = OnceLock::new();
     BEGUN.get_or_init(|| {
@@ -86,8 +87,8 @@ impl Release {
         Self::of(deployed(next, services, settings), two, one, Some(link))
     }
 
-    /// Returns the release of a first build with the setting `deploy = "never"`. After its
-    /// approval, the build becomes pin 1.
+    /// Returns the release of a first build, in an environment with the setting `deploy = "never"`.
+    /// The build becomes pin 1 when the approver approves it.
     #[track_caller]
     pub fn pin_1() -> Self {
         let Begun { first, links: [link, _], digests: [one, two], .. } = begun();
@@ -153,7 +154,7 @@ impl Release {
         self.app.invoke(Some(&self.ecs), "approval", &decision(link, "approve", "tried it"), fault)
     }
 
-    /// Requests a rollback. From then on, the rollback is this test's operation.
+    /// Requests a rollback. From then on, [`record`](Self::record) returns the rollback.
     #[track_caller]
     pub fn ask_back(&self, to: &str, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.sends_back(&json!({ "to": to, "confirm": "ROLLBACK", "reason": "500s" }), fault)
@@ -181,14 +182,15 @@ impl Release {
         self.looks_again(fault)
     }
 
-    /// Runs a tick without a pause before it.
+    /// Runs a tick without letting a minute pass first.
     #[track_caller]
     pub fn looks_again(&self, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.app.pauses_end();
         self.app.tick_with_fakes(Some(&self.ecs), fault)
     }
 
-    /// Moves the times at which ECS accepted the deployments one minute into the past.
+    /// Subtracts one minute from the times at which ECS accepted the deployments, as if a minute
+    /// had passed.
     #[track_caller]
     fn a_minute_passes(&self) {
         let record = self.record();
@@ -203,7 +205,7 @@ impl Release {
         }
     }
 
-    /// Delivers all new deployment events of ECS to the promoter.
+    /// Delivers all undelivered deployment events of ECS to the promoter.
     #[track_caller]
     pub fn hears(&self) {
         for event in self.ecs.events() {
@@ -213,7 +215,8 @@ impl Release {
         }
     }
 
-    /// Delivers the event of the operation's end to the promoter, as the stack's bus does.
+    /// Delivers to the promoter the event that reports the operation's end, as the stack's event
+    /// bus does.
     #[track_caller]
     pub fn hears_of_its_end(&self) {
         assert!(self.has_ended(), "{:#}", self.operation());
@@ -244,8 +247,8 @@ impl Release {
         (0..STEPS).for_each(|_| self.ecs.advance());
     }
 
-    /// Approves the build and runs a tick, in which ECS accepts the deployments. The deployments
-    /// have not advanced yet.
+    /// Approves the build and runs a tick. ECS accepts the deployments in this tick, but does not
+    /// advance them yet. Returns the operation's record.
     #[track_caller]
     pub fn begin(&self) -> Value {
         let run = self.approve(None);

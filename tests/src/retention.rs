@@ -1,5 +1,6 @@
-//! Runs retention against the fakes, with the function's real program. The table and the queue are
-//! isolated. The bucket is the stack's, where each key contains the application's name.
+//! Runs the real program of retention's Lambda function against the fakes. Each test has its own
+//! table and queue. All tests share the stack's bucket, in which each key contains the
+//! application's name.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,10 @@ use crate::role::configuration;
 use crate::sources_fake::SourcesFake;
 use crate::{App, Plan};
 
-/// The default time limit of an invocation. The template allows a longer one.
+/// The default time limit of an invocation. The template allows a longer time.
 const TIME: SignedDuration = SignedDuration::from_secs(300);
 
-/// The maximum number of messages until a run ends.
+/// The number of messages within which a run must end.
 const MESSAGES: usize = 20;
 
 /// An application with its repository, its queue, and its fakes.
@@ -24,10 +25,11 @@ pub struct Retention {
     pub app: App,
     pub ecr: Ecr,
     pub ecs: EcsFake,
-    /// The fake of the services that start tasks and jobs from a named task definition.
+    /// The fake of the AWS services that start tasks and jobs: EventBridge, Scheduler, Pipes and
+    /// AWS Batch.
     pub sources: SourcesFake,
     pub web: Repository,
-    /// The URL of the queue that receives retention's work.
+    /// The URL of the queue that receives retention's messages.
     queue: String,
     bucket: String,
 }
@@ -80,7 +82,7 @@ impl Retention {
         self.app.registers(&self.app.plan.name, &text);
     }
 
-    /// Invokes the program of any function but retention.
+    /// Invokes the program of a Lambda function other than retention.
     #[track_caller]
     pub fn invoke(&self, function: &str, event: &Value) -> Value {
         let run = self.app.invoke(Some(&self.ecs), function, event, None);
@@ -172,7 +174,7 @@ impl Retention {
         self.begun(&run.application, &run.repository, Some((&run.id, what)), &json!({}))
     }
 
-    /// Starts a run that may delete all images, and delivers its message until the run has ended.
+    /// Starts a run that may delete all images. Delivers the run's message until the run has ended.
     #[track_caller]
     pub fn runs(&self) -> Run<'_> {
         let run = self.begins(&json!({ "share": 100 }));
@@ -180,7 +182,7 @@ impl Retention {
         run
     }
 
-    /// Ends every lease of a killed program.
+    /// Ends all leases of retention, since a killed program does not release its lease.
     #[track_caller]
     pub fn leases_end(&self) {
         for item in self.app.retention_leases() {
@@ -195,8 +197,8 @@ impl Retention {
         }
     }
 
-    /// Records a tag as Stablepin's own, as the tagger does before it puts the tag. Retention then
-    /// regards the tag's image as a build or a backup.
+    /// Records a tag as Stablepin's own, as the tagger does before it creates the tag. Retention
+    /// then regards the tag's image as a build or a backup.
     #[track_caller]
     pub fn is_ours(&self, tag: &str, digest: &str) {
         let item = json!({
@@ -237,7 +239,7 @@ impl Retention {
         serde_json::from_slice(&self.object(key)).expect("a document is JSON")
     }
 
-    /// Returns the keys below a prefix.
+    /// Returns the keys in the bucket that begin with a prefix.
     #[track_caller]
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         let encoded = prefix.replace('/', "%2F");
@@ -254,7 +256,7 @@ impl Retention {
         marked.map(|item| item["sk"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Returns the number of calls so far that change an image.
+    /// Returns the number of ECR calls so far that change an image.
     pub fn changes(&self) -> usize {
         let changes = ["BatchDeleteImage", "UpdateImageStorageClass", "PutImage"];
         changes.iter().map(|operation| self.ecr.count(operation)).sum()
@@ -274,13 +276,13 @@ impl Run<'_> {
         json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body.to_string() }] })
     }
 
-    /// Delivers the run's message once.
+    /// Delivers the run's message to retention once.
     #[track_caller]
     pub fn comes(&self, fault: Option<(usize, Fault)>) -> crash::ProgramRun {
         self.comes_for(TIME, fault)
     }
 
-    /// Delivers the run's message once, with this time limit.
+    /// Delivers the run's message to retention once, with this time limit.
     #[track_caller]
     pub fn comes_for(&self, time: SignedDuration, fault: Option<(usize, Fault)>) -> crash::ProgramRun {
         self.of.retention(&self.message(), fault, time)
@@ -294,10 +296,10 @@ impl Run<'_> {
             "application": self.application, "run": self.id, "repository": self.repository, "failures": 3,
         });
         let message = json!({ "Records": [{ "eventSource": "aws:sqs", "body": body.to_string() }] });
-        assert_eq!(self.of.wakes(&message)["how"], "it failed too often");
+        assert_eq!(self.of.wakes(&message)["how"], "failed too often");
     }
 
-    /// Delivers the message until the run has ended. Returns the result for the repository.
+    /// Delivers the run's message until the run has ended. Returns the result for the repository.
     #[track_caller]
     pub fn ends(&self) -> Value {
         for _ in 0..MESSAGES {
@@ -328,7 +330,7 @@ impl Run<'_> {
         self.record()["repositories"][&self.repository].clone()
     }
 
-    /// Returns a number in the repository's result.
+    /// Returns a numeric field of the repository's result.
     #[track_caller]
     pub fn number(&self, name: &str) -> u64 {
         self.in_repository()[name].as_u64().unwrap_or_else(|| panic!("{name} is not a number"))
@@ -348,13 +350,13 @@ impl Run<'_> {
         images.into_iter().map(|one| (one["digest"].as_str().unwrap_or_default().to_owned(), one)).collect()
     }
 
-    /// Returns the name of the rule that decided on an image.
+    /// Returns the name of the retention rule that decided on an image.
     #[track_caller]
     pub fn rule(&self, digest: &str) -> String {
         self.plan()[digest]["rule"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Returns the result for each image to delete, by digest.
+    /// Returns the results in the run's report, by image digest.
     #[track_caller]
     pub fn outcomes(&self) -> BTreeMap<String, Value> {
         let key = self.in_repository()["report"]["key"].as_str().expect("the run has a report").to_owned();

@@ -1,14 +1,14 @@
-//! The configuration of a deployed function, and credentials of its role.
+//! The configuration of a deployed Lambda function, and credentials of its role.
 
 use serde_json::Value;
 use xtask::aws::{Aws, xml_text};
 
 use crate::stack;
 
-/// The functions that the template deploys.
+/// The Lambda functions that the template deploys.
 pub const FUNCTIONS: [&str; 6] = ["tagger", "approval", "promoter", "rollback", "retention", "api"];
 
-/// Returns the deployed name of a function, such as `tagger`.
+/// Returns the deployed name of a Lambda function. `function` is the short name, such as `tagger`.
 pub fn function_name(function: &str) -> &'static str {
     stack().variable(&format!("STABLEPIN_{}_FUNCTION", function.to_uppercase()))
 }
@@ -19,7 +19,7 @@ pub fn configuration(function: &str) -> Value {
     stack().aws().rest("lambda", &path).expect("the function's configuration")
 }
 
-/// Credentials of a function's role.
+/// Credentials of a Lambda function's role.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     pub access_key: String,
@@ -47,7 +47,7 @@ impl Credentials {
     }
 }
 
-/// Returns a client with the credentials of a function's role.
+/// Returns a client with the credentials of a Lambda function's role.
 #[track_caller]
 pub fn aws_as(function: &str) -> Aws {
     let role = Credentials::of(function);

@@ -16,7 +16,7 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// Saves an application after its last pending effect.
+    /// Waits until no effects of the application are pending, then saves the application.
     #[track_caller]
     pub fn of(app: &App) -> Self {
         let items = until("no effects are pending", || {
@@ -33,8 +33,8 @@ impl Seed {
         Self { plan: app.plan.clone(), items, web }
     }
 
-    /// Returns a copy. In its items, the second text of each pair replaces the first text. An
-    /// example is `[("deploy = \"never\"", "verify = {}")]`.
+    /// Returns a copy of the application. In the copied items, the second text of each pair
+    /// replaces the first text, as in `[("deploy = \"never\"", "verify = {}")]`.
     #[track_caller]
     pub fn copy(&self, others: &[(&str, &str)]) -> App {
         let mut text = Value::Array(self.items.clone()).to_string();

@@ -1,7 +1,8 @@
 //! An HTTP server on loopback for all tests.
 //!
-//! The server speaks the part of HTTP/1.1 that the AWS SDK, the Lambda runtime and Chromium need.
-//! Requests of a connection come one after the other. A body has a `content-length`.
+//! The server speaks the part of HTTP/1.1 that the AWS SDK, the Lambda runtime and Chromium need. A
+//! client must send the requests of a connection one after the other, and each body with a
+//! `content-length`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -52,8 +53,8 @@ impl Server {
         Self { address, connections, over }
     }
 
-    /// Starts a server that plays an AWS service. The AWS SDK opens each connection with a request
-    /// for `/ping`, before its first call.
+    /// Starts a server that plays an AWS service. The programs of the Lambda functions open each
+    /// connection with a request for `/ping`, before their first call.
     pub fn start_aws(answer: impl Fn(&Request) -> Answered + Send + Sync + 'static) -> Self {
         Self::start(
             move |request| {
@@ -109,7 +110,7 @@ const SILENCE: Duration = Duration::from_secs(120);
 pub struct Request {
     pub method: String,
     pub target: String,
-    /// Names in lower case, and their values.
+    /// Pairs of a name, in lower case, and a value.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
@@ -180,8 +181,8 @@ impl Request {
         self.headers.iter().find(|(theirs, _)| theirs == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the bytes of the request, signature included, unchanged except for the header
-    /// `connection: close`.
+    /// Returns the bytes of the request, including the signature. Only the header `connection`
+    /// changes: its value becomes `close`.
     pub fn to_last_bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in self.headers.iter().filter(|(name, _)| name != "connection") {

@@ -24,7 +24,8 @@ impl App {
         self.push_image(Some(tag), &build(spec).expect("an image"))
     }
 
-    /// Creates a service with one task at the digest, and waits until the task runs.
+    /// Creates a service with one task that runs the image with this digest. Waits until the task
+    /// runs.
     #[track_caller]
     pub fn service(&self, name: &str, digest: &str) -> ContainerService<'_> {
         self.service_on(
@@ -35,8 +36,8 @@ impl App {
         )
     }
 
-    /// Creates a service with this deployment configuration on a port of the host. Port 0 means any
-    /// free port.
+    /// Creates a service with this deployment configuration. The application's container listens on
+    /// `port` of the host. Port 0 means any free port.
     #[track_caller]
     pub fn service_on(
         &self,
@@ -123,19 +124,21 @@ impl ContainerService<'_> {
         self.ecs().update(json!({ "deploymentConfiguration": breaker })).expect("ECS accepts it");
     }
 
-    /// Waits until the application's containers in this service run this digest and no other.
+    /// Waits until the application's containers in this service run this digest and no other
+    /// digest.
     #[track_caller]
     pub fn runs(&self, digest: &str) {
         until(&format!("{} runs {digest}", self.name), || (self.running() == [digest]).then_some(()));
     }
 
-    /// Returns the digests of the application's containers that run, according to ECS and Podman.
+    /// Returns the digests of the application's containers that run according to both ECS and
+    /// Podman.
     #[track_caller]
     pub fn running(&self) -> Vec<String> {
         self.containers("web")
     }
 
-    /// Returns the digests of the sidecars that run, according to ECS and Podman.
+    /// Returns the digests of the sidecars that run according to both ECS and Podman.
     #[track_caller]
     pub fn sidecars(&self) -> Vec<String> {
         self.containers("sidecar")
@@ -166,7 +169,7 @@ impl ContainerService<'_> {
         self.ecs().revision().expect("ECS answers")
     }
 
-    /// Returns the service's task definition without the numbers and times that ECS sets.
+    /// Returns the service's task definition without the fields that ECS sets at the registration.
     #[track_caller]
     pub fn task_definition(&self) -> Value {
         let mut definition = self.ecs().task_definition().expect("ECS answers");

@@ -1,11 +1,10 @@
-//! A fake of EventBridge, EventBridge Scheduler, EventBridge Pipes and AWS Batch, as far as
-//! retention reads them.
+//! A fake of EventBridge, EventBridge Scheduler, EventBridge Pipes and AWS Batch. The fake knows
+//! only the calls that retention sends.
 //!
-//! From these services, retention learns which images rules, schedules, pipes and jobs may start.
-//! One loopback port serves all four services, since their requests differ.
+//! From these services, retention learns which images EventBridge rules, schedules, pipes and jobs
+//! may start. One loopback port serves all four services, since their requests differ.
 //!
-//! A page has the requested size, or else the maximum size that AWS allows. The fake responds to
-//! unknown calls and paths with status 501.
+//! A page has at most 100 items. The fake responds to unknown calls and paths with status 501.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,18 +24,18 @@ pub const ACCOUNT: &str = "000000000000";
 
 #[derive(Default)]
 struct SourcesState {
-    /// Targets by the bus and the rule.
+    /// The targets of each EventBridge rule, by bus and rule name.
     buses: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
-    /// Targets by the group and the name of the schedule.
+    /// The target of each schedule, by group and schedule name.
     schedules: BTreeMap<(String, String), Value>,
-    /// Descriptions by the name of the pipe.
+    /// The description of each pipe, by name.
     pipes: BTreeMap<String, Value>,
     definitions: Vec<Value>,
     queues: Vec<String>,
-    /// Descriptions by the id of the job.
+    /// The description of each job, by id.
     jobs: BTreeMap<String, Value>,
     calls: Vec<String>,
-    /// HTTP statuses and error codes by operation.
+    /// The HTTP status and the error code that a test has set for an operation, by operation.
     refusals: BTreeMap<String, (u16, String)>,
 }
 
@@ -64,7 +63,7 @@ impl SourcesFake {
         self.server.url()
     }
 
-    /// Puts a rule with these targets on a bus. Creates the bus if necessary.
+    /// Puts an EventBridge rule with these targets on a bus. Creates the bus if necessary.
     pub fn rule(&self, bus: &str, name: &str, targets: Value) {
         let targets = targets.as_array().cloned().unwrap_or_default();
         lock(&self.state).buses.entry(bus.to_owned()).or_default().insert(name.to_owned(), targets);
@@ -81,8 +80,8 @@ impl SourcesFake {
         lock(&self.state).pipes.insert(name.to_owned(), pipe);
     }
 
-    /// Registers a job definition with these members in its description. The definition is active
-    /// unless the members contain another status.
+    /// Registers a job definition with these fields in its description. The definition is active
+    /// unless the fields contain another status.
     pub fn job_definition(&self, name: &str, revision: u64, members: Value) {
         let mut definition = json!({ "jobDefinitionName": name, "revision": revision, "status": "ACTIVE" });
         merge(&mut definition, members);
@@ -96,7 +95,7 @@ impl SourcesFake {
         arn
     }
 
-    /// Submits a job with these members in its description.
+    /// Submits a job with these fields in its description.
     pub fn job(&self, id: &str, queue: &str, status: &str, members: Value) {
         let mut job = json!({ "jobId": id, "jobQueue": queue, "status": status });
         merge(&mut job, members);
@@ -124,7 +123,7 @@ pub fn task_definition(name: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{name}")
 }
 
-/// Returns the operation of a request to one of these services, or `None` for any other request.
+/// Returns the operation of a request to one of the four services, or `None` for any other request.
 pub(crate) fn operation(request: &Request) -> Option<&'static str> {
     let path = request.target.split('?').next().unwrap_or_default();
     let target = request.header("x-amz-target").unwrap_or_default();
@@ -235,7 +234,7 @@ fn answer(state: &Mutex<SourcesState>, request: &Request) -> Answer {
     }
 }
 
-/// Returns the page of the list that begins at the token: at most 100 items.
+/// Returns the page that begins at the position in the token. A page has at most 100 items.
 fn page(member: &str, all: Vec<Value>, token: Option<&str>, next: &str) -> Value {
     let from: usize =
         token.and_then(|token| token.strip_prefix("from/")).map_or(0, |at| at.parse().unwrap_or(0));

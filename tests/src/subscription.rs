@@ -11,8 +11,8 @@ pub fn queue_for(aws: &Aws, name: &str, topic_arn: &str) -> Queue {
     queue
 }
 
-/// Subscribes an endpoint. Returns the subscription's ARN. A filter passes only mails to the listed
-/// addresses.
+/// Subscribes an endpoint to a topic. Returns the subscription's ARN. With a filter, the
+/// subscription passes only mails to the listed addresses.
 #[track_caller]
 pub fn subscribe(
     aws: &Aws,

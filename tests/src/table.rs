@@ -18,14 +18,14 @@ impl App {
         self.items_in("APP", prefix)
     }
 
-    /// Returns the items of all images. An item contains needs, which forbid deletion, and a mark
-    /// for deletion.
+    /// Returns the items of all images. An item contains the needs that forbid the image's
+    /// deletion, and the mark for deletion.
     #[track_caller]
     pub fn marks(&self) -> Vec<Value> {
         self.items_in("IMAGES", "IMAGE#")
     }
 
-    /// Returns retention's leases of the application's repositories.
+    /// Returns retention's leases on the application's repositories.
     #[track_caller]
     pub fn retention_leases(&self) -> Vec<Value> {
         self.items_in("IMAGES", "RETENTION#")
@@ -73,8 +73,8 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table accepts the update");
     }
 
-    /// Returns the item of an image, with its needs and its mark for deletion, if the table has the
-    /// item.
+    /// Returns the item that contains an image's needs and its mark for deletion. `None` if the
+    /// table has no such item.
     #[track_caller]
     pub fn marked(&self, digest: &str) -> Option<Value> {
         self.item(&format!("IMAGES#{}", self.plan.name), &format!("IMAGE#{digest}"))
@@ -131,8 +131,8 @@ impl App {
         }
     }
 
-    /// Waits for the tagger's last write after a push. Afterwards, no function changes anything
-    /// until the test acts again.
+    /// Waits for the tagger's last write after a push. After this write, no Lambda function changes
+    /// anything until the test acts again.
     #[track_caller]
     pub fn settled(&self, digest: &str) {
         until("the push's last record", || {
@@ -170,7 +170,7 @@ impl App {
         items.iter().map(|item| plain_item(item)["record"].clone()).collect()
     }
 
-    /// Returns the reason for an operation's state, in the words of its audit record.
+    /// Returns the reason for an operation's state, as the audit record gives it.
     #[track_caller]
     pub fn reason(&self, operation: &Value) -> String {
         let audit = self.audit();

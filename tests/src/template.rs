@@ -1,4 +1,4 @@
-//! Parses a CloudFormation template. Short tags such as `!Ref` become long keys, as in SAM.
+//! Parses a CloudFormation template. Short forms such as `!Ref` become their long forms, as in SAM.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -34,7 +34,8 @@ impl Template {
         let mut reader = Command::new(tool("python"));
         reader.args(["-c", READER]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut reader = reader.spawn().expect("Python of the tools, which `cargo xtask setup` installs");
-        // This statement drops the pipe at its end, so that the script sees the end of its input.
+        // The pipe closes at the end of this statement, so that the script sees the end of its
+        // input.
         reader.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("the script reads it");
         let output = reader.wait_with_output().expect("the script ends");
         assert!(output.status.success(), "SAM cannot read the template");
@@ -56,7 +57,7 @@ impl Template {
             .map(|(name, one)| (name.as_str(), &one["Properties"]))
     }
 
-    /// Returns the URL that all functions write into mails and pages.
+    /// Returns the URL that all Lambda functions write into mails and pages.
     pub fn url_of_functions(&self) -> &Value {
         &self.0["Globals"]["Function"]["Environment"]["Variables"]["STABLEPIN_URL"]
     }

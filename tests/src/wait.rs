@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest wait. A change that takes longer, even on two busy cores, is a failure.
+/// The longest time that `until` waits. Every expected change comes sooner, even on two busy cores.
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(150);
 
-/// Calls `look` until it returns a value.
+/// Calls `look` until it returns a value. Fails the test after `LIMIT`.
 #[track_caller]
 pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(LIMIT, what, look)

@@ -29,7 +29,8 @@ pub(super) fn audit() -> String {
     format!("{axe};\n{RUN}")
 }
 
-/// Returns one text for each violated rule, with the elements that violate the rule.
+/// Returns one text for each violated accessibility rule. The text lists the elements that violate
+/// the rule.
 pub(super) fn violations(answer: &Value) -> Vec<&str> {
     assert!(answer["passed"].as_u64() > Some(0), "axe has checked nothing: {answer}");
     answer["violations"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use xtask::{setup, workspace};
 
 /// The shell command that starts Chromium and then removes its profile. Chromium reads commands
-/// from file descriptor 3 and writes responses to 4. Chromium ends when the test program closes its
-/// ends of the pipes, even by a crash. The shell then removes the profile.
+/// from file descriptor 3 and writes responses to 4. Chromium ends when the test program closes the
+/// pipes or crashes. The shell then removes the profile.
 const START: &str = r#"profile=$1; shift; "$@" 3<&0 4>&1 0</dev/null 1>&2; rm -rf "$profile""#;
 
 const FLAGS: [&str; 11] = [
@@ -34,8 +34,7 @@ const FLAGS: [&str; 11] = [
     "about:blank",
 ];
 
-/// The time limit for one command. A command that takes longer, even on two busy cores, is a
-/// failure.
+/// The time limit for one command. The limit is long enough even on two busy cores.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Chromium {
@@ -54,7 +53,7 @@ struct Heard {
     over: bool,
 }
 
-/// Returns the Chromium that all tests of this program share.
+/// Returns the Chromium that all tests of this test program share.
 pub(super) fn chromium() -> &'static Chromium {
     static CHROMIUM: LazyLock<Chromium> = LazyLock::new(|| {
         let mut child = start();

@@ -37,7 +37,7 @@ impl Width {
 pub struct Focus {
     /// The text of the element's label, or the element's own text if it has no label.
     pub name: String,
-    /// True if a person can see the focus, by an outline of at least 2 pixels.
+    /// True if the element has a visible outline of at least 2 pixels.
     pub is_visible: bool,
 }
 
@@ -70,8 +70,8 @@ impl Page {
         page
     }
 
-    /// Opens a page from a function's HTTP response, for pages that the deployed stack does not
-    /// return.
+    /// Opens the page in a Lambda function's HTTP response. Tests use this for pages that the
+    /// deployed stack does not return.
     #[track_caller]
     pub fn answered(answer: &Value, story: &str, width: Width) -> Self {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
@@ -82,7 +82,7 @@ impl Page {
         Self::visit(&origin, &format!("{origin}/page"), story, width)
     }
 
-    /// Opens a page of the stack.
+    /// Opens a URL of the deployed stack.
     #[track_caller]
     pub fn at(url: &str, story: &str, width: Width) -> Self {
         Self::visit(stack().api(), url, story, width)
@@ -117,8 +117,8 @@ impl Page {
         let screen =
             json!({ "width": width.pixels(), "height": 800, "deviceScaleFactor": 1, "mobile": is_phone });
         page.call("Emulation.setDeviceMetricsOverride", &screen);
-        // Chromium gives the keyboard focus to each page, even if several pages are open at the
-        // same time.
+        // With this setting, every page behaves as if its window had the keyboard focus, even if
+        // several pages are open.
         page.call("Emulation.setFocusEmulationEnabled", &json!({ "enabled": true }));
         page
     }
@@ -143,8 +143,8 @@ impl Page {
         documents.expect("a response for the page").1
     }
 
-    /// Returns the number of documents that the window has loaded. A page that updates itself by
-    /// script stays one document.
+    /// Returns the number of documents that the window has loaded. A page that a script updates
+    /// counts as one document.
     pub fn loads(&self) -> usize {
         self.chromium.events(&self.session).iter().filter_map(document).count()
     }
@@ -161,7 +161,7 @@ impl Page {
         until(&format!("{text:?} on the page"), || self.reads(text).then_some(()));
     }
 
-    /// Returns the value of a name in the page's list of facts.
+    /// Waits until the page's list of facts contains this name. Returns the value for the name.
     #[track_caller]
     pub fn fact(&self, name: &str) -> String {
         let finds = "name => [...document.querySelectorAll('dt')].find(dt => dt.innerText.trim() === name)
@@ -171,7 +171,7 @@ impl Page {
         })
     }
 
-    /// Returns the value of the field with this label.
+    /// Waits until the page has a field with this label. Returns the field's value.
     #[track_caller]
     pub fn field(&self, label: &str) -> String {
         let finds = "label => [...document.querySelectorAll('label')].find(one => one.textContent.trim() === label)?.control?.value";
@@ -180,7 +180,7 @@ impl Page {
         })
     }
 
-    /// Returns the URL in the browser's address bar and history.
+    /// Returns the URL of the page, as the browser's address bar shows it.
     #[track_caller]
     pub fn address(&self) -> String {
         let address = self.evaluate("() => location.href", &Value::Null).expect("a page has an address");
@@ -222,7 +222,7 @@ impl Page {
         }
     }
 
-    /// Presses the enter key, for the element that has the focus.
+    /// Presses the enter key. The element that has the focus receives the key.
     #[track_caller]
     pub fn press_enter(&self) {
         self.press("Enter", 13, "\r");
@@ -238,16 +238,16 @@ impl Page {
     }
 
     /// Audits the current page in the light and in the dark color scheme. The page must be
-    /// accessible and must fit the width of the window. Takes screenshots into
-    /// `target/screenshots`, for people.
+    /// accessible and must fit the width of the window. Saves screenshots for people in
+    /// `target/screenshots`.
     #[track_caller]
     pub fn inspect(&self, state: &str) {
         for scheme in ["light", "dark"] {
             let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             self.call("Emulation.setEmulatedMedia", &feature);
             self.screenshot(&format!("{state}-{scheme}")).expect("a screenshot");
-            // The audit is a script, so it needs scripts even on a page with scripts disabled. The
-            // page's own scripts do not run, since Chromium has not loaded them.
+            // The audit is a script, so it needs scripts even if the test has disabled them. The
+            // page's own scripts still do not run, since Chromium has not loaded them.
             self.let_scripts_run(true);
             let audit = self.run(&axe::audit()).expect("axe looks at the page");
             self.let_scripts_run(self.runs_scripts);
@@ -292,7 +292,7 @@ impl Page {
         self.chromium.call(Some(&self.session), method, parameters).expect("Chromium does it")
     }
 
-    /// Returns the complaints about the page so far.
+    /// Returns Chromium's complaints about the page so far: errors and forbidden requests.
     fn complaints(&self) -> Vec<String> {
         let run = json!({ "value": false });
         let _ = self.chromium.call(Some(&self.session), "Emulation.setScriptExecutionDisabled", &run);
@@ -318,7 +318,8 @@ impl Drop for Page {
     }
 }
 
-/// A script that finds the center of the button, link or labelled field with a name.
+/// A JavaScript function that returns the center of the button, link or field with this name.
+/// Returns null if a person cannot click the element.
 const PLACE: &str = "name => {
     const named = element => element.labels?.length
         ? [...element.labels].some(label => label.innerText.trim() === name)

@@ -1,4 +1,4 @@
-//! Serves one HTTP response on its own origin.
+//! A server that sends one HTTP response to every request, on an origin of its own.
 
 use crate::server::{Answered, Server};
 
@@ -7,6 +7,6 @@ pub(super) fn serve(status: u16, headers: Vec<(String, String)>, body: String) -
     let server =
         Server::start(move |_| Answered { status, headers: headers.clone(), body: body.clone().into() });
     let origin = format!("http://pages.localhost:{}", server.address().port());
-    std::mem::forget(server); // a page may send requests until the tests end
+    std::mem::forget(server); // the page may send requests until the tests end
     origin
 }

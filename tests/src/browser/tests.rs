@@ -21,7 +21,7 @@ fn page(status: u16, policy: &'static str, main: &str) -> Page {
     page
 }
 
-/// Closes the page and returns its complaints.
+/// Closes a bad page, which panics. Returns the text of the panic.
 #[track_caller]
 fn closing(page: Page) -> String {
     found(|| drop(page))
@@ -30,7 +30,7 @@ fn closing(page: Page) -> String {
 #[track_caller]
 fn inspecting(page: Page) -> String {
     found(move || {
-        let page = page; // this block drops the page at its end
+        let page = page; // so that this block drops the page
         page.inspect("now");
     })
 }
@@ -42,7 +42,7 @@ fn found(look: impl FnOnce()) -> String {
 }
 
 #[test]
-fn inspection_accepts_good_page_with_status_404() {
+fn inspection_accepts_a_good_page_with_status_404() {
     let page = page(404, "default-src 'none'; img-src data:", "<p>There is nothing here.</p>");
     assert_eq!(page.status(), 404);
     page.inspect("now");
@@ -91,20 +91,20 @@ fn inspection_reports_accessibility_violations() {
 }
 
 #[test]
-fn inspection_reports_low_contrast_in_dark_scheme() {
+fn inspection_reports_low_contrast_in_the_dark_color_scheme() {
     let night = "<style>@media (prefers-color-scheme: dark) { p { color: #222; background: #000 } }</style>";
     let said = inspecting(page(200, "", &format!("{night}<p>Dark</p>")));
     assert!(said.contains("now, dark:\ncolor-contrast: "), "{said}");
 }
 
 #[test]
-fn inspection_reports_page_wider_than_its_window() {
+fn inspection_reports_a_page_that_is_wider_than_its_window() {
     let said = inspecting(page(200, "", "<p style='width: 500px'>Wide</p>"));
     assert!(said.contains("pixels wide"), "{said}");
 }
 
 #[test]
-fn tab_returns_focused_element_and_its_visibility() {
+fn tab_returns_whether_the_focused_element_shows_its_focus() {
     let style = "<style>:focus-visible { outline: 3px solid } .hidden { outline: 0 }</style>";
     let page = page(200, "", &format!("{style}<button>One</button><button class=hidden>Two</button>"));
     assert_eq!(page.tab(), Focus { name: "One".to_owned(), is_visible: true });

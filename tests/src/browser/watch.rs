@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// The protocol domains with the events that this module reads. A page enables them before it opens
-/// a URL.
+/// The domains of the DevTools protocol that send the events for this module. A page enables these
+/// domains before it opens a URL.
 pub(super) const DOMAINS: [&str; 6] = ["Page", "Runtime", "Network", "Log", "Audits", "Inspector"];
 
 /// Returns a complaint for each error and for each request to another origin.
@@ -38,7 +38,8 @@ fn complaint(event: &Value, origin: &str, refused: &HashSet<&str>) -> Option<Str
         "Log.entryAdded" => {
             let entry = &parameters["entry"];
             let is_bad = matches!(entry["level"].as_str(), Some("error" | "warning"));
-            // A page may have an error status on purpose, but Chromium logs every error status.
+            // Chromium logs every document with an error status, but a test may open such a
+            // document on purpose.
             let is_refusal = entry["source"] == "network" && refused.contains(entry["url"].as_str()?);
             (is_bad && !is_refusal).then(|| {
                 format!("{}: {} ({})", text(&entry["source"]), text(&entry["text"]), text(&entry["url"]))
@@ -69,7 +70,8 @@ fn refused_documents(events: &[Value]) -> HashSet<&str> {
     documents.filter(|(_, status)| *status >= 400).map(|(url, _)| url).collect()
 }
 
-/// Returns the URL and status of a document if the event is the response with that document.
+/// Returns the URL and the HTTP status of a document if the event reports a response with a
+/// document.
 pub(super) fn document(event: &Value) -> Option<(&str, u64)> {
     let parameters = &event["params"];
     let is_document = event["method"] == "Network.responseReceived" && parameters["type"] == "Document";

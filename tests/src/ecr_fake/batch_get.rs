@@ -1,4 +1,4 @@
-//! BatchGetImage returns manifests. A returned manifest counts as a pull of its image.
+//! BatchGetImage returns manifests. Each returned manifest counts as a pull of its image.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
 
 use serde_json::json;

@@ -45,7 +45,8 @@ impl Ecr {
         Repository { ecr: self.clone(), name: name.to_owned() }
     }
 
-    /// Changes the order of lists, since ECR's documentation promises no order.
+    /// Changes the order of lists. Stablepin's programs must not depend on the order, since ECR's
+    /// documentation promises no order.
     pub fn shuffles(&self, seed: u64) {
         let mut world = self.world();
         world.seed = seed;
@@ -65,7 +66,7 @@ impl Ecr {
         self.world().time_passes(time);
     }
 
-    /// Registers the principal who owns an access key.
+    /// Registers the principal that owns an access key.
     pub fn knows_key(&self, access_key: &str, principal_arn: &str) {
         self.world().principals.insert(access_key.to_owned(), principal_arn.to_owned());
     }
@@ -81,19 +82,20 @@ impl Ecr {
         world.buckets = Some(Buckets::full(TABLE, world.clock.now()));
     }
 
-    /// Throttles each `number`-th call, counted over all operations. A throttled call does nothing
-    /// else.
+    /// Throttles each `number`-th call, counted over all operations. A throttled call has no
+    /// effect.
     pub fn throttles_every(&self, number: usize) {
         self.world().every = Some(Every { number, count: 0 });
     }
 
-    /// Lets one call of an operation fail with an error. The call does nothing else. `number` is
-    /// the number of this call, counted from now on and from 1.
+    /// Lets one call of an operation fail with an error and without any effect. `number` 1 means
+    /// the next call of the operation.
     pub fn fails(&self, operation: &str, number: usize, status: u16, kind: &str) {
         self.fault(operation, number, false, status, kind);
     }
 
-    /// Lets the call with this number, and every later call of the operation, fail with an error.
+    /// Lets one call and all later calls of an operation fail with an error. `number` 1 means that
+    /// the next call is the first to fail.
     pub fn keeps_failing(&self, operation: &str, number: usize, status: u16, kind: &str) {
         self.fault(operation, number, true, status, kind);
     }
@@ -104,15 +106,15 @@ impl Ecr {
         self.world().faults.push(EcrFault { operation, after, forever, refused });
     }
 
-    /// Removes all faults and all throttling.
+    /// Removes all faults and all throttling that the test has set up.
     pub fn is_well(&self) {
         let mut world = self.world();
         world.faults.clear();
         (world.every, world.buckets) = (None, None);
     }
 
-    /// Lets the next call of an operation wait before it changes anything. Examples of operations
-    /// are `BatchDeleteImage` and `PUT manifests`.
+    /// Pauses the next call of an operation, such as `BatchDeleteImage` or `PUT manifests`, before
+    /// the call changes anything.
     pub fn pauses(&self, operation: &str) -> Pause {
         let waiting = PausedCall::default();
         self.world().pauses.push((operation.to_owned(), waiting.clone()));
@@ -159,7 +161,7 @@ impl Ecr {
         std::mem::take(&mut self.world().events)
     }
 
-    /// Returns the unknown requests since the last call of this method.
+    /// Returns one message for each unknown request since the last call of this method.
     pub fn surprises(&self) -> Vec<String> {
         std::mem::take(&mut self.world().surprises)
     }
@@ -200,7 +202,8 @@ impl Repository {
     }
 
     /// Adds many images, up to a hundred thousand, without calls or events. Returns one digest for
-    /// each `NewImage`. An index's digest is its own, not those of its children.
+    /// each `NewImage`. For an image index, this is the digest of the index itself, not of its
+    /// children.
     #[track_caller]
     pub fn put_all(&self, images: impl IntoIterator<Item = NewImage>) -> Vec<String> {
         let now = self.ecr.now();
@@ -257,7 +260,7 @@ impl Repository {
         self.with(|repository| repository.images.get(digest).map(|image| image.bytes.to_string()))
     }
 
-    /// Returns the digests in an index.
+    /// Returns the digests of an image index's children.
     #[track_caller]
     pub fn children(&self, digest: &str) -> Vec<String> {
         self.with_image(digest, |image| image.children.iter().map(ToString::to_string).collect())
@@ -305,7 +308,7 @@ impl Repository {
         self
     }
 
-    /// Removes a tag, as another user of ECR does. The image remains, even without tags.
+    /// Removes a tag, as another user of ECR does. The image is kept, even if it has no other tag.
     #[track_caller]
     pub fn is_untagged(&self, tag: &str) -> &Self {
         let digest = self.with(|repository| repository.untag(tag));
@@ -325,6 +328,22 @@ impl Repository {
         }
         image.tags.iter().for_each(|tag| world.tell_of_delete(&self.name, &image.digest, tag));
         drop(world);
+        self
+    }
+
+    /// Removes a layer or configuration that an image still needs, as if ECR had lost it.
+    #[track_caller]
+    pub fn loses_blob(&self, digest: &str) -> &Self {
+        self.with(|repository| repository.layers.remove(digest).expect("the blob exists"));
+        self
+    }
+
+    /// Replaces the bytes of a configuration, so that they no longer match its digest.
+    #[track_caller]
+    pub fn corrupts_blob(&self, digest: &str, bytes: &[u8]) -> &Self {
+        self.with(|repository| {
+            repository.layers.get_mut(digest).expect("the blob exists").bytes = Some(bytes.into());
+        });
         self
     }
 

@@ -5,7 +5,7 @@ use crate::server::Request;
 /// The caller of an operation.
 pub(super) struct EcrCaller {
     pub(super) access_key: Option<String>,
-    /// The value of the header `host`, which is the fake's address as the caller knows it.
+    /// The value of the header `host`: the address under which the caller reaches the fake.
     pub(super) host: String,
 }
 

@@ -16,8 +16,9 @@ impl EcrWorld {
         input.knows(&["registryId", "repositoryName", "imageIds"])?;
         let name = self.of(input)?.name.clone();
         let ids = Id::all(input)?;
-        // ECR keeps children of an index, even if the same call deletes the index. AWS does not
-        // document this, but users need several passes to delete such images.
+        // ECR refuses to delete a child of an image index, even if the same call deletes the index.
+        // AWS does not document this. Users report that they need several passes to delete such
+        // images.
         // <https://github.com/opensupplyhub/open-supply-hub/pull/1243>
         let repository = &self.repositories[&name];
         let kept: HashSet<Digest> = ids
@@ -50,7 +51,8 @@ impl EcrWorld {
         // request also contains a tag.
         let untags = id.digest.is_none() && tags > 1;
         if !untags && kept.contains(&digest) {
-            // ECR also refuses to remove the last tag of a child:
+            // ECR also refuses to remove the last tag of a child, since this would delete the
+            // child:
             // <https://github.com/aws/containers-roadmap/issues/1567>
             let reason = "Requested image referenced by manifest list".to_owned();
             return Err(BatchFailure { code: "ImageReferencedByManifestList", reason });

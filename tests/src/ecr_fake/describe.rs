@@ -22,7 +22,8 @@ const GREATEST_PAGE: u32 = 1000;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImagesFilter.html>
 struct Filter {
     tagged: Option<bool>,
-    /// The status of the wanted images. A request without a filter returns only active images.
+    /// The status that an image must have. `None` selects all statuses. A request without a status
+    /// filter selects active images.
     status: Option<StorageStatus>,
 }
 
@@ -48,7 +49,7 @@ impl Filter {
     }
 }
 
-/// Parses the status in a filter. `None` means every status.
+/// Parses the status in a filter. The result `None` means every status.
 pub(super) fn status_filter(status: Option<&str>) -> Option<StorageStatus> {
     match status {
         Some("ANY") => None,
@@ -84,7 +85,7 @@ impl EcrWorld {
         Ok(answer)
     }
 
-    /// Returns a row for each tag of an image. An image without tags has one row.
+    /// Returns one row for each tag of each image, and one row for each image without tags.
     pub(super) fn list_images(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "nextToken", "maxResults", "filter"])?;
         let limit = self.greatest_page;
@@ -166,7 +167,7 @@ struct PageMark {
     tag: String,
 }
 
-/// Returns the token of the next page. A token is valid only for its own kind of list.
+/// Returns the token of the next page. A token is valid only for the same kind of list.
 fn token(kind: &str, (hash, digest): &ListPosition, tag: &str) -> String {
     format!("{kind}/{hash:016x}/{digest}/{tag}")
 }

@@ -37,7 +37,7 @@ impl EcrWorld {
         self.event("ECR Image Action", detail);
     }
 
-    /// Records an event of a change of storage class. Assumption: the event contains the time of a
+    /// Records the event of a storage class change. Assumption: the event contains the time of a
     /// restore as text.
     pub(super) fn tell_of_storage_class(&mut self, repository: &str, digest: &Digest, class: &str) {
         let mut detail = detail(repository, digest, "UPDATE_STORAGE_CLASS");
@@ -54,7 +54,7 @@ impl EcrWorld {
     fn with_types(&self, repository: &str, digest: &Digest, detail: &mut Value) -> &'static str {
         let image = &self.repositories[repository].images[digest];
         detail["manifest-media-type"] = (*image.media_type).into();
-        // Assumption: the event of an index contains no artifact type.
+        // Assumption: the event of an image index contains no artifact type.
         if let Some(artifact) = &image.artifact {
             detail["artifact-media-type"] = (**artifact).into();
         }

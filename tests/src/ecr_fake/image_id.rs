@@ -63,7 +63,8 @@ impl<'a> Id<'a> {
         };
         let Some(found) = found else { return fails("ImageNotFound", "Requested image not found") };
         match tagged {
-            // Assumption: a missing tag together with a digest fails like a tag of another image.
+            // Assumption: if the request contains a digest and a missing tag, ECR returns the same
+            // failure as for a tag of another image.
             Some(tagged) if tagged != Some(found) => {
                 fails("ImageTagDoesNotMatchDigest", "Image tag does not match image digest")
             }

@@ -34,9 +34,9 @@ impl StorageStatus {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PushedAt {
     At(Timestamp),
-    /// The response does not contain the member.
+    /// The response does not contain the field.
     Nothing,
-    /// Seconds since 1970, possibly negative or too large.
+    /// Seconds since 1970, possibly negative or too large for a timestamp.
     Seconds(f64),
 }
 

@@ -1,4 +1,5 @@
-//! BatchCheckLayerAvailability and GetDownloadUrlForLayer say where a client finds layers.
+//! BatchCheckLayerAvailability reports which layers exist. GetDownloadUrlForLayer returns download
+//! URLs of layers.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -63,7 +64,8 @@ impl EcrWorld {
         let until = self.clock.now() + GOOD_FOR;
         let signed = Presigned { repository: name.clone(), digest: digest.to_owned(), until };
         self.presigned.insert(signature.clone(), signed);
-        // ECR returns a URL of S3. The fake returns a URL of the host that the caller used.
+        // ECR returns a URL of S3. The fake returns a URL of the fake, with the host that the
+        // caller used.
         let url = format!(
             "http://{}/v2/{name}/blobs/{digest}?X-Amz-Expires={}&X-Amz-Signature={signature}",
             caller.host,
@@ -73,8 +75,8 @@ impl EcrWorld {
     }
 }
 
-/// Describes the availability of a layer. The result contains no media type, since the fake does
-/// not store it.
+/// Returns the availability of a layer as in ECR's response, but without the media type, which the
+/// fake does not store.
 fn availability(repository: &StoredRepository, digest: &str) -> Value {
     match repository.layers.get(digest) {
         None => json!({ "layerDigest": digest, "layerAvailability": "UNAVAILABLE" }),

@@ -23,11 +23,11 @@ pub(super) struct NamedBlob {
 #[derive(Default)]
 pub(super) struct Parsed {
     pub(super) media_type: String,
-    /// The artifact type, which an index usually does not have.
+    /// The artifact type, which an image index usually does not have.
     pub(super) artifact: Option<String>,
-    /// The digest of the subject, if the manifest is a referrer.
+    /// The digest of the image to which the manifest refers, if the manifest is a referrer.
     pub(super) subject: Option<String>,
-    /// The digests of the manifests in an index.
+    /// The digests of the children of an image index.
     pub(super) children: Vec<String>,
     /// The configuration and the layers of an image, without the layers that another server stores
     /// (`urls`).
@@ -36,7 +36,8 @@ pub(super) struct Parsed {
 }
 
 impl Parsed {
-    /// Parses a manifest. `named` is the media type in the request. The error is a sentence.
+    /// Parses a manifest. `named` is the media type in the request. An error contains the message
+    /// for the caller.
     pub(super) fn read(bytes: &str, named: Option<&str>) -> Result<Self, String> {
         let manifest: Value = serde_json::from_str(bytes)
             .map_err(|_| "Invalid parameter at 'imageManifest': it is no JSON.".to_owned())?;
@@ -46,7 +47,8 @@ impl Parsed {
         let own = manifest["mediaType"].as_str();
         let media_type = match (own, named) {
             (None, None) => return Err("imageManifestMediaType is required for this manifest.".to_owned()),
-            // Assumption: ECR refuses a request with a different media type than the manifest's.
+            // Assumption: ECR refuses a request whose media type differs from the media type in the
+            // manifest.
             (Some(own), Some(named)) if own != named => {
                 return Err(format!("imageManifestMediaType is {named}, but the manifest contains {own}."));
             }

@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 
 use crate::fake::input::{Input, Refused, knows};
 
-/// The rule that decides whether a tag may move to another image. A filter is a pattern, in which
-/// `*` matches any number of characters.
+/// The setting that decides which existing tags a push may point to another image. A filter is a
+/// pattern for tags, in which `*` matches any number of characters.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageTagMutabilityExclusionFilter.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagMutability {
     Mutable,
     Immutable,
-    /// Tags may move only if they match one of these filters.
+    /// A push may change an existing tag only if the tag matches one of these filters.
     ImmutableExcept(Vec<String>),
-    /// Tags must not move if they match one of these filters.
+    /// A push may change an existing tag unless the tag matches one of these filters.
     MutableExcept(Vec<String>),
 }
 
@@ -44,8 +44,8 @@ impl TagMutability {
             }
             filters.push(text.to_owned());
         }
-        // Assumption: ECR requires filters for a mode with exclusions, and refuses filters for
-        // other modes.
+        // Assumption: ECR requires filters for a mode with exclusion, and refuses filters for other
+        // modes.
         let excludes = mode.ends_with("_WITH_EXCLUSION");
         if excludes != (1..=FILTERS).contains(&filters.len()) || (!excludes && !filters.is_empty()) {
             return Err(Refused::parameter(format!("{mode} does not go with {} filters.", filters.len())));

@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use xtask::image::{CONFIG, LAYER, digest};
 
-use super::images::{Digest, PushedAt, StorageStatus};
+use super::images::{Digest, PushedAt, StorageStatus, StoredImage};
 use super::manifest::{OCI_INDEX, OCI_MANIFEST, Parsed};
 use super::put_image::image;
 use super::repository::{Layer, StoredRepository};
 
-/// An image that a test adds. Equal descriptions have equal digests.
+/// The description of an image that a test adds. Equal descriptions have equal digests.
 #[derive(Debug, Clone)]
 pub struct NewImage {
     what: What,
@@ -32,10 +32,14 @@ enum What {
     Manifest { bytes: String, media_type: String },
 }
 
+/// The architectures of images. An image whose name contains `arm` is for ARM64.
+const AMD64: &str = "amd64";
+const ARM64: &str = "arm64";
+
 /// The size of the layer that an image gets by default.
 const LAYER_BYTES: u64 = 1_000_000;
 
-/// The media type of `{}`, which is the configuration of a manifest that needs none.
+/// The media type of the empty configuration `{}`, for manifests that need no configuration.
 /// <https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor>
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
@@ -45,18 +49,19 @@ impl NewImage {
         Self::new(What::StoredImage { name: name.into(), layers: Vec::new(), labels: Vec::new() })
     }
 
-    /// Describes an index and its children. The fake adds the children before the index.
+    /// Describes an image index and its children. The fake adds the children before the index.
     pub fn index_of(children: impl IntoIterator<Item = Self>) -> Self {
         Self::new(What::Index { children: children.into_iter().collect(), there: Vec::new() })
     }
 
-    /// Describes an index of existing images.
+    /// Describes an image index of existing images.
     pub fn index<S: AsRef<str>>(digests: impl IntoIterator<Item = S>) -> Self {
         let there = digests.into_iter().map(|digest| digest.as_ref().to_owned()).collect();
         Self::new(What::Index { children: Vec::new(), there })
     }
 
-    /// Describes a referrer, such as an SBOM or an attestation. The subject need not exist.
+    /// Describes a referrer, such as an SBOM or an attestation. The image to which it refers need
+    /// not exist.
     pub fn referrer(subject: &str, artifact_type: &str) -> Self {
         Self::new(What::Referrer { subject: subject.to_owned(), artifact: artifact_type.to_owned() })
     }
@@ -189,17 +194,21 @@ impl StoredRepository {
         names: &mut LayerNames,
     ) -> String {
         let quoted = Value::from(name);
-        let mut config =
-            format!(r#"{{"architecture":"amd64","os":"linux","comment":{quoted},"config":{{"Labels":{{"#);
+        if layers.is_empty() {
+            layers.push((name.to_owned(), LAYER_BYTES));
+        }
+        let architecture = if name.contains("arm") { ARM64 } else { AMD64 };
+        let diff_ids: Vec<String> = layers.iter().map(|(layer, _)| digest(layer.as_bytes())).collect();
+        let root = json!({ "type": "layers", "diff_ids": diff_ids });
+        let mut config = format!(
+            r#"{{"architecture":"{architecture}","os":"linux","rootfs":{root},"comment":{quoted},"config":{{"Labels":{{"#
+        );
         for (at, (label, value)) in labels.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             let _ = write!(config, "{comma}{}:{}", Value::from(label.as_str()), Value::from(value.as_str()));
         }
         config += "}}}";
         let config = self.blob(CONFIG, &config);
-        if layers.is_empty() {
-            layers.push((name.to_owned(), LAYER_BYTES));
-        }
         let mut manifest =
             format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{config},"layers":["#);
         for (at, (layer, size)) in layers.iter().enumerate() {
@@ -210,17 +219,16 @@ impl StoredRepository {
         manifest + "]}"
     }
 
-    /// Returns the manifest of an index. The first child is for amd64, and the second child is for
-    /// arm64. All later children have an unknown platform, as attestations do.
+    /// Returns the manifest of an image index. The first child is for amd64, and the second child
+    /// is for arm64. All later children have an unknown platform, as attestations do.
     fn index_manifest(&self, children: &[Digest]) -> String {
         let mut manifest = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":["#);
         for (at, child) in children.iter().enumerate() {
+            let image = self.images.get(child).unwrap_or_else(|| panic!("the child {child} does not exist"));
             let (os, architecture) = match at {
-                0 => ("linux", "amd64"),
-                1 => ("linux", "arm64"),
+                0 | 1 => ("linux", self.architecture(image).unwrap_or([AMD64, ARM64][at])),
                 _ => ("unknown", "unknown"),
             };
-            let image = self.images.get(child).unwrap_or_else(|| panic!("the child {child} does not exist"));
             let _ = write!(
                 manifest,
                 r#"{}{{"mediaType":"{}","digest":"{child}","size":{},"platform":{{"architecture":"{architecture}","os":"{os}"}}}}"#,
@@ -230,6 +238,14 @@ impl StoredRepository {
             );
         }
         manifest + "]}"
+    }
+
+    /// Returns the architecture in the image's configuration. An index has none.
+    fn architecture(&self, image: &StoredImage) -> Option<&'static str> {
+        let manifest: Value = serde_json::from_str(&image.bytes).ok()?;
+        let config = self.layers.get(manifest["config"]["digest"].as_str()?)?.bytes.clone()?;
+        let config: Value = serde_json::from_slice(&config).ok()?;
+        [AMD64, ARM64].into_iter().find(|known| config["architecture"] == *known)
     }
 
     /// Adds a blob with its bytes. Returns the blob's descriptor.

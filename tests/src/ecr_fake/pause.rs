@@ -1,16 +1,16 @@
-//! Lets a call wait before it changes anything, until the test lets the call continue.
+//! Pauses a call before the call changes anything, until the test lets the call continue.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// The longest wait. A longer wait, even on two busy cores, is a failure.
+/// The longest wait, which is long enough even on two busy cores.
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct PauseState {
-    /// The members of the waiting call, once the fake has received the call.
+    /// The fields of the paused call. `None` before the fake has received the call.
     came: Option<Value>,
     over: bool,
 }
@@ -26,7 +26,7 @@ impl PausedCall {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Blocks the call until the test lets it continue.
+    /// Blocks the call until the test lets the call continue, at most for `LIMIT`.
     pub(super) fn wait(&self, members: Value) {
         self.state().came = Some(members);
         self.0.1.notify_all();
@@ -36,7 +36,7 @@ impl PausedCall {
 }
 
 impl Pause {
-    /// Waits until the fake receives the call, and returns the call's members. The call has not
+    /// Waits until the fake receives the call, and returns the call's fields. The call has not
     /// changed anything yet.
     #[track_caller]
     pub fn comes(&self) -> Value {

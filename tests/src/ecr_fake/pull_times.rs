@@ -1,4 +1,4 @@
-//! Records the pull times of images, and excludes principals from these records.
+//! Records when principals pull images, except for pulls by excluded principals.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
 
 use serde_json::json;
@@ -10,14 +10,14 @@ use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{PageLimits, page};
 
-/// The page sizes of the list of exclusions. The default size is an assumption.
+/// The page sizes of the list of pull-time exclusions. The default size is an assumption.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListPullTimeUpdateExclusions.html>
 const PAGE: PageLimits = PageLimits { default: 100, greatest: 100 };
 const EXCLUSIONS: usize = 100;
 
 impl EcrWorld {
-    /// Records a pull. ECR updates the time "at least once every 24 hours", but the fake at every
-    /// pull.
+    /// Records a pull. ECR updates the pull time "at least once every 24 hours". The fake updates
+    /// the pull time at every pull.
     pub(super) fn pulled(&mut self, name: &str, digest: &Digest, caller: &EcrCaller) {
         let now = self.clock.now();
         let principal = caller.access_key.as_ref().and_then(|key| self.principals.get(key));
@@ -50,7 +50,7 @@ impl EcrWorld {
         Ok(json!({ "principalArn": principal, "createdAt": epoch(now) }))
     }
 
-    /// Removes the exclusion of a principal.
+    /// Removes the pull-time exclusion of a principal.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DeregisterPullTimeUpdateExclusion.html>
     pub(super) fn deregister_pull_time_update_exclusion(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["principalArn"])?;

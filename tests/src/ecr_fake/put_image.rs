@@ -1,4 +1,4 @@
-//! PutImage stores a manifest and points a tag to it.
+//! PutImage stores a manifest and points a tag to the manifest.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
 
 use std::collections::BTreeSet;
@@ -105,8 +105,8 @@ impl EcrWorld {
     }
 }
 
-/// Returns the image to store. Also returns a refusal if a layer or a child is missing in the
-/// repository.
+/// Returns the image to store. Also returns an error if the repository lacks a layer or a child of
+/// the image.
 fn read(repository: &StoredRepository, put: &Put<'_>) -> Result<(StoredImage, Option<Refused>), Refused> {
     if put.bytes.len() > MAX_MANIFEST {
         let message = format!("Invalid parameter at 'imageManifest': more than {MAX_MANIFEST} bytes");
@@ -190,7 +190,7 @@ fn lacks(repository: &StoredRepository, parsed: &Parsed) -> Option<Refused> {
         let message = format!("Images with digests '{children}' required for pushing image do not exist");
         return Some(Refused::new(400, "ReferencedImagesNotFoundException", message));
     }
-    // Assumption: the subject need not exist, as in the registry protocol.
+    // Assumption: the image to which a referrer refers need not exist, as in the registry protocol.
     None
 }
 

@@ -13,8 +13,8 @@ const PAGE: PageLimits = PageLimits { default: 20, greatest: 50 };
 const TYPES: usize = 5;
 
 impl EcrWorld {
-    /// Lists the referrers of a subject. Assumption: ECR lists them even if the subject does not
-    /// exist.
+    /// Lists the referrers of an image. Assumption: ECR lists the referrers even if the image does
+    /// not exist.
     pub(super) fn list_image_referrers(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "subjectId", "filter", "nextToken", "maxResults"])?;
         let repository = &*self.of(input)?;

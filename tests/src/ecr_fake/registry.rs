@@ -80,8 +80,8 @@ pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
     answered
 }
 
-/// Returns whether the request has credentials. The user must be `AWS`. The password is a token,
-/// which the fake does not check. A signed download URL needs no user.
+/// Returns whether the request has valid credentials: the user `AWS` with any password, or a signed
+/// download URL. The password is a token, which the fake does not check.
 fn may(world: &EcrWorld, request: &Request, path: &Path<'_>, query: &str) -> bool {
     if let (Path::Blob(name, digest), Some(signature)) = (path, member(query, "X-Amz-Signature")) {
         return world.presigned.get(&signature).is_some_and(|signed| {
@@ -129,7 +129,8 @@ fn unknown(world: &mut EcrWorld, request: &Request) -> Answered {
     error(501, "UNSUPPORTED", &message)
 }
 
-/// Sends a blob, where ECR redirects to S3. A layer is missing if all its images are archived.
+/// Sends a blob. ECR instead redirects the client to S3. If all images with a layer are archived,
+/// the fake reports the layer as missing.
 fn blob(world: &mut EcrWorld, request: &Request, name: &str, digest: &str) -> Answered {
     let layer = world.repositories[name].layers.get(digest);
     let Some(layer) = layer.filter(|layer| layer.images == 0 || layer.not_archived > 0) else {
@@ -172,8 +173,8 @@ fn upload(world: &mut EcrWorld, request: &Request, name: &str, id: &str, query: 
     answered
 }
 
-/// Stores a manifest. Translates PutImage's errors to the protocol's codes. A push of an existing
-/// image succeeds.
+/// Stores a manifest. Translates PutImage's errors to the codes of the registry protocol. A push of
+/// an existing image succeeds.
 fn put(world: &mut EcrWorld, request: &Request, name: &str, reference: &str) -> Answered {
     let Ok(bytes) = str::from_utf8(&request.body) else {
         return error(400, "MANIFEST_INVALID", "the manifest is no text");

@@ -38,7 +38,8 @@ impl EcrWorld {
         self.repositories.get_mut(name).expect("the repository was just inserted")
     }
 
-    /// Returns the repository in the request. The request may also contain the id of the registry.
+    /// Returns the repository that the request names. The request may also contain the registry's
+    /// id.
     pub(super) fn of<'w>(&'w mut self, input: &Input<'_>) -> Result<&'w mut StoredRepository, Refused> {
         let name = input.needed("repositoryName")?;
         let registry = self.registry(input)?.to_owned();
@@ -89,7 +90,7 @@ impl EcrWorld {
             return Err(Refused::new(400, "RepositoryNotEmptyException", message));
         }
         let (name, shown) = (repository.name.clone(), repository.described(&account));
-        // AWS documents no event for the images of a deleted repository.
+        // AWS documents no event for the images of a deleted repository, so the fake sends none.
         self.repositories.remove(&name);
         Ok(json!({ "repository": shown }))
     }

@@ -35,11 +35,12 @@ pub(super) struct StoredRepository {
     pub(super) images: HashMap<Digest, StoredImage>,
     pub(super) tags: HashMap<Arc<str>, Digest>,
     pub(super) layers: HashMap<Digest, Layer>,
-    /// The digests of the indexes that contain a manifest, by the manifest's digest.
+    /// The digests of the image indexes that contain a child, by the child's digest.
     pub(super) parents: HashMap<Digest, BTreeSet<Digest>>,
-    /// The digests of the referrers, by the digest of the subject. The subject need not exist.
+    /// The digests of the referrers of an image, by the image's digest. The image need not exist.
     pub(super) referrers: HashMap<String, BTreeSet<Digest>>,
-    /// The positions of all images, in the order of lists. The order follows neither time nor name.
+    /// The positions of all images, in the order of lists. Push times and names do not affect the
+    /// order.
     pub(super) order: BTreeSet<ListPosition>,
     pub(super) seed: u64,
 }
@@ -65,7 +66,7 @@ impl StoredRepository {
         self.order = self.images.keys().map(|digest| self.place(digest)).collect();
     }
 
-    /// Adds an image with its tags. Its layers and children must exist.
+    /// Adds an image with its tags. The image's layers and children must exist.
     pub(super) fn add(&mut self, image: StoredImage) {
         let digest = Arc::clone(&image.digest);
         for blob in &image.blobs {
@@ -117,7 +118,8 @@ impl StoredRepository {
         Some(image)
     }
 
-    /// Points a tag to an existing image. An image that loses the tag remains, even without tags.
+    /// Points a tag to an existing image. The image that had the tag until now is kept, even if it
+    /// has no other tag.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html>
     pub(super) fn tag(&mut self, tag: &str, digest: &Digest) {
         let tag: Arc<str> = Arc::from(tag);
@@ -128,7 +130,7 @@ impl StoredRepository {
         }
     }
 
-    /// Removes a tag. The image remains. Returns the image's digest.
+    /// Removes a tag but keeps the image. Returns the image's digest.
     pub(super) fn untag(&mut self, tag: &str) -> Option<Digest> {
         let digest = self.tags.remove(tag)?;
         if let Some(image) = self.images.get_mut(&digest) {
@@ -148,7 +150,7 @@ impl StoredRepository {
         }
     }
 
-    /// Returns whether an index of this repository contains the digest.
+    /// Returns whether an image index of this repository contains the digest.
     pub(super) fn is_child(&self, digest: &Digest) -> bool {
         self.parents.contains_key(digest)
     }
@@ -164,7 +166,7 @@ impl StoredRepository {
             "imageScanningConfiguration": { "scanOnPush": false },
             "encryptionConfiguration": { "encryptionType": "AES256" },
         });
-        // Assumption: a response contains this member only if the repository has filters.
+        // Assumption: a response contains this field only if the repository has filters.
         if !self.mutability.filters().is_empty() {
             shown["imageTagMutabilityExclusionFilters"] = self.mutability.described();
         }

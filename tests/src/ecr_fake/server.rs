@@ -1,4 +1,4 @@
-//! The running fake.
+//! The running fake of ECR, with its HTTP server.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -12,7 +12,7 @@ use super::wire;
 use super::world::EcrWorld;
 use crate::server::Server;
 
-/// The account of MiniStack, so that the fake's ARNs match MiniStack's.
+/// The account of the emulator MiniStack, so that the fake and the emulator use the same ARNs.
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 
@@ -33,8 +33,8 @@ impl EcrFake {
         Self::serve(EcrWorld::new(account, region))
     }
 
-    /// Starts a fake with a copy of one repository of another fake. The new fake's clock is not
-    /// behind the other fake's clock.
+    /// Starts a fake that contains a copy of one repository from another fake. The clock of the new
+    /// fake is never behind the clock of the other fake.
     #[track_caller]
     pub fn with_copy_of(web: &Repository) -> (Self, Repository) {
         let copy = web.with(|repository| repository.clone());

@@ -9,7 +9,8 @@ use super::images::{Digest, StorageStatus};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
-/// The duration of a restore. ECR restores an image within 20 minutes, the fake after exactly 20.
+/// The duration of a restore. ECR restores an image within 20 minutes, and the fake after exactly
+/// 20 minutes.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
 const RESTORE: SignedDuration = SignedDuration::from_mins(20);
 
@@ -41,8 +42,8 @@ impl EcrWorld {
         }))
     }
 
-    /// Archives an image. ECR refuses to archive a child of an active index. Assumption: the
-    /// children of an archived index stay active.
+    /// Archives an image. ECR refuses to archive a child of an active image index. Assumption: when
+    /// ECR archives an image index, the children remain active.
     pub(super) fn archive(&mut self, name: &str, digest: &Digest) -> Result<StorageStatus, Refused> {
         let now = self.clock.stamp();
         let repository = self.repositories.get_mut(name).expect("the caller has found the repository");

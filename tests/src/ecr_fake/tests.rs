@@ -1,4 +1,4 @@
-//! Checks over HTTP that the fake of ECR follows its rules.
+//! Checks over HTTP that the fake of ECR follows ECR's documented rules.
 
 mod batch_get;
 mod bulk;
@@ -25,14 +25,14 @@ fn client(ecr: &EcrFake) -> Aws {
     Aws::new(&ecr.url(), "us-east-1", "AKIAEXAMPLE", "secret")
 }
 
-/// Starts a fake with a repository `web` of mutable tags.
+/// Starts a fake with the repository `web`, whose tags are mutable.
 fn fake() -> (EcrFake, Repository) {
     let ecr = EcrFake::start();
     let web = ecr.creates("web", TagMutability::Mutable);
     (ecr, web)
 }
 
-/// Adds the repository name `web` to the members of a request.
+/// Adds the repository name `web` to the fields of a request.
 fn about(members: Value) -> Value {
     let mut body = members;
     body["repositoryName"] = "web".into();
@@ -65,7 +65,7 @@ fn built(version: &str) -> OciImage {
 }
 
 /// Returns a request that adds a tag to an image. The request contains the manifest's exact bytes,
-/// as the requests of our functions do.
+/// as the requests of Stablepin's Lambda functions do.
 fn retag(web: &Repository, digest: &str, tag: &str) -> Value {
     let manifest = web.manifest(digest).expect("the image exists");
     json!({ "imageManifest": manifest, "imageDigest": digest, "imageTag": tag })

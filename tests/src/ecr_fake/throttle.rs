@@ -1,4 +1,4 @@
-//! The errors and the throttling that a test has set up.
+//! Applies the errors and the throttling that a test has set up.
 
 use super::world::EcrWorld;
 use crate::fake::buckets::{Row, throttled};

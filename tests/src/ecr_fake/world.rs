@@ -28,10 +28,11 @@ pub struct EcrCall {
     pub sent: usize,
 }
 
-/// An error for one call of an operation, or for that call and all later calls.
+/// An error that a test has set for one call of an operation, or for this call and all later calls
+/// of the operation.
 pub(super) struct EcrFault {
     pub(super) operation: String,
-    /// The number of calls that succeed before the fault.
+    /// The number of calls of the operation before the first call that fails.
     pub(super) after: usize,
     pub(super) forever: bool,
     pub(super) refused: Refused,
@@ -60,7 +61,7 @@ pub(super) struct EcrWorld {
     /// The maximum page size that the test has set. It overrides larger sizes in requests.
     pub(super) greatest_page: Option<usize>,
     pub(super) events: Vec<Value>,
-    /// The ARNs of principals by their access keys.
+    /// The ARNs of principals, by access key.
     pub(super) principals: HashMap<String, String>,
     pub(super) exclusions: BTreeMap<String, Timestamp>,
     /// The policy of the whole registry.

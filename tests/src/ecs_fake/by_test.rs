@@ -22,19 +22,20 @@ pub struct Ecs {
     meddling: Arc<Mutex<Vec<Meddling>>>,
 }
 
-/// An action of the test that runs just before or just after a call.
+/// A test's action that the fake runs just before or just after a call.
 struct Meddling {
     number: usize,
     after: bool,
     act: Box<dyn FnOnce(&Ecs) + Send>,
 }
 
-/// The value of `imageDigest` that a container reports.
+/// The value of `imageDigest` that ECS reports for a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reported {
-    /// A digest, such as the digest of one platform's image in an index, or of an unrelated image.
+    /// A digest, for example of one platform's image in an image index, or of an unrelated image.
     Digest(String),
-    /// No digest. ECS omits the member before it pulls the image, and some agents never report it.
+    /// No digest. ECS reports no digest before it has pulled the image. Some agents never report a
+    /// digest.
     Nothing,
 }
 
@@ -66,7 +67,7 @@ impl Ecs {
     }
 
     /// Returns a handle of the service with the name `cluster/service`. The service need not exist
-    /// yet: [`Service::runs`] describes a new one.
+    /// yet: [`Service::runs`] describes a new service.
     #[track_caller]
     pub fn service(&self, name: &str) -> Service<'_> {
         let (cluster, name) = name.split_once('/').expect("a service is named cluster/service");
@@ -74,7 +75,7 @@ impl Ecs {
     }
 
     /// Registers a revision of a task definition, as another user of ECS does. Returns the
-    /// revision's ARN. Accepts tags that begin with `aws:`, which CloudFormation sets.
+    /// revision's ARN. Also accepts tags that begin with `aws:`, as CloudFormation sets them.
     #[track_caller]
     pub fn registers(&self, request: &Value) -> String {
         let members: Map<_, _> = request.as_object().cloned().expect("a request is an object");
@@ -89,19 +90,20 @@ impl Ecs {
         done.unwrap_or_else(|refused| panic!("{}: {}", refused.kind, refused.message));
     }
 
-    /// Sets the digest that all containers of an image report. By default, containers report the
+    /// Sets the digest that ECS reports for all containers of an image. By default, ECS reports the
     /// digest in the image's reference.
     pub fn reports(&self, image: &str, reported: &Reported) {
         self.world().home.reported.push((image.to_owned(), reported.digest()));
     }
 
-    /// Simulates a newer version of ECS. Descriptions of new task definitions contain additional
-    /// members, and their sets are in another order.
+    /// Simulates a newer version of ECS. Task definitions that are registered from now on have
+    /// additional fields in their descriptions, and lists that are sets have another order.
     pub fn becomes_newer(&self) {
         self.world().home.is_newer = true;
     }
 
-    /// Lets deployments advance only by [`advance`](Self::advance), and no longer by descriptions.
+    /// Lets deployments advance only by calls to [`advance`](Self::advance). Descriptions no longer
+    /// advance deployments.
     pub fn by_hand(&self) {
         self.world().by_hand = true;
     }
@@ -127,8 +129,8 @@ impl Ecs {
         world.buckets = Some(Buckets::full(TABLE, world.home.clock.now()));
     }
 
-    /// Lets the next call of an operation fail with an error. The call does nothing else. Several
-    /// refusals of an operation apply to successive calls, in the order of their addition.
+    /// Lets the next call of an operation fail with an error and without any effect. If a test adds
+    /// several errors for one operation, each error applies to one call, in the order of addition.
     pub fn refuses_next(&self, operation: &str, status: u16, kind: &str) {
         let refused = Refused::new(status, kind, "told by the test");
         self.world().refusals.push((operation.to_owned(), refused));
@@ -146,21 +148,20 @@ impl Ecs {
         self.world().standing_refusals.clear();
     }
 
-    /// Returns the ARN and the registered members of a family's newest `ACTIVE` revision. ECS uses
-    /// this revision to start tasks by the family's name.
+    /// Returns the ARN and the registered fields of the newest `ACTIVE` revision in a task
+    /// definition family. ECS uses this revision if a request names only the family.
     pub fn newest_of(&self, family: &str) -> Option<(String, Value)> {
         let world = self.world();
         world.home.definitions.named(family).map(|newest| (newest.arn.clone(), newest.as_registered()))
     }
 
-    /// Delays `currentServiceDeployment`: while the newest service deployment is `PENDING`, the
-    /// member contains the previous one.
+    /// Delays `currentServiceDeployment`: while the newest service deployment is `PENDING`, this
+    /// field contains the ARN of the previous service deployment.
     pub fn names_service_deployments_late(&self) {
         self.world().names_late = true;
     }
 
-    /// Delays updates: while `late` is true, descriptions show each service as it was before its
-    /// last update.
+    /// Hides the last update of each service from descriptions and lists while `late` is true.
     pub fn shows_updates_late(&self, late: bool) {
         self.world().shows_late = late;
     }
@@ -181,18 +182,18 @@ impl Ecs {
     }
 
     /// Runs an action just before a call that changes something. `number` is the number of that
-    /// call among all such calls, from 1.
+    /// call among all such calls, counted from 1.
     pub fn before_change(&self, number: usize, act: impl FnOnce(&Self) + Send + 'static) {
         self.meddling().push(Meddling { number, after: false, act: Box::new(act) });
     }
 
     /// Runs an action just after a call that changes something, and before the fake responds.
-    /// `number` is the number of that call among all such calls, from 1.
+    /// `number` is the number of that call among all such calls, counted from 1.
     pub fn after_change(&self, number: usize, act: impl FnOnce(&Self) + Send + 'static) {
         self.meddling().push(Meddling { number, after: true, act: Box::new(act) });
     }
 
-    /// Returns the unknown requests since the last call of this method.
+    /// Returns one message for each unknown request since the last call of this method.
     pub fn surprises(&self) -> Vec<String> {
         std::mem::take(&mut self.world().surprises)
     }
@@ -223,15 +224,15 @@ impl Service<'_> {
         act(&mut services[at], home)
     }
 
-    /// Sets the outcome of the next deployment. Several outcomes apply to successive deployments.
-    /// All later deployments succeed.
+    /// Sets the outcome of the next deployment. If a test sets several outcomes, each applies to
+    /// one deployment, in order. All deployments after these succeed.
     #[track_caller]
     pub fn will(&self, outcome: DeploymentOutcome) -> &Self {
         self.with(|service, _| service.outcomes.push_back(outcome));
         self
     }
 
-    /// Sets the outcome of ECS's own rollbacks of this service.
+    /// Sets the outcome of the rollbacks that ECS itself starts for this service.
     #[track_caller]
     pub fn way_back(&self, way: WayBack) -> &Self {
         self.with(|service, _| service.way_back = way);
@@ -274,7 +275,7 @@ impl Service<'_> {
         })
     }
 
-    /// Deploys this revision, as another user of ECS does.
+    /// Deploys this revision of a task definition, as another user of ECS does.
     #[track_caller]
     pub fn deploys_revision_meanwhile(&self, task_definition: &str) -> &Self {
         self.with(|service, home| {
@@ -294,7 +295,7 @@ impl Service<'_> {
         self
     }
 
-    /// Stops one of the running tasks with an exit code. ECS starts a new task instead.
+    /// Stops one of the running tasks with an exit code. ECS starts a new task as a replacement.
     #[track_caller]
     pub fn a_task_crashes(&self, exit_code: i64) -> &Self {
         self.with(|service, home| service.crash_one(home, exit_code));
@@ -327,7 +328,7 @@ impl Service<'_> {
         self
     }
 
-    /// Sets the digest that the first container of one running task reports.
+    /// Sets the digest that ECS reports for the first container of one running task.
     #[track_caller]
     pub fn a_task_reports(&self, reported: &Reported) -> &Self {
         self.with(|service, _| {
@@ -339,7 +340,7 @@ impl Service<'_> {
     }
 
     /// Sets the service's status to `DRAINING`, as if another user of ECS had just deleted the
-    /// service. Its tasks still run.
+    /// service. The service's tasks still run.
     #[track_caller]
     pub fn is_draining(&self) -> &Self {
         self.with(|service, _| (service.status, service.desired) = ("DRAINING", 0));
@@ -373,8 +374,8 @@ impl Service<'_> {
         self.with(|service, _| service.arn.clone())
     }
 
-    /// Returns the service in the form of `DescribeServices`. This is not a call, and no deployment
-    /// advances.
+    /// Returns the service in the form of `DescribeServices`. This method is not an ECS call, so no
+    /// deployment advances.
     #[track_caller]
     pub fn described(&self) -> Value {
         self.with(|service, _| service.described(false))
@@ -394,7 +395,8 @@ impl Service<'_> {
         })
     }
 
-    /// Returns the request that would register the service's task definition again, with its tags.
+    /// Returns the request that would register the service's task definition again, including its
+    /// tags.
     #[track_caller]
     pub fn definition(&self) -> Value {
         self.with(|service, home| {

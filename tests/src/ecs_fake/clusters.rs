@@ -24,8 +24,8 @@ impl EcsWorld {
         page(input, "daemonSummariesList", Vec::new(), &PageLimits { default: 100, greatest: 100 })
     }
 
-    /// Returns the name of the request's cluster. The request contains a name, an ARN, or nothing,
-    /// which means the cluster `default`.
+    /// Returns the name of the request's cluster. A request contains the cluster's name or ARN.
+    /// Without either, the cluster is `default`.
     pub(super) fn cluster(&self, input: &Input<'_>) -> Result<String, Refused> {
         self.cluster_named(input.text("cluster")?)
     }

@@ -2,8 +2,8 @@
 //!
 //! ECS describes one deployment in two places. An entry of `deployments[]` has an id (`ecs-svc/…`),
 //! a status (`PRIMARY` or `ACTIVE`) and a rollout state. A *service deployment* has an ARN and a
-//! status, and remains in the history. A rollback adds an entry to `deployments[]`, but changes
-//! only the status of the existing service deployment.
+//! status, and remains in the history. A rollback adds an entry to `deployments[]`. It adds no
+//! service deployment, but changes the status of the existing service deployment.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
 use jiff::Timestamp;
@@ -22,7 +22,8 @@ pub enum DeploymentOutcome {
     NeverHealthy,
     /// ECS cannot place a task, so no task runs and none fails.
     Stalls,
-    /// The deployment pauses as if the stage had a pause hook. After the pause, it succeeds.
+    /// The deployment pauses as if the stage had a pause hook. After the pause, the deployment
+    /// succeeds.
     PausesAt(Stage),
     /// An alarm of the service fires after the tasks have started. Without alarms, the deployment
     /// succeeds.
@@ -49,12 +50,13 @@ pub(super) struct StoredDeployment {
     pub(super) failed: u32,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
-    /// The steps until the tasks of a replaced deployment have drained. `None` before the
-    /// replacement.
+    /// The number of steps until the tasks of a replaced deployment have drained. `None` if no
+    /// newer deployment has replaced this deployment.
     pub(super) drains: Option<u32>,
 }
 
-/// A service revision. ECS changes it only once: the first running task resolves the image digests.
+/// A service revision. ECS changes a service revision only once: when the first task runs, ECS
+/// resolves the image digests.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html>
 pub(super) struct Revision {
     pub(super) arn: String,
@@ -98,7 +100,7 @@ pub(super) struct StoredServiceDeployment {
     pub(super) updated_at: Timestamp,
     pub(super) outcome: DeploymentOutcome,
     pub(super) path: Vec<Stage>,
-    /// The index of the current stage in `path`.
+    /// The position of the current stage in `path`.
     pub(super) at: usize,
 }
 
@@ -112,8 +114,8 @@ pub(super) enum Because {
 }
 
 impl Because {
-    /// Returns the reason in the words of ECS. Users have reported the words for the circuit
-    /// breaker. The other texts imitate them.
+    /// Returns the reason as ECS words it. Users have reported the text for the circuit breaker.
+    /// The other texts imitate that text.
     pub(super) fn reason(self) -> String {
         let why = match self {
             Self::Breaker => "the circuit breaker threshold was exceeded.".to_owned(),
@@ -147,7 +149,8 @@ impl StoredServiceDeployment {
         }
     }
 
-    /// Returns the id of the pause hook at which the deployment waits, if it waits.
+    /// Returns the id of the pause hook at which the deployment waits. `None` if the deployment
+    /// does not wait.
     pub(super) fn waiting_hook(&self) -> Option<&str> {
         self.hooks.iter().find(|hook| hook.status == "AWAITING_ACTION").map(|hook| hook.id.as_str())
     }

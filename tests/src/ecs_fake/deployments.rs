@@ -11,7 +11,7 @@ use super::service::StoredService;
 use super::stage::{Stage, hooks, path};
 use super::task::Stop;
 
-/// Returns the number of failures at which a circuit breaker triggers.
+/// Returns the number of failed tasks at which a circuit breaker triggers.
 ///
 /// The default is half of the desired count, but at least 3 and at most 200.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
@@ -30,8 +30,8 @@ impl StoredService {
     /// Starts a deployment of the service's current task definition.
     ///
     /// "When a new deployment starts while another is in progress, that one is stopped": the status
-    /// of the older deployment becomes `STOP_REQUESTED`. Its tasks run until the new deployment
-    /// completes.
+    /// of the older deployment becomes `STOP_REQUESTED`. The tasks of the older deployment run
+    /// until the new deployment completes.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     pub(super) fn deploy(&mut self, home: &mut EcsHome) {
         let definition =
@@ -184,7 +184,7 @@ impl StoredService {
         let (now, outcome) = (home.clock.stamp(), self.rollout().outcome);
         let Some(stage) = self.rollout().stage() else { return self.succeed(home) };
         let configuration = self.rollout().configuration.clone();
-        // Each hook has a timeout in minutes, and an action after the timeout.
+        // Each pause hook has a timeout in minutes, and an action that ECS takes after the timeout.
         // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
         let timeout = |hook: &Value| {
             let set = &hook["timeoutConfiguration"];
@@ -260,7 +260,7 @@ impl StoredService {
         self.succeed(home);
     }
 
-    /// Ends a pause: either the deployment continues, or ECS rolls it back.
+    /// Ends a pause: either the deployment continues, or ECS rolls the deployment back.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
     pub(super) fn settle_hook(
         &mut self,

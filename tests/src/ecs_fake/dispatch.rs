@@ -1,4 +1,4 @@
-//! Passes each call to the function of its operation.
+//! Passes each call to the method that implements the call's operation.
 
 use serde_json::Value;
 

@@ -27,8 +27,9 @@ impl EcsHome {
         self.events.push(event);
     }
 
-    /// Records a deployment event. A rollback has the state `IN_PROGRESS` and a reason that names
-    /// the rollback. Real events contain `clusterArn`, although AWS's examples omit the member.
+    /// Records a deployment event. The event of a rollback has the state `IN_PROGRESS` and a reason
+    /// that mentions the rollback. Real events contain `clusterArn`, although AWS's examples omit
+    /// this field.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
     pub(super) fn tell_of_deployment(
         &mut self,

@@ -1,4 +1,4 @@
-//! The account and the region of the fake, with its ids, events and clock.
+//! The account and the region of the fake, with the fake's task definitions, events and clock.
 
 use serde_json::Value;
 
@@ -11,10 +11,11 @@ pub(super) struct EcsHome {
     pub(super) definitions: Definitions,
     /// The events for EventBridge.
     pub(super) events: Vec<Value>,
-    /// The digests that the test has set by image. `DescribeTasks` reports them instead of the
-    /// image's own digest.
+    /// Pairs of an image and the digest that the test has set for the image. `DescribeTasks`
+    /// reports this digest instead of the image's own digest. `None` means that ECS reports no
+    /// digest.
     pub(super) reported: Vec<(String, Option<String>)>,
-    /// True if descriptions of new task definitions contain additional members, as in a newer ECS.
+    /// True if descriptions of new task definitions contain additional fields, as in a newer ECS.
     pub(super) is_newer: bool,
     pub(super) clock: Clock,
 }
@@ -54,7 +55,8 @@ impl EcsHome {
         letters + "Z"
     }
 
-    /// Returns the digest that a container of the image reports. `None` if ECS reports no digest.
+    /// Returns the digest that ECS reports for a container of the image. `None` if ECS reports no
+    /// digest.
     pub(super) fn digest(&self, image: &str) -> Option<String> {
         if let Some((_, digest)) = self.reported.iter().rev().find(|(reported, _)| reported == image) {
             return digest.clone();
@@ -64,7 +66,7 @@ impl EcsHome {
     }
 }
 
-/// Returns an invented digest for an image, always the same one.
+/// Returns an invented digest for an image. An image always gets the same digest.
 fn made_up(image: &str) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in image.bytes() {

@@ -80,7 +80,7 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Adds these members to the newest container.
+    /// Adds these fields to the most recently added container.
     pub fn container_with(mut self, members: &Value) -> Self {
         let container =
             self.containers.last_mut().and_then(Value::as_object_mut).expect("the service has a container");
@@ -93,7 +93,8 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Makes the service a daemon, with one task on each of these instances.
+    /// Makes the service a daemon service with one task on each instance. `instances` is the number
+    /// of instances.
     pub fn daemon(mut self, instances: u32) -> Self {
         (self.daemon, self.desired, self.bridge) = (true, instances, true);
         self
@@ -135,7 +136,7 @@ impl<'a> NewService<'a> {
     }
 
     /// Adds a pause hook with a timeout in minutes. After the timeout, ECS continues the deployment
-    /// or rolls it back.
+    /// if `then_continues` is true. Otherwise ECS rolls the deployment back.
     pub fn pauses_at(mut self, stage: Stage, minutes: u32, then_continues: bool) -> Self {
         let action = if then_continues { "CONTINUE" } else { "ROLLBACK" };
         let hook = json!({
@@ -151,7 +152,7 @@ impl<'a> NewService<'a> {
     }
 
     /// Enables early success: a deployment becomes `SUCCESSFUL` when this percentage of the tasks
-    /// is healthy. ECS starts the other new tasks and stops the old tasks later.
+    /// is healthy. Afterwards, ECS starts the other new tasks and stops the old tasks.
     pub fn early_success(self, healthy_percent: u32) -> Self {
         let criteria = json!({
             "enable": true, "healthyPercent": healthy_percent, "sourceServiceRevisionCleanup": "DEFERRED",
@@ -180,25 +181,26 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Adds a tag to the task definition. Accepts `aws:` tags, which CloudFormation sets.
+    /// Adds a tag to the task definition. Also accepts tags that begin with `aws:`, as
+    /// CloudFormation sets them.
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.push(json!({ "key": key, "value": value }));
         self
     }
 
-    /// Adds a member to the task definition. The fake also accepts unknown members.
+    /// Adds a field to the task definition. The fake also accepts unknown fields.
     pub fn with(mut self, member: &str, value: Value) -> Self {
         self.definition_members.insert(member.to_owned(), value);
         self
     }
 
-    /// Uses an existing revision instead of registering a new one.
+    /// Uses an existing revision of a task definition instead of registering a new revision.
     pub fn of_revision(mut self, task_definition: &str) -> Self {
         self.definition = Some(task_definition.to_owned());
         self
     }
 
-    /// Lets replaced tasks run for this number of additional steps.
+    /// Lets the tasks of a replaced deployment run for this number of additional steps.
     pub fn drains_for(mut self, steps: u32) -> Self {
         self.drains = steps;
         self
@@ -255,8 +257,8 @@ impl<'a> NewService<'a> {
             service.definition = None;
         }
         if self.settled {
-            // The assignment of `drains` follows this loop, so that the first deployment completes
-            // without draining.
+            // This function sets `drains` only after this loop, so that the first deployment
+            // completes without draining.
             while service.rollouts.last().is_some_and(|last| !last.has_ended()) {
                 let paused = service.rollouts.last().and_then(|last| {
                     last.hooks

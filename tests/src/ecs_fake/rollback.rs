@@ -1,4 +1,4 @@
-//! Lets deployments fail, and rolls them back.
+//! Lets deployments fail, and rolls failed or stopped deployments back.
 
 use super::deployment::{Back, Because, DeploymentOutcome, WayBack};
 use super::home::EcsHome;
@@ -75,17 +75,17 @@ impl StoredService {
         rollout.reason = Some(why);
     }
 
-    /// Starts a rollback to the last completed deployment. ECS has no other candidate until this
-    /// rollback completes.
+    /// Starts a rollback to the last completed deployment. Until this rollback completes, ECS has
+    /// no other rollback candidate.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
     pub(super) fn go_back(&mut self, home: &mut EcsHome, because: Because) {
         let now = home.clock.stamp();
         let candidate = self.completed.take();
         let candidate = candidate.and_then(|id| self.deployments.iter().find(|one| one.id == id));
         let Some(candidate) = candidate else {
-            // The guide says "no new tasks are launched, and the deployment is stalled". Users
+            // AWS's guide says "no new tasks are launched, and the deployment is stalled". Users
             // report instead that the deployment ends with the message below. `WayBack::Stalls`
-            // follows the guide, and the other values follow the users.
+            // follows the guide, and the other values follow the users' reports.
             if self.way_back != WayBack::Stalls || because != Because::Breaker {
                 let rollout = self.rollout();
                 rollout.becomes("ROLLBACK_FAILED", now);

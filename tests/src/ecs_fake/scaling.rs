@@ -81,7 +81,7 @@ impl StoredService {
         }
     }
 
-    /// Stops one running task of the primary deployment. ECS starts a new task instead.
+    /// Stops one running task of the primary deployment. ECS starts a new task as a replacement.
     pub(super) fn crash_one(&mut self, home: &mut EcsHome, exit_code: i64) {
         let now = home.clock.stamp();
         let id = self.primary().id.clone();

@@ -1,4 +1,4 @@
-//! The running fake.
+//! The running fake of ECS, with its HTTP server.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -9,7 +9,7 @@ use super::wire;
 use super::world::EcsWorld;
 use crate::server::Server;
 
-/// The account of MiniStack, so that the fake's ARNs match MiniStack's.
+/// The account of the emulator MiniStack, so that the fake and the emulator use the same ARNs.
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 

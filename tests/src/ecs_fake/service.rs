@@ -38,7 +38,7 @@ pub(super) struct StoredService {
     pub(super) name: String,
     pub(super) cluster: String,
     pub(super) cluster_arn: String,
-    /// `ACTIVE`, `DRAINING` or `INACTIVE`.
+    /// The state of the ECS service: `ACTIVE`, `DRAINING` or `INACTIVE`.
     pub(super) status: &'static str,
     pub(super) controller: ControllerKind,
     pub(super) daemon: bool,
@@ -48,7 +48,8 @@ pub(super) struct StoredService {
     pub(super) definition: Option<String>,
     /// The value of `deploymentConfiguration`, with defaults.
     pub(super) configuration: Value,
-    /// The values of the members in `DEPLOYING` and `QUIET` of `services.rs`, as requests set them.
+    /// The values that requests have set for the fields in `DEPLOYING` and `QUIET` of
+    /// `services.rs`.
     pub(super) members: Map<String, Value>,
     pub(super) created_at: Timestamp,
     pub(super) events: Vec<Value>,
@@ -63,7 +64,7 @@ pub(super) struct StoredService {
     /// The outcomes of the next deployments, in order.
     pub(super) outcomes: VecDeque<DeploymentOutcome>,
     pub(super) way_back: WayBack,
-    /// The number of steps that replaced tasks need to drain.
+    /// The number of steps in which the tasks of a replaced deployment drain.
     pub(super) drains: u32,
     pub(super) out_of_reach: bool,
     /// The description of the service before its last update.
@@ -71,7 +72,7 @@ pub(super) struct StoredService {
 }
 
 impl StoredService {
-    /// Adds an event to the service's own list of events, newest first.
+    /// Adds an event at the beginning of the service's own list of events.
     pub(super) fn says(&mut self, home: &mut EcsHome, what: &str) {
         let event = json!({
             "id": home.clock.uuid(),
@@ -136,8 +137,8 @@ impl StoredService {
         shown
     }
 
-    /// Returns the ARN of the current service deployment. AWS does not document which one is
-    /// current just after an update. A test may choose the previous one.
+    /// Returns the ARN of the current service deployment. AWS does not document whether this is the
+    /// new or the previous service deployment just after an update, so a test can choose.
     fn current_rollout(&self, names_late: bool) -> Option<&str> {
         let mut newest = self.rollouts.iter().rev();
         let first = newest.next()?;
@@ -146,7 +147,7 @@ impl StoredService {
         Some(&current.arn)
     }
 
-    /// Returns the numbers of tasks of a service revision.
+    /// Returns the task counts of a service revision.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevisionSummary.html>
     pub(super) fn summary(&self, revision: &str) -> Value {
         let deployments = self.deployments.iter().filter(|one| one.revision == revision);
@@ -194,7 +195,7 @@ impl StoredService {
         })
     }
 
-    /// Returns the task set of a service with another deployment controller.
+    /// Returns the task set of a service whose deployment controller is not ECS.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html>
     fn task_set(&self) -> Value {
         json!({

@@ -28,7 +28,7 @@ const STATUSES: [&str; 9] = [
     "ROLLBACK_FAILED",
 ];
 
-/// Adds those of the times that have a value.
+/// Adds the times that have a value to the response.
 fn put_times(shown: &mut Value, times: &[(&str, Option<Timestamp>)]) {
     for (member, at) in times {
         if let Some(at) = at {
@@ -249,7 +249,7 @@ impl EcsWorld {
         Ok(json!({ "serviceDeploymentArn": arn }))
     }
 
-    /// Continues a service deployment that waits at a pause hook, or rolls it back.
+    /// Continues a service deployment that waits at a pause hook, or rolls the deployment back.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContinueServiceDeployment.html>
     pub(super) fn continue_service_deployment(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["serviceDeploymentArn", "hookId", "action"])?;
@@ -260,7 +260,7 @@ impl EcsWorld {
         let rollout = &service.rollouts[at];
         let waits = rollout.hooks.iter().any(|hook| hook.id == id && hook.status == "AWAITING_ACTION");
         if !waits || rollout.status != "IN_PROGRESS" {
-            // AWS does not document the error of this case.
+            // AWS does not document the error for this case.
             return Err(Refused::parameter(format!("The hook {id} does not await an action.")));
         }
         let status = if continues { "SUCCEEDED" } else { "FAILED" };

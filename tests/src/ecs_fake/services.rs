@@ -16,18 +16,17 @@ use crate::fake::pages::{PageLimits, page};
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
 const PER_DESCRIBE: usize = 10;
 
-/// The members that start a deployment when an update changes them.
-/// "This parameter triggers a new service deployment."
+/// The fields that start a deployment if an update changes their values.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
 const DEPLOYING: [&str; 4] =
     ["networkConfiguration", "platformVersion", "loadBalancers", "serviceRegistries"];
-/// The members that start no deployment when an update changes them.
+/// The fields whose values an update may change without starting a deployment.
 const QUIET: [&str; 4] =
     ["healthCheckGracePeriodSeconds", "propagateTags", "enableExecuteCommand", "enableECSManagedTags"];
 
 impl EcsWorld {
-    /// Describes services. Then advances their deployments by one step, unless the test advances
-    /// them.
+    /// Describes services. Then advances their deployments by one step, unless the test has called
+    /// [`Ecs::by_hand`](super::Ecs::by_hand).
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
     pub(super) fn describe_services(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["cluster", "services"])?;
@@ -140,7 +139,7 @@ impl EcsWorld {
             controller,
             daemon,
             launch_type: launch_type.to_owned(),
-            // A daemon has one task on each instance. The fake has one instance.
+            // A daemon service has one task on each instance. The fake has one instance.
             desired: desired.unwrap_or(1),
             definition,
             configuration: configuration(input, daemon)?,
@@ -199,7 +198,7 @@ impl EcsWorld {
             None => None,
             Some(_) => Some(configuration(input, service.daemon)?),
         };
-        // The fake changes nothing before all checks have succeeded.
+        // The fake changes the service only after all checks have succeeded.
         service.before_update = Some(service.described(self.names_late));
         let mut deploys = input.flag("forceNewDeployment")?;
         // "If a revision is not specified, the latest ACTIVE revision is used."
@@ -246,7 +245,7 @@ fn takes(controller: ControllerKind, input: &Input<'_>) -> Result<(), Refused> {
             }
         }
     };
-    // Users have reported the text for CODE_DEPLOY. The text for EXTERNAL imitates it.
+    // Users have reported the text for CODE_DEPLOY. The text for EXTERNAL imitates that text.
     let advice = match controller {
         ControllerKind::External => "Create a new task set instead.",
         _ => "Use AWS CodeDeploy to trigger a new deployment.",

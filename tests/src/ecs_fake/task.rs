@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::home::EcsHome;
 
-/// The time for which ECS still returns a stopped task.
-/// "Stopped tasks only appear in the returned results for at least one hour."
+/// The time for which ECS still returns a task after the task has stopped.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 
@@ -51,8 +50,8 @@ pub(super) struct TaskContainer {
     pub(super) arn: String,
     pub(super) name: String,
     pub(super) image: String,
-    /// The digest that the test has set for this container. `None`: the container reports the
-    /// image's digest.
+    /// The digest that the test has set for this container. `None`: ECS reports the image's digest.
+    /// `Some(None)`: ECS reports no digest.
     pub(super) reports: Option<Option<String>>,
     pub(super) essential: bool,
     pub(super) checked: bool,
@@ -105,8 +104,8 @@ impl StoredTask {
         self.last != Last::Stopped
     }
 
-    /// Sets the health of the containers that have a health check. The health of other containers
-    /// is unknown.
+    /// Sets the health of the containers that have a health check. The health of all other
+    /// containers remains unknown.
     pub(super) fn becomes(&mut self, health: TaskHealth) {
         for container in self.containers.iter_mut().filter(|container| container.checked) {
             container.health = health;
@@ -130,7 +129,7 @@ impl StoredTask {
         self.version += 1;
     }
 
-    /// Records that ECS no longer wants the task. The task then drains.
+    /// Changes the desired status of the task to `STOPPED`. The task may still run while it drains.
     pub(super) fn is_unwanted(&mut self, at: Timestamp) {
         self.wanted = false;
         self.stopping_at.get_or_insert(at);
@@ -163,7 +162,7 @@ impl StoredTask {
         }
     }
 
-    /// Returns the task in the form of `DescribeTasks`. The function `time` formats the times.
+    /// Returns the task in the form of `DescribeTasks`. `time` formats the times.
     pub(super) fn described(&self, home: &EcsHome, time: fn(Timestamp) -> Value) -> Value {
         let containers: Vec<_> =
             self.containers.iter().map(|container| self.described_container(home, container)).collect();

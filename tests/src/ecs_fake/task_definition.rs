@@ -11,7 +11,7 @@ pub(super) struct StoredTaskDefinition {
     pub(super) family: String,
     pub(super) revision: u32,
     pub(super) active: bool,
-    /// The members of the registration, unknown members included.
+    /// The fields of the registration request, including unknown fields.
     pub(super) members: Map<String, Value>,
     pub(super) tags: Vec<Value>,
     pub(super) registered_at: Timestamp,
@@ -22,7 +22,6 @@ pub(super) struct StoredTaskDefinition {
 pub(super) struct Definitions(pub(super) Vec<StoredTaskDefinition>);
 
 impl StoredTaskDefinition {
-    /// Returns the container definitions.
     pub(super) fn containers(&self) -> &[Value] {
         self.members.get("containerDefinitions").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
@@ -63,8 +62,8 @@ impl Definitions {
         self.0.iter().find(|one| one.arn == arn)
     }
 
-    /// Returns a revision by its ARN or by `family:revision`. A `family` returns its newest active
-    /// revision.
+    /// Returns a revision by its ARN or by `family:revision`. A family without a revision number
+    /// means the family's newest active revision.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTaskDefinition.html>
     pub(super) fn named(&self, name: &str) -> Option<&StoredTaskDefinition> {
         if name.starts_with("arn:") {
@@ -82,8 +81,8 @@ impl Definitions {
     /// Returns a revision that a service may use.
     ///
     /// "You can't use an INACTIVE task definition to run new tasks or create new services, and you
-    /// can't update an existing service to reference an INACTIVE task definition." AWS may apply
-    /// this only after ten minutes, but the fake at once.
+    /// can't update an existing service to reference an INACTIVE task definition." AWS may enforce
+    /// this only after ten minutes. The fake enforces it at once.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
     pub(super) fn usable(&self, name: &str) -> Result<&StoredTaskDefinition, Refused> {
         let found = self.named(name).ok_or_else(|| client("TaskDefinition not found."))?;

@@ -9,9 +9,9 @@ use super::task_definition::{StoredTaskDefinition, client};
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{PageLimits, page};
 
-/// The members that ECS returns but does not accept: the members of
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html> without the
-/// members of
+/// The fields that ECS returns but does not accept: the fields of
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html> that are not
+/// fields of
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>.
 const OUTPUT_ONLY: [&str; 9] = [
     "taskDefinitionArn",
@@ -47,7 +47,7 @@ impl EcsHome {
         Ok(answer)
     }
 
-    /// Registers a revision as AWS itself can: with tags that begin with `aws:`.
+    /// Registers a revision as AWS itself does: tags may begin with `aws:`.
     pub(super) fn registered_by_aws(&mut self, members: &Map<String, Value>) -> Result<String, Refused> {
         let input = Input { operation: "RegisterTaskDefinition", members };
         let tags = tags(&input, true)?;
@@ -66,7 +66,6 @@ impl EcsHome {
         }
         let mut members = input.members.clone();
         members.remove("tags");
-        // The maximum size of a task definition is 64 KiB.
         if Value::Object(members.clone()).to_string().len() > BYTES {
             return Err(client("Actual length exceeds the max allowed length: 65536"));
         }
@@ -115,7 +114,7 @@ impl EcsHome {
         Ok(answer)
     }
 
-    /// Deregisters a revision. The request must contain a revision, not only a family.
+    /// Deregisters a revision. The request must name a revision, not only a task definition family.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
     pub(super) fn deregister_task_definition(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["taskDefinition"])?;
@@ -177,7 +176,7 @@ impl EcsHome {
     }
 }
 
-/// Adds default members and reverses lists that are sets, as a newer version of ECS might do.
+/// Adds default fields and reverses lists that are sets, as a newer version of ECS might do.
 fn as_a_newer_ecs_says_it(members: &mut Map<String, Value>) {
     members.insert("enableFaultInjection".into(), json!(false));
     let turn = |value: &mut Value| value.as_array_mut().into_iter().for_each(|list| list.reverse());
@@ -245,7 +244,7 @@ fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
         names.push(name);
         check_image(container.text("image")?.unwrap_or_default())?;
         let mut members = members.clone();
-        // ECS returns these members with default values if the request omits them.
+        // ECS returns these fields with default values if the request omits the fields.
         for (member, value) in [
             ("cpu", json!(0)),
             ("essential", json!(true)),
@@ -265,7 +264,8 @@ fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
     Ok(containers)
 }
 
-/// Checks that the image's name has at most 255 characters, and its digest 64 hexadecimal digits.
+/// Checks that the image's name has at most 255 characters, and that the digest, if there is one,
+/// has 64 hexadecimal digits.
 fn check_image(image: &str) -> Result<(), Refused> {
     let (name, digest) = match image.split_once('@') {
         None => (image, None),

@@ -1,4 +1,4 @@
-//! Checks over HTTP that the fake of ECS follows its rules.
+//! Checks over HTTP that the fake of ECS follows ECS's documented rules.
 
 mod deployments;
 mod events;
@@ -15,7 +15,7 @@ use super::{Ecs, EcsFake, Service};
 
 const IMAGE: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web";
 
-/// Returns an image of the repository, with a digest of one repeated digit.
+/// Returns a reference to an image of the repository. The image's digest repeats one digit.
 fn image(digit: u8) -> String {
     format!("{IMAGE}@{}", digest(digit))
 }
@@ -51,7 +51,8 @@ fn poll(ecs: &EcsFake, service: &str) -> Value {
     answer["services"][0].clone()
 }
 
-/// Registers a revision of `web` with a digest of this digit. Returns the revision's ARN.
+/// Registers a revision of the task definition `web` with the image of this digit. Returns the
+/// revision's ARN.
 fn revision(ecs: &Ecs, digit: u8) -> String {
     ecs.registers(&json!({
         "family": "web",
@@ -60,7 +61,8 @@ fn revision(ecs: &Ecs, digit: u8) -> String {
     }))
 }
 
-/// Updates `prod/web` to a digest of this digit. Returns the service in the response.
+/// Updates the service `prod/web` to the image of this digit. Returns the service from the
+/// response.
 #[track_caller]
 fn update(ecs: &EcsFake, digit: u8) -> Value {
     let request = json!({ "cluster": "prod", "service": "web", "taskDefinition": revision(ecs, digit) });
@@ -72,8 +74,8 @@ fn status(service: &Service<'_>) -> String {
     service.service_deployments()[0]["status"].as_str().expect("a status").to_owned()
 }
 
-/// Advances the service until its newest deployment no longer changes. Returns the deployment's
-/// status.
+/// Advances the service by enough steps for any deployment that can end. Returns the status of the
+/// newest service deployment.
 fn settle(service: &Service<'_>) -> String {
     for _ in 0..30 {
         service.advance();

@@ -12,7 +12,8 @@ use crate::server::{Answered, Request};
 const SERVICE: ServiceNames =
     ServiceNames { name: "ECS", signed: "ecs", target: "AmazonEC2ContainerServiceV20141113." };
 
-/// The operations that change something. A test can act just before or just after them.
+/// The operations that change something. A test can run an action just before or just after a call
+/// of such an operation.
 const CHANGES: [&str; 6] = [
     "RegisterTaskDefinition",
     "DeregisterTaskDefinition",

@@ -27,10 +27,11 @@ pub(super) struct EcsWorld {
     pub(super) calls: Vec<EcsCall>,
     /// The number of calls so far that change something.
     pub(super) changes: usize,
-    /// The errors that the fake returns for the next call of an operation.
+    /// Pairs of an operation and the error that the fake returns for the next call of the
+    /// operation.
     pub(super) refusals: Vec<(String, Refused)>,
-    /// The errors that the fake returns for every call of an operation with the second text in its
-    /// body.
+    /// Triples of an operation, a text and an error. The fake returns the error for every call of
+    /// the operation with this text in its body.
     pub(super) standing_refusals: Vec<(String, String, Refused)>,
     pub(super) buckets: Option<Buckets>,
     pub(super) by_hand: bool,
@@ -57,7 +58,7 @@ impl EcsWorld {
         }
     }
 
-    /// Returns the index of a service by its name or ARN.
+    /// Returns the position of a service in `services`, by the service's name or ARN.
     pub(super) fn place(&self, cluster: &str, service: &str) -> Option<usize> {
         let is_it =
             |one: &StoredService| one.cluster == cluster && (one.name == service || one.arn == service);

@@ -1,4 +1,4 @@
-//! Token buckets, by which AWS throttles calls of an account in a region.
+//! Token buckets, with which AWS throttles the calls of an account in a region.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use super::input::Refused;
 /// second.
 pub(crate) type Row = (&'static [&'static str], f64, f64);
 
-/// The state of each bucket: the number of tokens at the time of the last call.
+/// The token buckets, each with its number of tokens at the time of its last call.
 pub(crate) struct Buckets {
     table: &'static [Row],
     left: Vec<(f64, Timestamp)>,

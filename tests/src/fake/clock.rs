@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-/// A clock that starts at the true time and moves only when a test lets time pass.
+/// A clock that starts at the true time. It advances when a test lets time pass, and by one
+/// microsecond at each [`stamp`](Self::stamp).
 pub(crate) struct Clock {
     now: Timestamp,
     serial: u64,
@@ -24,8 +25,8 @@ impl Clock {
         self.now += time;
     }
 
-    /// Advances the clock by a microsecond and returns the time, so that no two events have the
-    /// same time.
+    /// Advances the clock by a microsecond and returns the new time. Therefore no two stamps are
+    /// equal.
     pub(crate) fn stamp(&mut self) -> Timestamp {
         self.now += SignedDuration::from_micros(1);
         self.now
@@ -48,7 +49,7 @@ impl Clock {
     }
 }
 
-/// Mixes the bits of a number by SplitMix64. The result is the same in each run.
+/// Mixes the bits of a number as SplitMix64 does. Equal numbers give equal results.
 pub(crate) fn mixed(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

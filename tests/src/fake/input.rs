@@ -1,4 +1,4 @@
-//! Reads the typed members of a request.
+//! Reads the fields of a request and checks their types.
 
 use serde_json::{Map, Value};
 
@@ -29,8 +29,8 @@ impl Refused {
     }
 }
 
-/// The error type of unknown requests. AWS has no such type, so no program can mistake it for
-/// AWS's.
+/// The error type of unknown requests. AWS has no such type, so no program can mistake the error
+/// for an error of AWS.
 const UNKNOWN: &str = "NotInTheFake";
 
 pub(crate) type Answer = Result<Value, Refused>;
@@ -41,13 +41,13 @@ pub(crate) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Refuses a request with members that the fake does not know.
+    /// Refuses a request with fields that the fake does not know.
     pub(crate) fn knows(&self, known: &[&str]) -> Result<(), Refused> {
         knows(self.operation, self.members, known)
     }
 
     fn wrong(&self, member: &str, expected: &str) -> Refused {
-        // AWS returns this error if a member has the wrong type.
+        // AWS returns this error if a field has the wrong type.
         let message = format!("{}: {member} is not {expected}", self.operation);
         Refused::new(400, "SerializationException", message)
     }

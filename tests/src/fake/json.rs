@@ -1,4 +1,4 @@
-//! The protocol AWS JSON 1.1: a header names the operation, and the body contains its members.
+//! The protocol AWS JSON 1.1: a header names the operation, and the body contains the input fields.
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
 
 use serde_json::{Map, Value, json};
@@ -12,12 +12,12 @@ pub(crate) struct ServiceNames {
     pub(crate) name: &'static str,
     /// The name in signatures, such as `ecs`.
     pub(crate) signed: &'static str,
-    /// The prefix of the header `x-amz-target`, with the dot at its end.
+    /// The prefix of the header `x-amz-target`, including the dot at the end.
     pub(crate) target: &'static str,
 }
 
 impl ServiceNames {
-    /// Reads the operation and its members from a signed request.
+    /// Reads the operation and the input fields from a signed request.
     pub(crate) fn read(
         &self,
         region: &str,

@@ -10,8 +10,8 @@ pub(crate) struct PageLimits {
     pub(crate) greatest: u32,
 }
 
-/// Returns the requested page as the member `member` of a response. A token is valid only for its
-/// list.
+/// Returns a response that contains the requested page in the field `member`. A next token is valid
+/// only for the same list.
 pub(crate) fn page(input: &Input<'_>, member: &str, all: Vec<Value>, size: &PageLimits) -> Answer {
     let wanted = input.count("maxResults")?.unwrap_or(size.default);
     if wanted < 1 || wanted > size.greatest {

@@ -1,11 +1,11 @@
-//! Registration of applications. The API stores a valid file as a whole. The API refuses an invalid
-//! file and names the place of each mistake.
+//! Registration of applications. The API stores the whole application file or refuses it. A refusal
+//! names the line and the key of each mistake.
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::{invoke_with, registration};
 use stablepin_tests::{App, Plan};
 
-/// Asserts that the table has no file, no claim and no audit record of the application.
+/// Asserts that the table has no application file, no claim and no audit record of the application.
 #[track_caller]
 fn nothing_is_stored(app: &App) {
     assert_eq!(app.registered(), None);
@@ -14,8 +14,8 @@ fn nothing_is_stored(app: &App) {
     assert_eq!(app.audit(), [] as [Value; 0]);
 }
 
-/// Asserts that the API refuses the file, and that one error names this line, this key and this
-/// word.
+/// Asserts that the API refuses the file, and that one error has this line and this key and
+/// contains this word.
 #[track_caller]
 fn refused(app: &App, file: &str, line: usize, key: &str, word: &str) {
     let answer = app.put(file);
@@ -44,7 +44,7 @@ fn line_of(file: &str, text: &str) -> usize {
 }
 
 #[test]
-fn api_refuses_an_invalid_file_and_names_the_lines() {
+fn api_names_the_line_of_each_mistake_in_an_invalid_file() {
     let app = Plan::new("wrong").services(["web"]).with_repository();
     let good = app.plan.toml();
     let cluster = &app.plan.cluster;
@@ -61,7 +61,7 @@ fn api_refuses_an_invalid_file_and_names_the_lines() {
         ),
         ("required = 1", "required = 2", "approval", "environment[0].approval.required", "only 1"),
         ("deploy = \"never\"", "deploy = \"always\"", "deploy", "environment[0].deploy", "on_approval"),
-        ("deploy = \"never\"", "soak = \"5m\"", "soak", "environment[0].soak", "not available"),
+        ("deploy = \"never\"", "soak = \"5m\"", "soak", "environment[0].soak", "earlier environment"),
         ("name = \"production\"", "name = \"Production\"", "Production", "environment[0].name", "lower-case"),
         ("prod-stable", "main-stable", "stable_tag", "environment[0].stable_tag", "taken for a build"),
     ];
@@ -93,10 +93,10 @@ fn unsigned_registration_is_forbidden() {
 }
 
 #[test]
-fn api_refuses_a_resource_of_another_application() {
+fn api_refuses_to_register_a_resource_of_another_application() {
     let first = Plan::new("claims").services(["web"]).create();
 
-    // `app` claims the repository of `first`, and so the stable tag in that repository.
+    // `app` claims the repository of `first`, and therefore also the stable tag in that repository.
     let app = Plan::new("claims-b").with_repository();
     let file = app.plan.toml().replace(
         &format!("repository = \"{}\"", app.plan.repository),
@@ -110,7 +110,7 @@ fn api_refuses_a_resource_of_another_application() {
     plan.services.clone_from(&first.plan.services);
     claimed(&app, &plan.toml(), &first, "services", "environment[0].services[0]");
 
-    // `first` gives up the service, so `app` may claim the service.
+    // The file of `first` no longer names the service, so `app` may claim the service.
     let mut without = first.plan.clone();
     without.services.clear();
     assert_eq!(first.put(&without.toml()).status, 200);
@@ -135,7 +135,7 @@ fn claimed(app: &App, file: &str, by: &App, at: &str, key: &str) {
 /// The local stack allows every repository and cluster, so the test runs the API's program with
 /// narrower parameters.
 #[test]
-fn api_refuses_a_resource_outside_the_stack_parameters() {
+fn api_refuses_a_repository_or_cluster_outside_stack_parameters() {
     let app = Plan::new("outside").services(["web"]).with_repository();
     let file = app.plan.toml();
     let narrow = [
@@ -166,7 +166,7 @@ fn api_refuses_a_resource_outside_the_stack_parameters() {
 }
 
 #[test]
-fn api_previews_stores_and_audits_a_changed_file() {
+fn api_previews_stores_and_audits_a_changed_application_file() {
     let app = Plan::new("change").create();
     let again = app.put(&app.plan.toml());
     assert_eq!(again.status, 200);
@@ -194,7 +194,7 @@ fn api_previews_stores_and_audits_a_changed_file() {
 
 /// Two people register two applications with the same repository at the same time.
 #[test]
-fn one_of_two_simultaneous_registrations_succeeds() {
+fn only_one_of_two_simultaneous_registrations_succeeds() {
     let plan = Plan::new("both");
     let apps = [plan.clone(), plan].map(|mut plan| {
         let suffix = stablepin_tests::unique();

@@ -16,8 +16,8 @@ fn signed(app: &App, approver: &str, link: &Link, decision: &str, reason: &str) 
     app.api_as(&app.signs_as(approver), "POST", &path, Some(&body))
 }
 
-/// A mail scanner that opens links and presses buttons does not know the code. An attacker who
-/// guesses the code has five tries.
+/// A mail scanner may open links and press buttons, but types no code. An attacker who guesses the
+/// code has five tries.
 #[test]
 fn five_wrong_codes_disable_the_approval_link() {
     let app = Plan::new("codes").create();
@@ -31,7 +31,7 @@ fn five_wrong_codes_disable_the_approval_link() {
     }
     let last = link.with_code("").reject("a rejection needs it too");
     assert_eq!(last.status, 410);
-    assert!(last.text().contains("decides nothing any more"), "{}", last.text());
+    assert!(last.text().contains("no longer works"), "{}", last.text());
     for burnt in [link.approve(), link.get()] {
         assert_eq!(burnt.status, 410, "the right code comes too late");
     }
@@ -39,7 +39,7 @@ fn five_wrong_codes_disable_the_approval_link() {
     let last = app.audit().pop().expect("an audit record");
     assert!(last["reason"].as_str().is_some_and(|reason| reason.contains("5 wrong codes")), "{last}");
 
-    // The attacker has the old link. The approver gets a new link.
+    // The attacker has only the disabled link. The approver gets a new link.
     app.tick();
     let fresh = until("another mail", || app.mails("lead").get(1).map(Link::of));
     assert_ne!(fresh.token, link.token);
@@ -48,7 +48,7 @@ fn five_wrong_codes_disable_the_approval_link() {
 }
 
 #[test]
-fn approval_code_accepts_spaces_and_lower_case() {
+fn approval_accepts_a_code_in_lower_case_with_spaces() {
     let app = Plan::new("typing").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -57,7 +57,7 @@ fn approval_code_accepts_spaces_and_lower_case() {
 }
 
 #[test]
-fn approval_needs_the_typed_environment_name() {
+fn approver_must_type_the_environment_name_to_approve() {
     let app = Plan::new("typed").approved_with("step = \"type\"").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -83,7 +83,7 @@ fn vote_from_an_outdated_page_is_refused() {
     let answer = stale.approve();
     assert_eq!(answer.status, 409);
     let text = answer.text();
-    assert!(text.contains("has changed since it was opened") && text.contains("pin 1"), "{text}");
+    assert!(text.contains("has changed since you opened it") && text.contains("pin 1"), "{text}");
     assert_eq!(app.pins().len(), 1);
     let seen = link.seen();
     assert_eq!(seen.approve().status, 200);
@@ -123,7 +123,7 @@ fn simultaneous_approvals_create_one_pin() {
 }
 
 #[test]
-fn approver_cannot_vote_twice_by_link_and_signature() {
+fn approver_cannot_vote_by_link_and_again_by_signature() {
     let app = Plan::new("ways").approvers(["lead", "deputy"], 2).who_sign().create();
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
@@ -139,8 +139,8 @@ fn approver_cannot_vote_twice_by_link_and_signature() {
     let (status, answer) = signed(&app, "deputy", &deputy, "approve", "tried it");
     assert_eq!(status, 200, "{answer}");
     assert_eq!(app.pins(), [(1, digest)]);
-    // Another invocation may still be mailing the lead's vote confirmation. That invocation then
-    // moves the tag.
+    // Another invocation may still be mailing the lead's vote confirmation. In that case, that
+    // invocation moves the stable tag afterwards, so the test waits for the end of the promotion.
     assert_eq!(app.ended(lead.promotion()).0, "Completed");
     assert_eq!(deputy.approve().status, 409, "the link decides nothing more");
     let vote = app.promotion(lead.promotion())["votes"][app.approver("deputy")].clone();
@@ -169,7 +169,8 @@ fn signed_vote_of_a_non_approver_is_refused() {
     assert_eq!(app.promotion(link.promotion())["state"], "Pending");
 }
 
-/// The API refuses a requester's vote on their own request, by link and by signature.
+/// Stablepin refuses the requester's vote on the requester's own promotion, by link and by signed
+/// request.
 #[test]
 fn requester_cannot_approve_own_request() {
     let plan = Plan::new("eyes").approvers(["lead", "deputy"], 1).who_sign();
@@ -178,7 +179,7 @@ fn requester_cannot_approve_own_request() {
     let pushed = app.link(&digest);
     let answer = pushed.approve();
     assert_eq!(answer.status, 410);
-    assert!(answer.text().contains("Nobody knows who asked"), "{}", answer.text());
+    assert!(answer.text().contains("The pusher is not known"), "{}", answer.text());
 
     let ask = json!({ "digest": digest, "reason": "the release of today" });
     let (status, answer) =
@@ -223,8 +224,8 @@ fn signed_request_opens_a_new_promotion_without_a_push() {
     assert_eq!(app.api("POST", path, Some(&json!({ "digest": "latest" }))).0, 400);
 }
 
-/// Builds are ordered by the second. Retries and several people may request the same build within
-/// one second.
+/// Stablepin orders builds by time in whole seconds. Within one second, retries or several people
+/// may request the same build.
 #[test]
 fn simultaneous_requests_open_one_promotion() {
     let app = Plan::new("asks").create();
@@ -246,7 +247,7 @@ fn simultaneous_requests_open_one_promotion() {
 /// The request itself pins the build and moves the stable tag, because the environment needs no
 /// approval.
 #[test]
-fn request_pins_the_build_when_no_approval_is_needed() {
+fn signed_request_pins_the_build_if_no_approval_is_needed() {
     let mut plan = Plan::new("ask-none");
     plan.required = 0;
     let app = plan.create();
@@ -258,12 +259,12 @@ fn request_pins_the_build_when_no_approval_is_needed() {
     app.settled(&second);
     let ask = json!({ "digest": first });
     assert_eq!(app.api("POST", "/environments/production/promotions", Some(&ask)).0, 202);
-    assert_eq!(
-        app.tag("prod-stable"),
-        Some(first.clone()),
-        "the request itself moves the tag, not a later tick"
-    );
-    assert_eq!(app.pins().last(), Some(&(3, first)));
+    // The promoter validates the image again, and then pins it.
+    until("the third pin", || {
+        app.tick();
+        (app.pins().last() == Some(&(3, first.clone()))).then_some(())
+    });
+    until("the stable tag", || (app.tag("prod-stable").as_ref() == Some(&first)).then_some(()));
 }
 
 #[test]
@@ -281,7 +282,8 @@ fn withdrawn_promotion_cannot_be_approved() {
     assert_eq!(app.pins(), []);
 }
 
-/// DynamoDB may delete expired items days later. Until then, an expired link must not work.
+/// DynamoDB may delete an expired item only days after its expiry. A link must stop working at its
+/// expiry.
 #[test]
 fn vote_by_an_expired_link_is_refused() {
     let app = Plan::new("old-link").create();
@@ -319,8 +321,8 @@ fn page_of_an_unusable_link_shows_the_reason() {
     let others = lead.with_token(&overtaken.token);
     let withdrawn = app.link(&app.push_after(&third, &Spec::new("4")));
     app.api("POST", &format!("/promotions/{}/withdraw", withdrawn.promotion()), None);
-    // The first application has reached its limit of open requests, so this part needs another
-    // application.
+    // The first application has reached its limit of approval requests without a vote, so this part
+    // needs a second application.
     let other = Plan::new("why-not").approvers(["lead", "deputy"], 1).create();
     let last = other.push("main", &Spec::new("5"));
     let [expired, removed] = ["lead", "deputy"].map(|name| other.link_of(name, &last));
@@ -329,7 +331,7 @@ fn page_of_an_unusable_link_shows_the_reason() {
     without.approvers.retain(|name| !name.starts_with("deputy"));
     assert_eq!(other.put(&without.toml()).status, 200);
     let refused = removed.approve();
-    assert!(refused.status == 410 && refused.text().contains("not an approver"), "{}", refused.text());
+    assert!(refused.status == 410 && refused.text().contains("no longer an approver"), "{}", refused.text());
     let sk = format!("PROMOTION#{}", expired.promotion());
     other.rewrite(&sk, "record.operation.work.Promotion.expires_at", "2026-01-01T00:00:00Z");
 
@@ -372,7 +374,8 @@ fn hundred_simultaneous_clicks_count_as_one_vote() {
     });
     let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!((statuses.len(), count(200)), (clicks, 1), "{statuses:?}");
-    // A request that was throttled, or that failed after many conflicts, does not count as a vote.
+    // AWS throttled some requests, and others failed after many conflicts. Such a request does not
+    // count as a vote.
     assert!(
         statuses.iter().all(|status| matches!(status, 200 | 409 | 429 | 500 | 502 | 503)),
         "{statuses:?}"
@@ -383,11 +386,11 @@ fn hundred_simultaneous_clicks_count_as_one_vote() {
     assert_eq!(votes, Some(1));
 }
 
-/// DynamoDB throttles calls until the function gives up. A vote that was not stored does not count,
-/// and the page says that the vote may not count. API Gateway's own limits are not tested, because
-/// a request over them never reaches the function.
+/// DynamoDB throttles calls until the Lambda function gives up. If the vote was not stored, the
+/// page says that the vote may be lost. API Gateway's own limits are not tested, because a request
+/// over these limits never reaches the Lambda function.
 #[test]
-fn page_warns_that_a_throttled_vote_may_not_count() {
+fn page_warns_that_a_throttled_vote_may_be_lost() {
     let mut untaken = 0;
     for at in 1.. {
         let app = Plan::new("throttled").create();
@@ -400,7 +403,7 @@ fn page_warns_that_a_throttled_vote_may_not_count() {
         if votes == 0 {
             untaken += 1;
             assert_eq!(answer["statusCode"], 500, "{at}: {page}");
-            assert!(page.contains("it may not count") && page.contains("a-request"), "{at}: {page}");
+            assert!(page.contains("your decision may be lost") && page.contains("a-request"), "{at}: {page}");
             assert_eq!(app.pins(), [], "{at}");
             assert_eq!(link.get().status, 200, "{at}: the link still asks");
             assert_eq!(link.approve().status, 200, "{at}: now the vote counts");
@@ -415,9 +418,9 @@ fn page_warns_that_a_throttled_vote_may_not_count() {
     assert_eq!(untaken, 2, "throttling prevents the vote at the read and at the transaction");
 }
 
-/// The freeze lasts until after the approved promotion expires.
+/// The approved promotion expires before the freeze ends.
 #[test]
-fn approval_expires_if_the_freeze_lasts_too_long() {
+fn approved_promotion_expires_if_the_freeze_lasts_too_long() {
     let app = Plan::new("frozen").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -437,8 +440,8 @@ fn approval_expires_if_the_freeze_lasts_too_long() {
     assert_eq!(app.pins(), [], "the end of the freeze does not revive the promotion");
 }
 
-/// The page's script reads a status document. One read of the table serves the document and the
-/// page, so the document contains no more than the page.
+/// The page's script reads a status document. Stablepin makes the document and the page from the
+/// same records, so the document contains no more than the page.
 #[test]
 fn status_document_shows_the_progress_of_a_promotion() {
     let app = Plan::new("status").create();
@@ -448,25 +451,27 @@ fn status_document_shows_the_progress_of_a_promotion() {
     let before = app.everything();
     let open = link.status().json("status").expect("JSON");
     assert_eq!((&open["title"], &open["over"]), (&json!("Waiting for approval"), &json!(false)));
-    assert_eq!(open["steps"][0], json!({ "name": "Approved", "state": "now", "detail": "0 of 1 needed" }));
+    assert_eq!(open["steps"][0]["name"], "Validated");
+    assert_eq!(open["steps"][1], json!({ "name": "Approved", "state": "now", "detail": "0 of 1 needed" }));
     assert_eq!(app.everything(), before);
     link.approve();
     let done = link.status().json("status").expect("JSON");
-    assert_eq!((&done["over"], &done["steps"][1]["detail"]), (&json!(true), &json!("pin 1 of production")));
+    assert_eq!((&done["over"], &done["steps"][2]["detail"]), (&json!(true), &json!("pin 1 of production")));
     let unknown = link.with_token("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").status();
     assert_eq!(unknown.status, 404);
 }
 
-/// Stablepin records an approval during a freeze at once, and applies it when the freeze ends.
+/// Stablepin records an approval at once even during a freeze. Stablepin pins the build when the
+/// freeze ends.
 #[test]
-fn approval_takes_effect_when_the_freeze_ends() {
+fn approved_build_is_pinned_when_the_freeze_ends() {
     let app = Plan::new("thaw").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
     app.settled(&digest);
     app.api("PUT", "/environments/production/freeze", Some(&json!({ "reason": "sale" })));
     assert!(
-        link.get().text().contains("is frozen since"),
+        link.get().text().contains("has been frozen since"),
         "the page shows the freeze before anybody decides"
     );
     let answer = link.approve();

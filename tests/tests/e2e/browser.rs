@@ -39,12 +39,12 @@ fn pushed(story: &str) -> (App, String, Link) {
 }
 
 #[test]
-fn approver_reads_the_facts_and_approves_on_desktop() {
+fn approver_at_a_desktop_reads_the_facts_and_approves() {
     approves(Width::Desk);
 }
 
 #[test]
-fn approver_reads_the_facts_and_approves_on_phone() {
+fn approver_with_a_phone_reads_the_facts_and_approves() {
     approves(Width::Phone);
 }
 
@@ -53,7 +53,7 @@ fn approves(width: Width) {
     let page = Page::open(&link, "approve", width);
     page.says(&format!("Approve {} for production?", app.plan.name));
     assert_eq!(page.fact("Digest"), digest);
-    assert_eq!(page.fact("Replaces"), "nothing: it would be the first pin");
+    assert_eq!(page.fact("Replaces"), "nothing (this would be the first pin)");
     assert_eq!(
         Some(page.fact("Build").as_str()),
         app.build(&digest).unwrap_or_default()["build_tag"].as_str()
@@ -78,12 +78,12 @@ fn approves(width: Width) {
 }
 
 #[test]
-fn approver_rejects_with_a_reason_on_desktop() {
+fn approver_at_a_desktop_rejects_and_gives_a_reason() {
     rejects(Width::Desk);
 }
 
 #[test]
-fn approver_rejects_with_a_reason_on_phone() {
+fn approver_with_a_phone_rejects_and_gives_a_reason() {
     rejects(Width::Phone);
 }
 
@@ -92,14 +92,14 @@ fn rejects(width: Width) {
     let page = Page::open(&link, "reject", width);
     page.write("Code", &link.code);
     page.click("Reject");
-    page.says("Nothing was decided");
+    page.says("Your decision was not saved");
     assert_eq!(page.status(), 400);
     page.inspect("why");
 
     page.write("Code", &link.code);
     page.write("Reason", "breaks the <login> page");
     page.click("Reject");
-    page.says("It goes no further");
+    page.says("It is not promoted");
     page.inspect("rejected");
     let (state, reason) = app.ended(link.promotion());
     assert_eq!(state, "Cancelled");

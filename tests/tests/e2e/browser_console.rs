@@ -23,12 +23,12 @@ fn busy(story: &str) -> (App, String) {
 }
 
 #[test]
-fn console_rollback_command_repairs_drift_on_desktop() {
+fn on_a_desktop_the_console_rollback_command_repairs_drift() {
     command_repairs_drift(Width::Desk);
 }
 
 #[test]
-fn console_rollback_command_repairs_drift_on_phone() {
+fn on_a_phone_the_console_rollback_command_repairs_drift() {
     command_repairs_drift(Width::Phone);
 }
 

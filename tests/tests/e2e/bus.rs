@@ -6,7 +6,7 @@ use stablepin_tests::{Plan, stack, until};
 use xtask::image::Spec;
 
 #[test]
-fn bus_receives_an_event_for_each_audit_record() {
+fn event_bus_receives_an_event_for_each_audit_record() {
     let app = Plan::new("bus").with_repository();
     let pattern = json!({ "source": ["stablepin"], "detail": { "application": [app.plan.name] } });
     let events = Listener::new(&app.aws, &format!("bus-{}", app.plan.name), stack().bus(), &pattern);

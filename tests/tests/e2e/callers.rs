@@ -1,4 +1,4 @@
-//! CloudTrail attribution: who pushed an image or moved a tag. CloudTrail's record arrives minutes
+//! CloudTrail attribution: who pushed an image or moved a tag. CloudTrail's event arrives minutes
 //! after ECR's event.
 
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ fn call(app: &App, tag: &str, digest: &str, arn: &str) -> Value {
     })
 }
 
-/// Puts a CloudTrail event for a `PutImage` call on the default bus, as AWS does.
+/// Puts a CloudTrail event for a `PutImage` call on the default event bus, as AWS does.
 #[track_caller]
 fn trail_tells(app: &App, tag: &str, digest: &str, arn: &str) {
     let detail = call(app, tag, digest, arn);
@@ -51,9 +51,9 @@ fn pusher_named_by_cloudtrail_cannot_approve() {
     assert_eq!(app.pins(), [(1, digest)]);
 }
 
-/// ECR's event and CloudTrail's record may arrive in either order.
+/// ECR's event and CloudTrail's event may arrive in either order.
 #[test]
-fn cloudtrail_record_before_the_push_event_is_kept() {
+fn cloudtrail_event_is_kept_if_it_precedes_the_push_event() {
     let app = Plan::new("early").create();
     let digest = app.push("quiet", &Spec::new("1"));
     trail_tells(&app, "main", &digest, PIPELINE);
@@ -85,7 +85,7 @@ fn manual_tag_move_is_attributed_to_its_caller() {
 }
 
 #[test]
-fn ecr_calls_of_the_stack_do_not_count_as_pushes() {
+fn ecr_calls_by_the_stack_do_not_count_as_pushes() {
     let app = Plan::new("own").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -108,7 +108,7 @@ fn ecr_calls_of_the_stack_do_not_count_as_pushes() {
 
 /// A role of the same name in another account, or in another partition, is not the stack's role.
 #[test]
-fn role_of_the_same_name_in_another_account_is_a_pusher() {
+fn same_named_role_of_another_account_counts_as_a_pusher() {
     let app = Plan::new("alike").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -126,7 +126,7 @@ fn role_of_the_same_name_in_another_account_is_a_pusher() {
     until("both pushers", || (pushers(&app, &link) == arns).then_some(()));
 }
 
-/// The function ignores foreign events even if an EventBridge rule delivers them.
+/// The tagger ignores such events even if an EventBridge rule delivers them to the tagger.
 #[test]
 fn events_of_other_accounts_and_regions_are_ignored() {
     let app = Plan::new("foreign").create_with_fakes();
@@ -154,7 +154,8 @@ fn events_of_other_accounts_and_regions_are_ignored() {
     );
 }
 
-/// The pusher cannot approve the build even if another person requests the approval again.
+/// The pusher cannot approve the build even if another person requests a new promotion of the
+/// build.
 #[test]
 fn new_promotion_keeps_the_pusher_of_its_build() {
     let plan = Plan::new("again").approvers(["lead", "deputy"], 1).who_sign();

@@ -1,4 +1,4 @@
-//! The console: who can open it, what it shows, and that it changes nothing.
+//! The console: who can open its pages, what the pages show, and that a view changes nothing.
 
 use std::process::Command;
 
@@ -9,8 +9,8 @@ use stablepin_tests::{App, Console, Link, Plan, stack};
 use xtask::aws::Response;
 use xtask::image::Spec;
 
-/// Returns a query for the overview page that begins with the application. `after` accepts any
-/// text, so the application's name without its last letter serves as the start.
+/// Returns a query that makes the overview page begin with the application. The page lists the
+/// names after the text `after`, so the text is the application's name without its last letter.
 pub(crate) fn beginning_with(app: &App) -> String {
     format!("?after={}", &app.plan.name[..app.plan.name.len() - 1])
 }
@@ -68,7 +68,7 @@ fn only_a_signed_request_mints_a_console_link() {
 }
 
 #[test]
-fn cookie_of_a_console_link_opens_every_page() {
+fn cookie_of_a_console_link_opens_every_console_page() {
     let app = Plan::new("console-open").create();
     let console = Console::mint();
     let opened = console.open();
@@ -107,7 +107,7 @@ fn cookie_of_a_console_link_opens_every_page() {
     assert_eq!(console.get("/Not%20a%20name").status, 404);
 }
 
-/// A mail scanner may open a console link any number of times. The link still works afterwards.
+/// A mail scanner may open a console link any number of times. Afterwards the link still works.
 #[test]
 fn hundred_console_views_change_nothing() {
     let app = Plan::new("console-looks").create();
@@ -170,7 +170,7 @@ fn invalid_console_links_get_identical_responses() {
 }
 
 #[test]
-fn console_lists_history_newest_first_in_pages() {
+fn console_lists_the_history_in_pages_newest_first() {
     let app = Plan::new("console-story").create();
     let console = Console::mint();
     let path = format!("/{}", app.plan.name);
@@ -206,7 +206,8 @@ fn console_lists_history_newest_first_in_pages() {
         assert!(overview.contains(says), "{says}: {overview}");
     }
 
-    // A page of the history may begin before the id of a promotion or of a rollback.
+    // The parameter `before` is the id of a promotion or of a rollback. The page then lists only
+    // older entries.
     let older = console.get(&format!("{path}?before={}", promotions[1])).text();
     assert_eq!(older.matches("<li id").count(), 1, "{older}");
     assert!(older.contains(&promotions[0]) && !older.contains("Stable tag"), "{older}");
@@ -221,7 +222,7 @@ fn console_lists_history_newest_first_in_pages() {
     assert_eq!(older.matches("<li id").count(), 3, "{older}");
 }
 
-/// The console's command rolls back as copied, without an edit.
+/// A person can copy the console's command and run it without changes.
 #[test]
 fn copied_console_command_rolls_back() {
     let app = Plan::new("console-back").create();
@@ -238,7 +239,7 @@ fn copied_console_command_rolls_back() {
     assert_eq!(pins[2], (3, first));
 }
 
-/// Runs the command in a shell that has credentials. Returns the HTTP status of the response.
+/// Runs the command in a shell that has AWS credentials. Returns the HTTP status of the response.
 #[track_caller]
 pub(crate) fn run(command: &str) -> u16 {
     let shell = Command::new("sh")

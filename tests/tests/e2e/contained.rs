@@ -1,5 +1,5 @@
 //! Releases that are pushed as several images: one image for each architecture, and an image index
-//! of them.
+//! of these images.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn after(seconds: i64) -> Timestamp {
 }
 
 #[test]
-fn pushed_index_cancels_promotions_of_its_images() {
+fn pushed_image_index_cancels_promotions_of_its_images() {
     let app = Plan::new("per-architecture").create_with_fakes();
     let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
     let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
@@ -59,13 +59,13 @@ fn pushed_index_cancels_promotions_of_its_images() {
 }
 
 #[test]
-fn image_of_a_pushed_index_opens_no_promotion() {
+fn image_of_a_pushed_image_index_opens_no_promotion() {
     let app = Plan::new("index-first").create_with_fakes();
     let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
     let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
     app.deliver(&app.push_event("main", &index, after(1)));
-    // `amd` was pushed before the index, but its event arrives after the event of the index. `arm`
-    // was pushed after the index.
+    // `amd` was pushed before the image index, but the event of `amd` arrives after the event of
+    // the image index. `arm` was pushed after the image index.
     app.deliver(&app.push_event("main-amd64", &amd, after(0)));
     app.deliver(&app.push_event("main-arm64", &arm, after(2)));
     assert_eq!(app.promotions().len(), 1);
@@ -73,9 +73,10 @@ fn image_of_a_pushed_index_opens_no_promotion() {
     asks_for_the_index_only(&app, &index, &[]);
 }
 
-/// `docker buildx imagetools create` of several indexes creates an index of indexes.
+/// `docker buildx imagetools create` with several image indexes creates an image index of image
+/// indexes.
 #[test]
-fn nested_index_cancels_promotions_of_its_images() {
+fn nested_image_index_cancels_promotions_of_its_images() {
     let app = Plan::new("nested").create_with_fakes();
     let [amd, arm, other] = quiet(&app, ["amd", "arm", "other"].map(NewImage::named));
     let [linux] = quiet(&app, [NewImage::index([&amd, &arm])]);
@@ -88,10 +89,10 @@ fn nested_index_cancels_promotions_of_its_images() {
     asks_for_the_index_only(&app, &index, &[&amd, &linux]);
 }
 
-/// The pushed index contains two indexes, and the first one is unreadable. Stablepin still
-/// recognizes the images of the second one.
+/// The pushed image index contains two nested image indexes, and the first nested image index is
+/// unreadable. Stablepin still recognizes the images of the second.
 #[test]
-fn push_with_an_unreadable_nested_index_succeeds() {
+fn push_with_an_unreadable_nested_image_index_succeeds() {
     let app = Plan::new("unread-index").create_with_fakes();
     let child = app.web().put(NewImage::named("child"));
     let entry = format!(r#"{{"mediaType":"{IMAGE}","digest":"{child}","size":1}}"#);
@@ -107,19 +108,22 @@ fn push_with_an_unreadable_nested_index_succeeds() {
         let other = app.web().put(NewImage::index([&image]));
         let index = app.web().put(NewImage::index([unread, &other]));
         if let Some(code) = refusal {
-            // The first read is that of the pushed index, so the second read fails.
+            // The tagger first reads the pushed image index. The second read, that of a nested
+            // image index, fails.
             app.ecr().fails("BatchGetImage", 2, 400, code);
         }
         app.deliver(&app.push_event("main", &index, after(0)));
         app.deliver(&app.push_event("main-amd64", &image, after(1)));
-        let newest = ends(&app).pop();
-        assert_eq!(newest, Some((index, json!("Pending"))), "{unread} {refusal:?}");
+        // An image index that cannot be read later either fails the validation.
+        let state = if refusal.is_some() { "Pending" } else { "Failed" };
+        let newest = ends(&app).into_iter().rfind(|(digest, _)| *digest == index);
+        assert_eq!(newest, Some((index, json!(state))), "{unread} {refusal:?}");
     }
 }
 
-/// After an error of ECR that may pass, the tagger fails, so that Lambda retries the whole push.
+/// If ECR returns a temporary error, the tagger fails, so that Lambda retries the whole event.
 #[test]
-fn lambda_retries_a_push_after_a_failed_index_read() {
+fn lambda_retries_a_push_after_a_failed_image_index_read() {
     let app = Plan::new("unread-now").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [nested] = quiet(&app, [NewImage::index([&image])]);
@@ -127,17 +131,17 @@ fn lambda_retries_a_push_after_a_failed_index_read() {
     app.ecr().keeps_failing("BatchGetImage", 2, 500, "ServerException");
     let event = app.push_event("main", &index, after(0));
     let answer = app.invoke(None, "tagger", &event, None).answer.expect("the function was not killed");
-    assert_eq!(answer["errorMessage"], "the push could not be taken", "{answer}");
+    assert_eq!(answer["errorMessage"], "the push could not be handled", "{answer}");
     app.ecr().is_well();
     app.deliver(&event);
     app.deliver(&app.push_event("main-amd64", &image, after(1)));
     asks_for_the_index_only(&app, &index, &[]);
 }
 
-/// Stablepin refuses the push of the index while retention deletes the index. Lambda retries the
-/// push.
+/// Stablepin refuses the push of the image index while retention deletes that image index. Lambda
+/// retries the event of the push.
 #[test]
-fn image_opens_a_promotion_while_retention_deletes_its_index() {
+fn image_opens_a_promotion_if_its_image_index_is_marked() {
     let app = Plan::new("refused-index").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
@@ -153,7 +157,7 @@ fn image_opens_a_promotion_while_retention_deletes_its_index() {
 }
 
 #[test]
-fn image_opens_a_promotion_if_its_index_is_excluded() {
+fn image_opens_a_promotion_if_its_image_index_is_no_build() {
     let plan = Plan::new("left-out-index");
     let file = plan.toml().replace("builds = [", "builds = [\"!main-index\", ");
     let app = plan.create_with_fakes();
@@ -165,9 +169,9 @@ fn image_opens_a_promotion_if_its_index_is_excluded() {
     assert_eq!(ends(&app), [(image, json!("Pending"))]);
 }
 
-/// An approver rejected the index, and with it the whole release.
+/// An approver rejected the image index, and thereby the whole release.
 #[test]
-fn image_of_a_rejected_index_opens_no_promotion() {
+fn image_of_a_rejected_image_index_opens_no_promotion() {
     let app = Plan::new("rejected-index").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
@@ -177,9 +181,9 @@ fn image_of_a_rejected_index_opens_no_promotion() {
     assert_eq!(ends(&app), [(index, json!("Cancelled"))]);
 }
 
-/// A pushed index that names another build's digest must not undo an approver's vote on that build.
+/// A pushed image index that contains another build must not undo an approver's vote on that build.
 #[test]
-fn pushed_index_does_not_undo_a_vote_on_its_image() {
+fn pushed_image_index_does_not_undo_a_vote_on_its_image() {
     let app = Plan::new("hostile-index").approvers(["lead", "second"], 2).create_with_fakes();
     let [victim] = quiet(&app, [NewImage::named("victim")]);
     let [index] = quiet(&app, [NewImage::index([&victim])]);
@@ -192,7 +196,7 @@ fn pushed_index_does_not_undo_a_vote_on_its_image() {
 }
 
 #[test]
-fn image_of_an_older_index_opens_a_promotion() {
+fn image_of_an_older_image_index_opens_a_promotion() {
     let app = Plan::new("older-index").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
@@ -202,7 +206,7 @@ fn image_of_an_older_index_opens_a_promotion() {
 }
 
 #[test]
-fn excluded_tags_open_no_promotion() {
+fn tags_excluded_by_the_builds_setting_open_no_promotion() {
     let plan = Plan::new("left-out");
     let file = plan.toml().replace(
         "builds = [\"main\", \"main-*\"",

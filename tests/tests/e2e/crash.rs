@@ -1,9 +1,9 @@
-//! Rules 2 and 6: a tick finishes work whose invocation was killed at any request, and a single
-//! fault of AWS causes no damage.
+//! Rules 2 and 6: a tick finishes the work of an invocation that was killed at any request, and a
+//! single fault of AWS causes no damage.
 //!
-//! The functions' real programs run against the ECR fake, for an application that deploys nothing.
-//! [`super::faults`] tests services. One test runs the deployed functions. In that test, a tick
-//! waits until the lease of the killed invocation has ended.
+//! The real programs of the Lambda functions run against the ECR fake. The application deploys to
+//! no service: [`super::faults`] tests services. One test runs the deployed Lambda functions. In
+//! that test, a tick can continue only after the lease of the killed invocation has expired.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ fn status(run: &ProgramRun) -> Option<u64> {
     run.answer.as_ref().and_then(|answer| answer["statusCode"].as_u64())
 }
 
-/// Asserts that the build was pinned once, that the stable tag names the build, and that each
+/// Asserts that the build was pinned once, that the stable tag refers to the build, and that each
 /// change has one audit record.
 #[track_caller]
 fn is_pinned_once(app: &App, digest: &str, what: &str) {
@@ -66,7 +66,7 @@ fn approval_survives_any_single_aws_fault() {
     everywhere(|_| ANSWERS.to_vec(), approved);
 }
 
-/// Returns the saved state of an application that has no pushed build.
+/// Returns the saved state of an application to which no build was pushed.
 fn unpushed() -> &'static Seed {
     static BEGUN: OnceLock<Seed> = OnceLock::new();
     BEGUN.get_or_init(|| Seed::of(&Plan::new("crash-push").create_with_fakes()))
@@ -87,7 +87,8 @@ fn pushed(number: usize, fault: Fault) -> bool {
     assert_eq!(app.audited("Promotion State Change"), ["- → Pending"], "{what}");
     let name = app.build_tag(&digest);
     assert_eq!(app.tag(&name).as_ref(), Some(&digest), "{what}");
-    // A mail that was sent but not recorded is sent again. Only the link in the newer mail works.
+    // If the tagger was killed after it sent a mail and before it recorded the mail, Stablepin
+    // sends a second mail. Only the link in the second mail works.
     assert!((1..=2).contains(&app.mails("lead").len()), "{what}");
     app.approve(&digest);
     assert_eq!(app.pins(), [(1, digest.clone())], "{what}");
@@ -96,7 +97,7 @@ fn pushed(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn approver_gets_mail_about_a_push_killed_at_any_request() {
+fn approver_gets_mail_if_the_tagger_is_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), pushed);
 }
 
@@ -124,12 +125,12 @@ fn tick_finishes_a_rollback_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), asked_back);
 }
 
-/// The longest wait until a tick finishes the killed work. The lease outlives its invocation by
-/// some seconds.
+/// The time within which a tick must finish the work of a killed invocation. The lease expires some
+/// seconds after the invocation's time limit.
 const UNTIL_A_TICK_MAY: Duration = Duration::from_secs(40);
 
 #[test]
-fn deployed_tick_moves_the_tag_after_a_killed_approval() {
+fn deployed_promoter_puts_the_tag_after_a_killed_approval() {
     let approve_with = |fault| {
         let app = Plan::new("crash").create();
         let digest = app.push("main", &Spec::new("1"));

@@ -45,17 +45,17 @@ fn quorum_of_two_needs_two_approvers() {
 
     assert_eq!(deputy.approve().status, 200);
     assert_eq!(app.pins(), [(1, digest)]);
-    // Another invocation may still be mailing the lead's vote confirmation. That invocation then
-    // moves the tag.
+    // Another invocation may still be mailing the lead's vote confirmation. In that case, that
+    // invocation moves the stable tag afterwards, so the test waits for the page.
     until("the pin on the page", || deputy.get().text().contains("It is pin 1").then_some(()));
     assert_eq!(third.approve().status, 409, "the promotion is decided already");
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
 }
 
-/// A changed file also applies to open promotions. The promoter checks open promotions at once, so
-/// that no approver must vote again.
+/// A changed application file also applies to open promotions. The promoter checks open promotions
+/// at once, so that no approver must vote again.
 #[test]
-fn changed_file_applies_to_open_promotions() {
+fn changed_application_file_applies_to_open_promotions() {
     let app = Plan::new("fewer").approvers(["lead", "deputy", "third"], 3).create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -89,7 +89,7 @@ fn one_rejection_cancels_a_promotion() {
     assert_eq!(app.pins(), []);
 }
 
-/// The current configuration decides who may vote, not the configuration at the time of the mail.
+/// The current application file decides who may vote, not the file at the time of the mail.
 #[test]
 fn removed_approver_cannot_vote() {
     let plan = Plan::new("removed").approvers(["lead", "deputy"], 1);
@@ -102,7 +102,7 @@ fn removed_approver_cannot_vote() {
     assert_eq!(app.put(&without.toml()).status, 200);
     let answer = deputy.approve();
     assert_eq!(answer.status, 410);
-    assert!(answer.text().contains("not an approver"), "{}", answer.text());
+    assert!(answer.text().contains("no longer an approver"), "{}", answer.text());
     assert_eq!(app.pins(), []);
     assert_eq!(lead.approve().status, 200);
 }
@@ -112,7 +112,8 @@ fn undecided_promotion_expires() {
     let app = Plan::new("expires").create();
     let link = app.link(&app.push("main", &Spec::new("1")));
     let sk = format!("PROMOTION#{}", link.promotion());
-    // The tagger records a mail only after it has sent the mail, so the test waits for the tagger.
+    // The tagger sends the mail first and records the mail afterwards, so the test waits for the
+    // tagger.
     until("the tagger has ended", || {
         app.items(&sk).iter().any(|item| item["record"]["operation"]["lease"].is_null()).then_some(())
     });
@@ -130,7 +131,7 @@ fn undecided_promotion_expires() {
 
 /// A wrong link reveals nothing, not even whether the promotion exists.
 #[test]
-fn wrong_links_get_identical_responses() {
+fn wrong_approval_links_get_identical_responses() {
     let app = Plan::new("oracle").create();
     let other = Plan::new("oracle-b").create();
     let build = app.push("main", &Spec::new("1"));

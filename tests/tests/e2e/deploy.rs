@@ -1,5 +1,6 @@
-//! Deployments in real containers. Stablepin deploys an approved build to every service and proves
-//! the deployment. If the proof fails, Stablepin rolls every service back to the previous image.
+//! Deployments in real containers. Stablepin deploys an approved build to every service, and proves
+//! that every task runs the build. If the proof fails, Stablepin rolls every service back to the
+//! previous image.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -20,7 +21,8 @@ pub(crate) fn promoted(app: &App, digest: &str) -> Value {
     })
 }
 
-/// Pushes the image that ran before Stablepin. Its tag matches no `builds` pattern.
+/// Pushes the image that the services run before the first release. Its tag matches no `builds`
+/// pattern.
 #[track_caller]
 fn before(app: &App) -> String {
     app.push_runnable("by-hand", &Spec::new("before"))
@@ -64,7 +66,7 @@ fn approved_build_is_deployed_to_every_service_and_pinned() {
     assert_eq!(promoted(&app, &second)["state"], "Completed");
     assert_eq!(app.pins(), [(1, first.clone()), (2, second.clone())]);
 
-    // The rollback uses the task definition revision that was proven for the pin.
+    // The rollback must deploy the task definition revision that ran when Stablepin created pin 1.
     let (_, pins) = app.api("GET", "/environments/production/pins", None);
     let proven = pins["pins"].as_array().expect("pins").iter().find(|pin| pin["number"] == 1).expect("pin 1")
         ["revisions"]
@@ -102,7 +104,7 @@ fn release_with_a_crashing_container_is_rolled_back() {
     assert!(said[0].ends_with("release failed, rolling back"), "{said:?}");
     assert!(said[1].ends_with("release failed, rolled back"), "{said:?}");
 
-    // The approval page of the fix says that the environment is held.
+    // The approval page of the corrected build says that the environment is held.
     let fix = app.push_runnable("main", &Spec::new("3"));
     assert!(app.link(&fix).get().text().contains("held"));
     assert_eq!(promoted(&app, &fix)["state"], "Completed");
@@ -130,7 +132,8 @@ fn release_with_a_failing_health_check_is_rolled_back() {
     let verify = format!("bake = \"0s\", endpoints = [\"http://127.0.0.1:{port}/health\"]");
     let app = Plan::new("health").services(["web"]).deployed(&verify).create();
     let old = before(&app);
-    // Both tasks need the same port of the host, so the old task stops before the new task starts.
+    // The old task and the new task need the same port of the host, so the old task must stop
+    // first.
     let one_port = json!({ "minimumHealthyPercent": 0, "maximumPercent": 100 });
     let service = app.service_on("web", &old, port, &one_port);
     let good = app.push_runnable("main", &Spec::new("1"));
@@ -166,7 +169,7 @@ fn release_to_a_missing_service_changes_nothing() {
     let record = promoted(&app, &build);
     assert_eq!(record["state"], "Failed", "{record}");
     let said = app.reason(&record);
-    assert!(said.starts_with("nothing was touched: there is no service"), "{said}");
+    assert!(said.starts_with("Stablepin changed nothing: there is no service"), "{said}");
     assert_eq!(service.running(), [old]);
     assert_eq!(
         (app.environment()["hold"].clone(), app.environment()["slot"].clone()),
@@ -204,8 +207,8 @@ fn release_waits_until_the_freeze_ends() {
     assert_eq!(app.audited("Environment State Change"), ["open → frozen", "frozen → open"]);
 }
 
-/// The table of an older version can contain a watermark so far in the future that no push is
-/// newer.
+/// An older version of Stablepin may have stored a watermark so far in the future that no push is
+/// newer than the watermark.
 #[test]
 fn signed_request_resets_a_watermark_in_the_future() {
     let app = Plan::new("watermark").create();

@@ -1,4 +1,4 @@
-//! The deployed template: what its functions may do, and what their logs contain.
+//! The deployed template: what its Lambda functions may do, and what their logs contain.
 
 use serde_json::{Value, json};
 use stablepin_tests::role::{FUNCTIONS, aws_as, configuration, function_name};
@@ -16,7 +16,7 @@ fn denied(who: &str, answer: Result<Value, AwsError>) {
 }
 
 #[test]
-fn each_role_denies_calls_that_its_function_does_not_need() {
+fn each_role_denies_calls_that_its_lambda_function_never_makes() {
     let app = Plan::new("iam").services(["web"]).create();
     let digest = app.push("quiet", &Spec::new("1"));
     let table = stack().table();
@@ -35,8 +35,8 @@ fn each_role_denies_calls_that_its_function_does_not_need() {
         denied(aws.dynamodb("Scan", &json!({ "TableName": table })));
         denied(aws.sqs("PurgeQueue", &json!({ "QueueUrl": stack().inbox() })));
         denied(aws.ecs("DeleteService", &json!({ "cluster": app.plan.cluster, "service": "web" })));
-        // A policy condition limits the keys that these functions may delete. The emulator ignores
-        // that condition.
+        // Policy conditions limit the keys that these two Lambda functions may delete. The emulator
+        // ignores such conditions.
         if !matches!(function, "api" | "retention") {
             denied(aws.dynamodb("DeleteItem", &json!({ "TableName": table, "Key": key })));
         }
@@ -66,7 +66,7 @@ fn each_role_denies_calls_that_its_function_does_not_need() {
 }
 
 #[test]
-fn policies_name_each_action_without_wildcards() {
+fn iam_policies_name_each_action_without_wildcards() {
     for function in FUNCTIONS {
         assert!(policies(function).len() >= 2, "{function}");
         for statement in statements(function, "Allow") {
@@ -81,10 +81,10 @@ fn policies_name_each_action_without_wildcards() {
     }
 }
 
-/// The emulator ignores conditions on the items of a request, so the test reads the deployed
-/// policies.
+/// The emulator ignores policy conditions about the items of a request, so the test reads the
+/// deployed policies.
 #[test]
-fn policies_protect_audit_records_and_configuration() {
+fn iam_policies_protect_audit_records_and_configuration() {
     for function in FUNCTIONS {
         let denies = |keys: &str, action: &str| {
             statements(function, "Deny").iter().any(|statement| {
@@ -103,10 +103,10 @@ fn policies_protect_audit_records_and_configuration() {
     }
 }
 
-/// No function may delete the record of a build, request, pin or vote. The emulator does not
-/// enforce that, so the test reads the deployed policies.
+/// No Lambda function may delete the record of a build, promotion, pin or vote. The emulator does
+/// not enforce this limit, so the test reads the deployed policies.
 #[test]
-fn policies_allow_deleting_only_image_and_claim_items() {
+fn iam_policies_allow_deleting_only_image_and_claim_items() {
     for function in FUNCTIONS {
         let delete = |one: &Value| actions(one).iter().any(|action| action == "dynamodb:DeleteItem");
         let may: Vec<_> = statements(function, "Allow").into_iter().filter(delete).collect();
@@ -122,7 +122,7 @@ fn policies_allow_deleting_only_image_and_claim_items() {
     }
 }
 
-/// Returns the statements with this effect in the policies of the function's role.
+/// Returns the statements with this effect in the policies of the Lambda function's role.
 fn statements(function: &str, effect: &str) -> Vec<Value> {
     let policies = policies(function).into_iter();
     let all = policies.flat_map(|policy| policy["Statement"].as_array().cloned().unwrap_or_default());
@@ -136,7 +136,7 @@ fn actions(statement: &Value) -> Vec<Value> {
     }
 }
 
-/// Returns the policy documents that are attached to the function's role.
+/// Returns the policy documents of the Lambda function's role.
 fn policies(function: &str) -> Vec<Value> {
     let aws = stack().aws();
     let role = configuration(function)["Role"].as_str().expect("a role").to_owned();
@@ -164,7 +164,7 @@ fn policies(function: &str) -> Vec<Value> {
 }
 
 #[test]
-fn every_function_has_an_expiring_log_and_an_alarm() {
+fn every_lambda_function_has_an_expiring_log_and_an_alarm() {
     let aws = stack().aws();
     let alarms = aws
         .query("monitoring", &[("Action", "DescribeAlarms"), ("Version", "2010-08-01")])
@@ -184,10 +184,10 @@ fn every_function_has_an_expiring_log_and_an_alarm() {
     }
 }
 
-/// EventBridge keeps an event in a queue if its delivery fails. Lambda keeps an event if the
-/// function fails.
+/// EventBridge sends an event to a dead-letter queue if EventBridge cannot deliver the event.
+/// Lambda sends an event there if the Lambda function fails.
 #[test]
-fn failed_event_goes_to_a_dead_letter_queue() {
+fn failed_event_is_sent_to_a_dead_letter_queue() {
     let aws = stack().aws();
     let prefix = function_name("tagger").trim_end_matches("tagger");
     let rules =
@@ -228,8 +228,8 @@ fn rule_arn(bus: &str, rule: &str) -> String {
     format!(":rule/{bus}{rule}")
 }
 
-/// Repeats a call of CloudWatch Logs until the call succeeds. The emulator's calls fail while a new
-/// log stream is being written.
+/// Repeats a call to CloudWatch Logs until the call succeeds. The emulator fails such calls while
+/// it writes a new log stream.
 #[track_caller]
 fn ask_logs(action: &str, body: &Value) -> Value {
     let aws = stack().aws();
@@ -268,5 +268,5 @@ fn logs_contain_no_link() {
     assert!(!logs.contains("?t="), "an address of a page is in a log");
     assert!(!logs.contains("decision=approve"), "a form is in a log");
     assert!(!logs.contains("stablepin-console="), "a cookie is in a log");
-    assert!(logs.contains("a link to the console was minted"), "the log records who minted a console link");
+    assert!(logs.contains("a link to the console was created"), "the log records who minted a console link");
 }

@@ -1,4 +1,4 @@
-//! Drift of Stablepin's tags, and pushes without an event.
+//! Drift of Stablepin's tags, and pushes whose event never arrived.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use stablepin_tests::{App, Plan, Release, until};
 use xtask::image::Spec;
 
 #[test]
-fn stablepin_reports_and_restores_a_manually_moved_tag() {
+fn stablepin_reports_and_restores_a_tag_moved_by_hand() {
     let app = Plan::new("moved").create();
     let pinned = app.pin("main", &Spec::new("1"));
     let other = app.push("quiet", &Spec::new("2"));
@@ -24,8 +24,8 @@ fn stablepin_reports_and_restores_a_manually_moved_tag() {
     );
 }
 
-/// The tag moves to the digest of an earlier pin. The move is drift although Stablepin once put the
-/// tag there.
+/// A person moves the stable tag to the digest of an earlier pin. This is drift, although Stablepin
+/// itself once put the tag on that digest.
 #[test]
 fn sweep_restores_a_stable_tag_moved_to_an_earlier_pin() {
     let app = Plan::new("back").create_with_fakes();
@@ -50,9 +50,9 @@ fn sweep_without_drift_changes_nothing() {
 }
 
 /// The event of a recent push may still arrive. The sweep handles a push only when its event is
-/// late.
+/// overdue.
 #[test]
-fn sweep_ignores_a_push_until_its_event_is_late() {
+fn sweep_ignores_a_push_until_its_event_is_overdue() {
     let app = Plan::new("young").create_with_fakes();
     app.pin("main", &Spec::new("1"));
     app.push_unheard("main", &Spec::new("2"));
@@ -62,7 +62,7 @@ fn sweep_ignores_a_push_until_its_event_is_late() {
     assert_eq!(app.everything(), before);
 }
 
-/// Invokes the promoter with a message of the sweep queue for the application.
+/// Invokes the promoter with a message of the sweep queue about the application.
 #[track_caller]
 fn sweep(app: &App) -> Value {
     app.sweep_with_fakes(None).answer.expect("the function was not killed")
@@ -71,8 +71,8 @@ fn sweep(app: &App) -> Value {
 /// A digest that belongs to no build.
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
-/// Creates the application with a registry clock that is ten minutes slow, so that the sweep
-/// considers each missed event late.
+/// Creates the application with a registry clock that is ten minutes slow, so that the sweep treats
+/// each missing event as overdue.
 #[track_caller]
 fn created_ten_minutes_ago(plan: Plan) -> App {
     let app = plan.create_with_fakes();
@@ -80,7 +80,7 @@ fn created_ten_minutes_ago(plan: Plan) -> App {
     app
 }
 
-/// Releases a first build of the plan. `before` prepares the application before the push.
+/// Creates the plan's application and releases its first build. `before` runs before the push.
 #[track_caller]
 fn live(plan: Plan, tag: &str, before: impl FnOnce(&App)) -> Release {
     let app = created_ten_minutes_ago(plan.services(["web"]).deployed("bake = \"0s\""));
@@ -102,8 +102,8 @@ fn untag(release: &Release, tag: &str) {
     assert_ne!(app.tags(&release.digest), Vec::<String>::new(), "the image still exists");
 }
 
-/// Sets the recorded time of the tag's last push to long ago, so that the sweep treats a newer push
-/// as missed.
+/// Sets the recorded time of the tag's last push far into the past, so that the sweep treats a
+/// newer push as missed.
 #[track_caller]
 fn was_followed_long_ago(app: &App, tag: &str) {
     let followed = format!("TAG#{}#{tag}", app.plan.repository);
@@ -153,13 +153,14 @@ fn sweep_opens_one_promotion_for_a_missed_push() {
 }
 
 #[test]
-fn sweep_continues_after_a_failed_push() {
+fn sweep_continues_after_it_fails_to_handle_a_push() {
     let mut second = String::new();
     let release = live(Plan::new("one-bad"), "main", |app| {
         second = app.push("v1.0.0", &Spec::new("2"));
     });
     let app = &release.app;
-    // `main` moves to a build with an unreadable record. `v1.0.0` moves to an unknown build.
+    // The two pushes send no event. `main` now refers to a build with an unreadable record, and
+    // `v1.0.0` refers to an unknown build.
     app.push_unheard("main", &Spec::new("2"));
     let third = app.push_unheard("v1.0.0", &Spec::new("3"));
     for tag in ["main", "v1.0.0"] {

@@ -1,4 +1,4 @@
-//! Pushes, builds and stable tags against a strict ECR fake. The fake enforces rules of ECR that
+//! Pushes, builds and stable tags against a strict ECR fake. The fake enforces limits of ECR that
 //! the emulator ignores.
 
 use stablepin_tests::ecr_fake::TagMutability;
@@ -32,7 +32,7 @@ fn two_pins(mutability: TagMutability, moves: bool) {
 }
 
 #[test]
-fn stable_tag_moves_in_a_mutable_repository() {
+fn stable_tag_moves_to_each_new_pin_in_a_mutable_repository() {
     two_pins(TagMutability::Mutable, true);
 }
 
@@ -42,7 +42,7 @@ fn each_pin_has_its_own_stable_tag_if_tags_are_immutable() {
 }
 
 #[test]
-fn stable_tag_moves_if_a_filter_makes_it_mutable() {
+fn stable_tag_moves_to_each_new_pin_if_a_filter_permits() {
     two_pins(TagMutability::ImmutableExcept(vec!["latest".to_owned(), "*-stable".to_owned()]), true);
 }
 
@@ -76,7 +76,7 @@ fn pinning_succeeds_although_ecr_throttles_every_tenth_call() {
     }
 }
 
-/// The promoter calls the ECR fake and the ECS fake. One counter numbers the requests to both
+/// The promoter calls the ECR fake and the ECS fake. One counter numbers the requests to the two
 /// fakes.
 #[test]
 fn release_against_the_ecr_and_ecs_fakes_becomes_the_pin() {

@@ -1,7 +1,7 @@
-//! Every result of a deployment, and what the promoter does after each.
+//! Every possible result of an ECS deployment, and what the promoter then does.
 //!
-//! The promoter's real program runs against an ECS fake. The fake shows on demand what real ECS
-//! rarely does.
+//! The promoter's real program runs against an ECS fake. The fake produces on demand the results
+//! that real ECS produces rarely.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -14,7 +14,8 @@ use stablepin_tests::{Release, until};
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 const PAST: &str = "2026-01-01T00:00:00Z";
 
-/// Asserts the number of pins, that the promotion holds the environment, and that the slot is free.
+/// Asserts the number of pins, that the hold of the environment names the promotion, and that the
+/// slot is free.
 #[track_caller]
 fn is_held(release: &Release, pins: usize) {
     let environment = release.app.environment();
@@ -57,13 +58,13 @@ fn proven_deployment_becomes_the_pin() {
 }
 
 #[test]
-fn stablepin_accepts_an_ecs_breaker_rollback_to_the_pin() {
+fn stablepin_accepts_a_circuit_breaker_rollback_to_the_pin() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     assert!(release.app.reason(&record).contains("the circuit breaker threshold was exceeded"), "{record:#}");
-    assert!(release.app.reason(&record).contains("ECS went back by itself, to pin 1"), "{record:#}");
+    assert!(release.app.reason(&record).contains("ECS rolled back to pin 1"), "{record:#}");
     release.runs("web", &release.before);
     assert_eq!(release.ecs.count("UpdateService"), 1, "Stablepin does not disturb the rollback of ECS");
     is_held(&release, 1);
@@ -71,7 +72,7 @@ fn stablepin_accepts_an_ecs_breaker_rollback_to_the_pin() {
 
 /// The response to `UpdateService` may still name the previous service deployment.
 #[test]
-fn promoter_finds_a_deployment_that_ecs_names_late() {
+fn promoter_finds_a_deployment_missing_in_the_ecs_response() {
     for (outcome, end) in [
         (DeploymentOutcome::Succeeds, "Completed"),
         (DeploymentOutcome::CrashesUntilTheBreaker, "RolledBack"),
@@ -87,9 +88,10 @@ fn promoter_finds_a_deployment_that_ecs_names_late() {
     }
 }
 
-/// ECS has accepted the deployment, but for some seconds its responses show the earlier state.
+/// ECS has accepted the deployment, but for some seconds its responses show the state before the
+/// deployment.
 #[test]
-fn promotion_continues_while_ecs_hides_the_deployment() {
+fn promotion_continues_while_ecs_does_not_show_its_deployment() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.settle();
     release.ecs.names_service_deployments_late();
@@ -109,8 +111,8 @@ fn promotion_continues_while_ecs_hides_the_deployment() {
     release.runs("web", &release.digest);
 }
 
-/// The promoter is killed after the update. ECS still names the earlier service deployment, which
-/// ECS has rolled back.
+/// The promoter is killed after it updates the service. ECS still names the service deployment
+/// before that update, and ECS has rolled that deployment back.
 #[test]
 fn promoter_ignores_the_end_of_an_earlier_deployment() {
     let begun = || {
@@ -142,9 +144,9 @@ fn promoter_ignores_the_end_of_an_earlier_deployment() {
 
 /// Another person deploys after the release has failed and before Stablepin's rollback begins.
 #[test]
-fn rollback_keeps_a_deployment_by_another_person() {
-    // Three cases: a rollback to the pin, a rollback to the pin while ECS names no deployment yet,
-    // and a rollback to the previous image.
+fn rollback_does_not_replace_another_persons_deployment() {
+    // Three cases: a rollback to the pin, a rollback to the pin while ECS does not yet name the
+    // deployment, and a rollback to the image before the first release.
     for case in ["next", "named late", "first"] {
         let release = if case == "first" { Release::first(&["web"]) } else { Release::next(&["web"]) };
         release
@@ -164,7 +166,7 @@ fn rollback_keeps_a_deployment_by_another_person() {
         let record = release.ends();
         assert_eq!(record["state"], "Failed", "{case}: {record:#}");
         assert!(
-            release.app.reason(&record).contains("somebody else has begun a deployment meanwhile"),
+            release.app.reason(&record).contains("somebody else started a deployment meanwhile"),
             "{record:#}"
         );
         release.runs("web", ELSE);
@@ -172,9 +174,10 @@ fn rollback_keeps_a_deployment_by_another_person() {
     }
 }
 
-/// ECS has rolled back to the pin. Then a push of the pin's own build opens a promotion.
+/// ECS has rolled the service back to the pin. A push of the pin's own build then opens a
+/// promotion.
 #[test]
-fn build_restored_by_ecs_can_be_pinned_again() {
+fn build_can_be_pinned_again_after_ecs_rolls_back_to_it() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
@@ -198,7 +201,8 @@ fn build_restored_by_ecs_can_be_pinned_again() {
     assert_eq!(release.app.environment()["rolled_back_from"], json!([release.digest]));
 }
 
-/// ECS has already rolled one of two services back, or is still rolling that service back.
+/// When the operator requests the rollback, ECS has already rolled one of two services back, or is
+/// still rolling that service back.
 #[test]
 fn rollback_completes_if_ecs_rolls_one_service_back() {
     for way_back in [WayBack::Succeeds, WayBack::Stalls] {
@@ -221,7 +225,7 @@ fn rollback_completes_if_ecs_rolls_one_service_back() {
 }
 
 #[test]
-fn stablepin_accepts_an_ecs_alarm_rollback_to_the_pin() {
+fn stablepin_accepts_an_alarm_rollback_by_ecs_to_the_pin() {
     let release = Release::next(&["web"]);
     release.new_service("web").alarms(&["cpu"], true).create().will(DeploymentOutcome::AlarmFires);
     let record = release.runs_its_course();
@@ -232,7 +236,7 @@ fn stablepin_accepts_an_ecs_alarm_rollback_to_the_pin() {
 }
 
 #[test]
-fn stablepin_corrects_an_ecs_rollback_to_another_image() {
+fn stablepin_corrects_an_ecs_rollback_to_an_unpinned_image() {
     let release = Release::next(&["web"]);
     let by_hand = release.service("web").runs(&release.image(ELSE)).container("sidecar", "sidecar:1");
     by_hand.circuit_breaker(true).create().will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -241,8 +245,8 @@ fn stablepin_corrects_an_ecs_rollback_to_another_image() {
     assert_eq!(release.ecs.count("UpdateService"), 2);
 }
 
-/// Begins a release that ECS rolls back without an end. Returns when the promoter no longer waits
-/// for ECS.
+/// Begins a release whose rollback by ECS does not finish. Returns when the promoter's time limit
+/// for that rollback has passed.
 #[track_caller]
 fn going_back_for_ever(before: Option<&str>) -> Release {
     let release = Release::next(&["web"]);
@@ -267,21 +271,21 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
 }
 
 #[test]
-fn stablepin_replaces_a_stalled_ecs_rollback_to_another_image() {
+fn stalled_ecs_rollback_to_a_wrong_image_is_replaced() {
     let release = going_back_for_ever(Some(ELSE));
     release.looks();
     assert_eq!(release.ecs.count("UpdateService"), 2);
     let record = release.ends();
-    is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish going back by itself");
+    is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish its rollback");
 }
 
 #[test]
-fn stablepin_replaces_a_stalled_ecs_rollback_to_the_pin() {
+fn stalled_ecs_rollback_to_the_pin_is_replaced() {
     let release = going_back_for_ever(None);
     release.looks();
     assert_eq!(release.ecs.count("UpdateService"), 2, "{:#}", release.record());
     let record = release.ends();
-    is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish going back by itself");
+    is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish its rollback");
 }
 
 #[test]
@@ -289,7 +293,7 @@ fn stablepin_accepts_an_ecs_rollback_that_ends_at_the_deadline() {
     let release = going_back_for_ever(None);
     release.settle();
     let record = release.ends();
-    is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish going back by itself");
+    is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish its rollback");
     assert_eq!(release.ecs.count("UpdateService"), 1);
 }
 
@@ -315,7 +319,7 @@ fn stablepin_rolls_back_if_the_rollback_by_ecs_fails() {
 }
 
 #[test]
-fn stablepin_rolls_back_after_a_failed_proof() {
+fn stablepin_rolls_back_if_a_task_runs_a_wrong_image() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.ecs.reports(&release.image(&release.digest), &Reported::Digest(ELSE.to_owned()));
     let record = release.runs_its_course();
@@ -323,7 +327,7 @@ fn stablepin_rolls_back_after_a_failed_proof() {
 }
 
 #[test]
-fn stablepin_rolls_back_after_the_deadline() {
+fn stablepin_rolls_back_a_release_not_proven_by_its_deadline() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::Stalls);
     release.begin();
@@ -339,15 +343,16 @@ fn stablepin_rolls_back_after_the_deadline() {
 #[track_caller]
 fn is_left_to_others(release: &Release, record: &Value, updates: usize) {
     assert_eq!(record["state"], "Failed", "{record:#}");
-    assert!(release.app.reason(record).contains("took the place of ours"), "{record:#}");
-    assert!(release.app.reason(record).contains("is not ours: it was not touched"), "{record:#}");
+    assert!(release.app.reason(record).contains("replaced ours"), "{record:#}");
+    let said = release.app.reason(record);
+    assert!(said.contains("Stablepin did not change what runs there now"), "{record:#}");
     assert_eq!(release.ecs.count("UpdateService"), updates);
     is_held(release, 1);
     release.runs("web", ELSE);
 }
 
 #[test]
-fn stablepin_keeps_a_deployment_that_replaced_its_own() {
+fn deployment_that_superseded_a_release_is_not_replaced() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.begin();
     release.service("web").deploys_meanwhile(&release.image(ELSE));
@@ -363,13 +368,13 @@ fn other_services_roll_back_when_one_is_superseded() {
     release.service("web").deploys_meanwhile(&release.image(ELSE));
     let record = release.ends();
     is_left_to_others(&release, &record, 3);
-    assert!(release.app.reason(&record).ends_with("Every other service is back"), "{record:#}");
+    assert!(release.app.reason(&record).ends_with("Every other service was rolled back"), "{record:#}");
     release.runs("worker", &release.before);
     assert_eq!(notice_titles(&release), ["release failed, rolling back", "release failed"]);
 }
 
 #[test]
-fn pause_of_a_deployment_suspends_its_deadline() {
+fn pause_of_a_deployment_suspends_the_release_deadline() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::PausesAt(Stage::PostScaleUp));
     release.begin();
@@ -378,7 +383,7 @@ fn pause_of_a_deployment_suspends_its_deadline() {
     assert_eq!(record["state"], "InProgress", "{record:#}");
     let seen = record["rollout"]["services"][0]["seen"].as_str().unwrap_or_default();
     assert!(seen.starts_with("paused at POST_SCALE_UP"), "{seen}");
-    // The pause began five minutes before the deadline. Both times are long past.
+    // The pause began five minutes before the deadline, and the deadline is long past.
     release.rewrite("rollout.deadline", "2026-01-01T00:10:00Z");
     release.rewrite("rollout.services[0].pause.since", "2026-01-01T00:05:00Z");
     for _ in 0..2 {
@@ -398,7 +403,7 @@ fn release_with_a_desired_count_of_zero_pins_nothing() {
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Failed", "{record:#}");
     assert!(
-        release.app.reason(&record).starts_with("nothing proven: the desired count is 0 everywhere"),
+        release.app.reason(&record).starts_with("not proven: the desired count of every service is 0"),
         "{record:#}"
     );
     is_held(&release, 1);
@@ -414,7 +419,7 @@ fn release_with_an_unsupported_controller_changes_nothing() {
         release.new_service("worker").controller(controller).create();
         let record = release.runs_its_course();
         assert_eq!(record["state"], "Failed", "{record:#}");
-        assert!(release.app.reason(&record).starts_with("nothing was touched"), "{record:#}");
+        assert!(release.app.reason(&record).starts_with("Stablepin changed nothing"), "{record:#}");
         assert!(release.app.reason(&record).contains("CodeDeploy or an external controller"), "{record:#}");
         let changes = ["RegisterTaskDefinition", "UpdateService"].map(|call| release.ecs.count(call));
         assert_eq!(changes, [0, 0], "{controller:?}");
@@ -463,10 +468,7 @@ fn stablepin_accepts_an_ecs_rollback_of_a_first_release() {
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
-    assert!(
-        release.app.reason(&record).contains("ECS went back by itself, to what ran before"),
-        "{record:#}"
-    );
+    assert!(release.app.reason(&record).contains("ECS rolled back to what ran before"), "{record:#}");
     release.runs("web", &release.before);
     assert_eq!(release.ecs.count("UpdateService"), 1);
     is_held(&release, 0);

@@ -1,4 +1,4 @@
-//! Events of ECR and ECS from the emulator, which sends each event at the moment of the change.
+//! The emulator's events of ECR and ECS. The emulator sends each event at the moment of the change.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -43,7 +43,7 @@ fn listen<'a>(aws: &'a Aws, prefix: &str) -> Listener<'a> {
     Listener::new(aws, prefix, "default", &pattern)
 }
 
-/// Puts the tag `main` on the repository's image with this number. Returns the image's digest.
+/// Pushes an image with this build number under the tag `main`. Returns the image's digest.
 #[track_caller]
 fn put(aws: &Aws, repository: &str, build: u32) -> String {
     let manifest = json!({ "schemaVersion": 2, "layers": [], "build": build }).to_string();
@@ -124,7 +124,7 @@ fn emulator_sends_two_events_for_each_deployment() {
 }
 
 #[test]
-fn put_events_refuses_an_aws_source() {
+fn put_events_refuses_events_with_an_aws_source() {
     let aws = stack().aws();
     let entry = json!({ "Source": "aws.ecr", "DetailType": "ECR Image Action", "Detail": "{}" });
     let answer = aws.events("PutEvents", &json!({ "Entries": [entry] })).expect("the bus answers");
@@ -157,7 +157,7 @@ fn put_service_events_refuses_users_other_than_root() {
 }
 
 #[test]
-fn emulator_unit_tests_pass() {
+fn unit_tests_of_the_emulator_succeed() {
     let folder = root().join("xtask/emulator");
     let mut tests = Command::new(tool("python3"));
     tests.args(["-B", "-m", "unittest", "discover", "--start-directory"]).arg(folder);

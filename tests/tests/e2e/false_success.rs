@@ -41,18 +41,20 @@ fn circuit_breaker_rollback_does_not_count_as_success() {
     release.runs("web", &release.before);
 }
 
-/// Issue 191 (above) also reports a service that is steady, but runs another person's deployment.
+/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/issues/191>: a service is
+/// steady, but runs another person's deployment.
 #[test]
 fn deployment_by_another_person_does_not_count_as_success() {
     // Another person deploys at one of three moments: after ECS accepts Stablepin's deployment,
-    // after that deployment succeeds unnoticed, or while that deployment bakes.
+    // after that deployment succeeds but before the promoter reads the result, or while that
+    // deployment bakes.
     for moment in ["accepted", "succeeded", "baking"] {
         let release = Release::next_with(&["web"], "bake = \"5m\"").with(&["web"]);
         if moment == "accepted" {
             let service = format!("{}/web", release.app.plan.cluster);
             let image = release.image(ELSE);
-            // The first change registers the promoter's revision. The second change updates the
-            // service.
+            // The promoter's first change to ECS registers a revision. Its second change updates
+            // the service.
             release.ecs.after_change(2, move |ecs| drop(ecs.service(&service).deploys_meanwhile(&image)));
         }
         release.begin();
@@ -66,7 +68,7 @@ fn deployment_by_another_person_does_not_count_as_success() {
             release.service("web").deploys_meanwhile(&release.image(ELSE));
         }
         let record = release.ends();
-        is_no_success(&release, &record, "Failed", "took the place of ours");
+        is_no_success(&release, &record, "Failed", "replaced ours");
         release.runs("web", ELSE);
         assert_eq!(
             release.ecs.count("UpdateService"),
@@ -79,7 +81,7 @@ fn deployment_by_another_person_does_not_count_as_success() {
 /// Another person deploys before the release updates the service. The release must not replace that
 /// deployment, and must not roll the service back.
 #[test]
-fn release_keeps_an_earlier_deployment_by_another_person() {
+fn release_does_not_replace_another_persons_deployment() {
     let release = Release::next(&["web"]).with(&["web"]);
     // The promoter has read the service, but the first attempt to register a revision fails.
     release.ecs.refuses_next("RegisterTaskDefinition", 400, "ClientException");
@@ -87,12 +89,13 @@ fn release_keeps_an_earlier_deployment_by_another_person() {
     assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "waiting", "{record:#}");
     release.service("web").deploys_meanwhile(&release.image(ELSE));
     let record = release.ends();
-    is_no_success(&release, &record, "Failed", "somebody else has begun a deployment meanwhile");
+    is_no_success(&release, &record, "Failed", "somebody else started a deployment meanwhile");
     release.runs("web", ELSE);
     assert_eq!(release.ecs.count("UpdateService"), 0);
 }
 
-/// Issue 191 (above) also reports a desired count of 0: no task is missing, but no task runs.
+/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/issues/191>: if the desired
+/// count is 0, no task is missing, but no task runs.
 #[test]
 fn release_fails_if_a_service_is_scaled_to_zero() {
     for proven_before in [false, true] {
@@ -106,7 +109,7 @@ fn release_fails_if_a_service_is_scaled_to_zero() {
         }
         release.service("web").scales_to(0);
         let record = release.ends();
-        is_no_success(&release, &record, "Failed", "nothing proven");
+        is_no_success(&release, &record, "Failed", "not proven: the desired count");
     }
 }
 
@@ -114,7 +117,7 @@ fn release_fails_if_a_service_is_scaled_to_zero() {
 /// <https://github.com/aws/aws-cdk/issues/24372>: Terraform and CloudFormation deregister a
 /// revision that they replace. ECS refuses an update to a deregistered revision.
 #[test]
-fn rollback_restores_a_deregistered_previous_revision() {
+fn rollback_of_a_release_restores_a_deregistered_revision() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -126,13 +129,13 @@ fn rollback_restores_a_deregistered_previous_revision() {
     release.begin();
     release.ecs.deregisters(&before);
     let record = release.ends();
-    is_no_success(&release, &record, "RolledBack", "Every service is back");
+    is_no_success(&release, &record, "RolledBack", "Every service was rolled back");
     release.runs("web", &release.before);
     assert_eq!(release.service("web").definition(), definition);
 }
 
 #[test]
-fn rollback_restores_a_deregistered_pin_revision() {
+fn rollback_to_the_pin_restores_its_deregistered_revision() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     is_a_success(&release, &record);
@@ -173,7 +176,7 @@ fn proof_finds_one_wrong_task_among_more_than_a_hundred() {
 /// <https://github.com/fabfuel/ecs-deploy>, `EcsTaskDefinition.set_images`: `ecs-deploy --tag`
 /// splits an image reference at the colon, although a port has a colon too.
 #[test]
-fn release_keeps_image_references_with_tags_and_ports() {
+fn release_keeps_image_references_to_other_repositories() {
     let release = Release::next(&["web"]);
     let name = release.image("").trim_end_matches('@').to_owned();
     let repository = &release.app.plan.repository;
@@ -198,8 +201,8 @@ fn release_keeps_image_references_with_tags_and_ports() {
     assert_eq!(images[2..], others);
 }
 
-/// <https://github.com/silinternational/ecs-deploy> drops members of a task definition. Stablepin
-/// must also keep members that AWS adds in the future.
+/// <https://github.com/silinternational/ecs-deploy> drops fields of a task definition. Stablepin
+/// must keep every field, even fields that AWS adds in the future.
 #[test]
 fn release_changes_only_the_image_of_a_task_definition() {
     let release = Release::next(&["web"]);
@@ -218,13 +221,14 @@ fn release_changes_only_the_image_of_a_task_definition() {
     let record = release.runs_its_course();
     is_a_success(&release, &record);
     expected["containerDefinitions"][0]["image"] = json!(release.image(&release.digest));
-    // Only AWS may set tags that begin with `aws:`.
+    // Only AWS may set tags that begin with `aws:`, so the new revision lacks the tag of
+    // CloudFormation.
     expected["tags"] = json!([{ "key": "team", "value": "a" }]);
     assert_eq!(release.service("web").definition(), expected);
 }
 
-/// The revision that was proven for the pin has an old sidecar. A rollback must keep the sidecar
-/// that runs now.
+/// The task definition revision that ran when Stablepin created the pin has an old sidecar image. A
+/// rollback must keep the sidecar image that runs now.
 #[test]
 fn rollback_keeps_the_current_sidecar_image() {
     let release = Release::next(&["web"]).with(&["web"]);
@@ -242,11 +246,11 @@ fn rollback_keeps_the_current_sidecar_image() {
     assert_eq!(release.service("web").images(), [release.image(&release.digest), "sidecar:2".to_owned()]);
 }
 
-/// A task may report no digest, for example in a simulated cloud. The container's image reference
-/// then proves the task: the reference contains the digest, and the runtime checks the pulled image
-/// against that digest.
+/// A task may report no digest, for example in a simulated cloud. In that case, the container's
+/// image reference proves which image runs: the reference contains the digest, and the runtime
+/// checks the pulled image against that digest.
 #[test]
-fn image_reference_proves_a_task_that_reports_no_digest() {
+fn image_reference_is_the_proof_if_a_task_reports_no_digest() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.ecs.reports(&release.image(&release.digest), &Reported::Nothing);
     let record = release.runs_its_course();
@@ -259,10 +263,10 @@ fn image_reference_proves_a_task_that_reports_no_digest() {
     is_a_success(&release, &record);
 }
 
-/// <https://github.com/aws/amazon-ecs-agent/issues/4094>: the health of the whole task may stay
-/// UNKNOWN for ever, so the proof must not depend on it.
+/// <https://github.com/aws/amazon-ecs-agent/issues/4094>: the health of the whole task may be
+/// UNKNOWN for ever, so the proof must not depend on the health of the whole task.
 #[test]
-fn sidecar_health_check_does_not_delay_a_release() {
+fn unknown_task_health_does_not_delay_a_release() {
     let check = json!({ "command": ["CMD-SHELL", "true"] });
     for (essential, sidecar, state) in [
         (json!({}), json!({ "essential": false, "healthCheck": check }), "Completed"),
@@ -300,7 +304,7 @@ fn release_fails_if_a_container_exits_with_an_error() {
 
 /// <https://github.com/hashicorp/terraform-provider-aws/issues/3035>,
 /// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/pull/706>: ECS returns an old
-/// revision in another order and with more defaults than were registered.
+/// revision with its lists in another order, and with defaults that nobody registered.
 #[test]
 fn release_succeeds_if_ecs_adds_defaults_to_a_revision() {
     let release = Release::next(&["web"]);
@@ -325,8 +329,8 @@ fn release_succeeds_if_ecs_adds_defaults_to_a_revision() {
     assert_eq!(definition["enableFaultInjection"], false);
 }
 
-/// <https://github.com/fabfuel/ecs-deploy/issues/30>: the same task has a proxy with an image from
-/// the same repository.
+/// <https://github.com/fabfuel/ecs-deploy/issues/30>: the task has a second container, a proxy,
+/// with an image of the same repository.
 #[test]
 fn release_changes_only_the_named_container() {
     let proxy = |release: &Release| {
@@ -347,7 +351,7 @@ fn release_changes_only_the_named_container() {
 }
 
 #[test]
-fn rollback_is_refused_if_container_images_differ() {
+fn rollback_is_refused_if_the_containers_run_different_images() {
     let release = Release::back(&["web"]);
     let new = release.service("web").runs(&release.image(&release.before));
     new.container("nginx", &release.image(ELSE)).create();
@@ -369,10 +373,10 @@ fn for_two_platforms() -> (Release, [String; 2]) {
     (Release::of(app, &digest, ELSE, Some(&link)), digests)
 }
 
-/// The AWS documentation does not say whether a task reports the digest of the index or of the
-/// platform's image.
+/// The AWS documentation does not say whether a task reports the digest of the image index or of
+/// the platform's image.
 #[test]
-fn task_may_report_the_index_or_its_platform_image() {
+fn task_may_report_the_image_index_or_the_platform_image() {
     let (release, children) = for_two_platforms();
     let web = release.new_service("web").create();
     release.ecs.reports(&release.image(&release.digest), &Reported::Digest(children[1].clone()));

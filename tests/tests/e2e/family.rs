@@ -1,8 +1,8 @@
 //! The newest `ACTIVE` revision of a task definition family. ECS uses this revision when a caller
 //! names the family without a revision.
 //!
-//! After an operation, the newest revision must not be a revision of Stablepin's that failed or was
-//! never used.
+//! After an operation, the newest revision must not be a revision that Stablepin registered and
+//! that failed or was never deployed.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ fn newest(release: &Release, family: &str) -> (String, String) {
     (image, arn)
 }
 
-/// Asserts that the newest revision has this digest, and equals the service's task definition.
+/// Asserts that the newest revision of the family has this digest, and equals the service's task
+/// definition.
 #[track_caller]
 fn runs_by_name(release: &Release, family: &str, digest: &str) {
     assert_eq!(newest(release, family).0, release.image(digest));
@@ -95,7 +96,8 @@ fn completed_release_registers_no_extra_revision() {
     assert_eq!(registrations(&release), 2);
 }
 
-/// The rollback uses the pin's old revision again, but a later revision has the highest number.
+/// The rollback deploys the pin's old revision again, but that revision is not the newest of the
+/// family.
 #[test]
 fn newest_revision_has_the_image_of_the_rollback_target() {
     let release = Release::next(&["web"]).with(&["web"]);
@@ -116,7 +118,7 @@ fn newest_revision_has_the_image_of_the_rollback_target() {
 }
 
 /// A failed release registered a copy of the pin's task definition. After a rollback to an older
-/// pin, the copy would be the newest revision.
+/// pin, the copy must not remain the newest revision.
 #[test]
 fn rollback_to_an_older_pin_updates_the_newest_revision() {
     let release = Release::next(&["web"]).with(&["web"]);
@@ -130,8 +132,9 @@ fn rollback_to_an_older_pin_updates_the_newest_revision() {
     runs_by_name(&release, "web", &release.before);
 }
 
-/// The function registers a revision and is killed before the update. The next attempt registers
-/// another revision, and ECS refuses the update.
+/// ECS refuses to update the service, so the registered revision is never deployed. In the second
+/// case, the promoter was also killed after the registration, and the next tick registers another
+/// revision.
 #[test]
 fn stablepin_replaces_an_unused_newest_revision() {
     for killed in [false, true] {
@@ -150,7 +153,7 @@ fn stablepin_replaces_an_unused_newest_revision() {
         release.ecs.keeps_refusing("UpdateService", "", (400, "AccessDeniedException", "not authorized"));
         if killed {
             while release.looks()["revert"].is_null() {}
-            // ECS may show a change late, so the deadline must be far enough away.
+            // ECS may show a change with a delay, so the deadline must be far enough in the future.
             let deadline = Timestamp::now() + SignedDuration::from_mins(25);
             release.rewrite("revert.deadline", &deadline.to_string());
         }
@@ -160,9 +163,10 @@ fn stablepin_replaces_an_unused_newest_revision() {
     }
 }
 
-/// A person registers a revision after Stablepin's revision, and does not deploy it.
+/// A person registers a revision after Stablepin has registered its own, and does not deploy that
+/// revision.
 #[test]
-fn stablepin_keeps_a_newest_revision_by_another_person() {
+fn stablepin_keeps_a_revision_that_another_person_registered() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -170,7 +174,7 @@ fn stablepin_keeps_a_newest_revision_by_another_person() {
         .create()
         .will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
-    // The person's revision has the failed image too, because the person looks for the fault.
+    // The person's revision has the failed image too, because the person investigates the failure.
     let mut theirs = release.service("web").definition();
     theirs["containerDefinitions"][0]["environment"] = json!([{ "name": "DEBUG", "value": "1" }]);
     let arn = release.ecs.registers(&theirs);
@@ -202,8 +206,8 @@ fn killed_promoter_restores_the_newest_revision_once() {
             let record = release.ends();
             assert_eq!(record["state"], "RolledBack", "{at} {fault:?}: {record:#}");
             runs_by_name(&release, "web", &release.before);
-            // The broken connection may deliver the request twice, because `RegisterTaskDefinition`
-            // has no idempotency token.
+            // After a broken connection, the promoter may register the revision a second time,
+            // because `RegisterTaskDefinition` has no idempotency token.
             let most = if fault == Fault::ResetAfter { 3 } else { 2 };
             assert!((2..=most).contains(&registrations(&release)), "{at} {fault:?}");
         }
@@ -211,7 +215,7 @@ fn killed_promoter_restores_the_newest_revision_once() {
 }
 
 #[test]
-fn rollback_ends_even_if_ecs_refuses_the_registration() {
+fn rollback_ends_even_if_ecs_refuses_to_register_a_revision() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();

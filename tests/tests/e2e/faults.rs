@@ -1,7 +1,8 @@
 //! Rules 2 and 6 for a release and a rollback of two services. One request to AWS fails, in any way
-//! and in any function. Ticks still finish the operation, and each effect happens once.
+//! and in any Lambda function. Ticks still finish the operation, and each effect happens once.
 //!
-//! Each run moves the fault to the next request. The test ends when a run has fewer requests.
+//! In the first run the first request fails, in the next run the second request fails, and so on.
+//! The test ends when a run has no such request.
 
 use stablepin_tests::Release;
 use stablepin_tests::crash::{Fault, ProgramRun};
@@ -85,7 +86,7 @@ const ROLLBACK: TestedOperation = TestedOperation {
 };
 
 /// A release that fails: the worker's containers crash, and ECS stops the deployment without a
-/// rollback. Stablepin rolls both services back to the pin.
+/// rollback. Stablepin rolls the two services back to the pin.
 const FAILED_RELEASE: TestedOperation = TestedOperation {
     new: || {
         let release = Release::next(&SERVICES);
@@ -112,13 +113,14 @@ const FAILED_RELEASE: TestedOperation = TestedOperation {
         let environment = app.environment();
         assert_eq!(environment["hold"]["by"], release.record()["id"], "{what}");
         assert!(environment["slot"].is_null(), "{what}: {environment:#}");
-        // A notice that was sent but not recorded is sent again.
+        // If the promoter is killed after it sent a notice and before it recorded the notice, the
+        // next tick sends the notice again.
         assert!((2..=3).contains(&app.notices().len()), "{what}");
     },
 };
 
-/// Asserts that the operation completed with one deployment for each service, a moved tag and a
-/// free slot.
+/// Asserts that the operation completed with one new deployment of each service, that the stable
+/// tag refers to the deployed image, and that the slot is free.
 fn is_everywhere(release: &Release, what: &str) {
     let app = &release.app;
     assert_eq!(release.record()["state"], "Completed", "{what}: {:#}", release.record());
@@ -160,6 +162,6 @@ fn rollback_survives_any_single_aws_fault() {
 }
 
 #[test]
-fn failed_release_killed_at_any_request_rolls_back_once() {
+fn failed_release_is_rolled_back_once_after_any_kill() {
     everywhere(|at| some(&KILLS, at), |at, fault| run(&FAILED_RELEASE, at, fault));
 }

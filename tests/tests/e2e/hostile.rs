@@ -12,7 +12,8 @@ fn hostile(about: &str) -> String {
     format!("{about} {words} {}", "x".repeat(300))
 }
 
-/// Asserts that the text has no control character, no change of direction and no injected header.
+/// Asserts that the text has no control character, no change of the reading direction and no
+/// injected header.
 #[track_caller]
 fn is_inert(text: &str) {
     let bad = |c: &char| {

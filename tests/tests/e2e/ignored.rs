@@ -20,7 +20,7 @@ fn push_to_an_unregistered_repository_is_ignored() {
 }
 
 #[test]
-fn push_of_a_tag_that_matches_no_pattern_is_ignored() {
+fn push_of_a_tag_that_matches_no_builds_pattern_is_ignored() {
     let app = Plan::new("other-tag").create_with_fakes();
     for tag in ["feature-x", "latest", "prod-stable", "mainline", "xv1"] {
         let digest = app.push(tag, &Spec::new(tag));
@@ -29,7 +29,8 @@ fn push_of_a_tag_that_matches_no_pattern_is_ignored() {
     }
 }
 
-/// buildx pushes the platforms' images first, without a tag. The index is the build.
+/// buildx pushes the platforms' images first, without a tag. Only the image index, which buildx
+/// pushes last, is a build.
 #[test]
 fn multi_platform_build_opens_one_promotion() {
     let app = Plan::new("platforms").create_with_fakes();
@@ -91,8 +92,8 @@ fn signatures_and_artifacts_open_no_promotion() {
     put("v1.0.0", &Blob::new(MANIFEST, helm.to_string().into_bytes()));
 }
 
-/// Rule 7: a tag is Stablepin's own if the table records it, whatever the tag looks like. The
-/// application's `builds` contains `production-2*`.
+/// Rule 7: only the table decides whether a tag is Stablepin's own, not the name of the tag. The
+/// application's `builds` contains `production-2*`, which also matches Stablepin's build tags.
 #[test]
 fn stablepin_ignores_only_tags_that_it_recorded() {
     let app = Plan::new("own-tags").create_with_fakes();
@@ -113,14 +114,14 @@ fn stablepin_ignores_only_tags_that_it_recorded() {
 }
 
 #[test]
-fn event_for_a_deleted_image_is_ignored() {
+fn push_event_for_a_missing_image_is_ignored() {
     let app = Plan::new("gone").create_with_fakes();
     let never = format!("sha256:{}", "5eed".repeat(16));
     assert_eq!(promotions_after(&app, "main", &never), 0);
 }
 
 #[test]
-fn hostile_events_are_ignored() {
+fn push_events_with_hostile_tags_or_digests_are_ignored() {
     let app = Plan::new("hostile").create_with_fakes();
     let digest = app.push("other", &Spec::new("1"));
     for tag in ["<script>", "a\nb", "../main", "main main", "main\u{0}"] {

@@ -32,7 +32,7 @@ fn build_gets_another_tag_if_its_build_tag_is_taken() {
 
 /// According to the table the build tag is free, but another person has put the tag on an image.
 #[test]
-fn stablepin_keeps_a_build_tag_on_another_image() {
+fn stablepin_does_not_move_another_persons_build_tag() {
     let app = Plan::new("theirs").tags_are(TagMutability::Immutable).create_with_fakes();
     let at = Timestamp::now();
     let name = format!("production-{}-a1b2c3d4", at.strftime("%Y%m%d-%H%M%S"));
@@ -48,7 +48,7 @@ fn stablepin_keeps_a_build_tag_on_another_image() {
     assert_eq!(app.tag(&ours), Some(digest));
 }
 
-/// A person puts the numbered tag of pin 1 on another image before pin 1 exists.
+/// A person puts the numbered stable tag of pin 1 on another image before pin 1 exists.
 #[test]
 fn promotion_completes_even_if_the_numbered_tag_is_taken() {
     let app = Plan::new("squatted").tags_are(TagMutability::Immutable).create_with_fakes();
@@ -64,7 +64,7 @@ fn promotion_completes_even_if_the_numbered_tag_is_taken() {
         operation["notified"] == json!(["tag-taken"]) && operation["wake_at"].is_null()
     });
     let (state, reason) = app.ended(link.promotion());
-    let said = format!("pinned as pin 1; the tag {first} of pin 1 could not be put: it is on {theirs}");
+    let said = format!("pinned as pin 1; ECR did not accept the tag {first} of pin 1: it is on {theirs}");
     assert!(state == "Completed" && reason.starts_with(&said), "{state}: {reason}");
     let environment = app.environment();
     assert_eq!(
@@ -77,7 +77,7 @@ fn promotion_completes_even_if_the_numbered_tag_is_taken() {
         "Stablepin does not move the taken tag"
     );
 
-    // The numbered tag of the next pin is free.
+    // The numbered stable tag of the next pin is free.
     let next = app.push("quiet-next", &Spec::new("next"));
     app.deliver(&app.push_event("main", &next, Timestamp::now()));
     app.approve(&next);

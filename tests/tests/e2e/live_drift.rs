@@ -1,5 +1,6 @@
-//! Live drift: a service runs a deployment that Stablepin did not make. Stablepin reports, audits
-//! and shows live drift once. Live drift ends by itself when the service runs the pin again.
+//! Live drift: a service runs a deployment that Stablepin did not make. Stablepin sends one notice,
+//! writes one audit record, and shows the live drift on the console. Live drift ends when the
+//! service runs the pin again.
 
 use serde_json::{Value, json};
 use stablepin_tests::ecs_fake::{DeploymentOutcome, Stage};
@@ -50,8 +51,8 @@ fn manual_deployment_is_reported_once_as_live_drift() {
     let page = console.get(&format!("/{}", app.plan.name)).text();
     assert!(!page.contains("does not run pin"), "{page}");
 
-    // ECS sends no deployment event for a deletion. The end of a promotion or rollback also
-    // triggers a check.
+    // ECS sends no deployment event for the deletion of a service. The end of a promotion or
+    // rollback triggers the next check.
     let delete = json!({ "cluster": app.plan.cluster, "service": "web", "force": true });
     app.aws.ecs("DeleteService", &delete).expect("ECS deletes the service");
     let id = "019b0000-0000-7000-8000-000000000000";
@@ -68,8 +69,8 @@ fn manual_deployment_is_reported_once_as_live_drift() {
     assert_eq!(notices(&app).len(), 1, "no second notice within the hour");
 }
 
-/// Returns a release whose pin 2 runs on every service, and the earlier revision of each service.
-/// All events of ECS are delivered.
+/// Returns a release whose pin 2 runs on every service, and the revision that each service ran
+/// before the release. Stablepin has received all events of ECS.
 #[track_caller]
 fn pinned(services: &[&str]) -> (Release, Vec<String>) {
     let release = Release::next(services).with(services);
@@ -82,7 +83,7 @@ fn pinned(services: &[&str]) -> (Release, Vec<String>) {
     (release, old)
 }
 
-/// Returns the notices of live drift that people received.
+/// Returns the notices about live drift that people received.
 fn notices(app: &App) -> Vec<Value> {
     let of = |notice: &Value| notice["metadata"]["eventType"] == "live-drift";
     app.notices().into_iter().filter(of).collect()
@@ -106,7 +107,7 @@ fn applies(release: &Release, service: &str, revision: &str) {
 }
 
 #[test]
-fn deployment_of_the_old_revision_is_reported_once() {
+fn live_drift_to_an_old_revision_is_reported_once() {
     let (release, old) = pinned(&["web"]);
     let pinned = release.service("web").described()["taskDefinition"].as_str().expect("an ARN").to_owned();
     applies(&release, "web", &old[0]);
@@ -146,9 +147,10 @@ fn rollback_to_the_pin_ends_live_drift() {
     assert_eq!(release.app.audited(KIND), ["- → Detected", "Detected → Ended"]);
 }
 
-/// The pin does not change. A rollback of each service has moved that service to another image.
+/// One rollback after the other rolls a single service back to pin 1. The pin of the environment
+/// does not change.
 #[test]
-fn partial_rollbacks_cause_no_live_drift() {
+fn rollbacks_of_single_services_cause_no_live_drift() {
     let (release, _) = pinned(&["web", "worker"]);
     for service in ["web", "worker"] {
         let run = release.ask_back_of("1", &[service]);
@@ -232,8 +234,8 @@ fn is_found_at_its_end(release: &Release, service: &str) {
     assert_eq!(services, [&format!("{}/{service}", release.app.plan.cluster)], "{found:#}");
 }
 
-/// The release fails, and the circuit breaker of ECS rolls back to the pin. The environment is
-/// held.
+/// The release fails, and the circuit breaker of ECS rolls back to the pin. The failed release puts
+/// a hold on the environment.
 #[test]
 fn rollback_by_ecs_is_no_live_drift() {
     let release = Release::next(&["web"]).with(&["web"]);
@@ -244,7 +246,7 @@ fn rollback_by_ecs_is_no_live_drift() {
     release.hears();
     release.app.sweep_with_fakes(Some(&release.ecs));
     assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
-    // A hold must not hide a later deployment by another person.
+    // The hold must not hide that another person now deploys.
     release.service("web").deploys_meanwhile("somebody/else:1");
     release.settle();
     release.hears();
@@ -271,14 +273,14 @@ fn sweep_reports_a_deleted_service_once() {
     let notices = drift_notices(&release);
     assert_eq!(notices.len(), 1, "{notices:#?}");
     let text = notices[0]["content"]["description"].as_str().expect("a text");
-    assert!(text.contains("web is not there any more"), "{text}");
+    assert!(text.contains("web no longer exists"), "{text}");
     release.app.sweep_with_fakes(Some(&release.ecs));
     assert_eq!(drift_notices(&release).len(), 1);
 }
 
 /// The team deploys another revision with the same image, for example to add a variable.
 #[test]
-fn another_revision_of_the_pinned_image_is_no_live_drift() {
+fn another_revision_with_the_pinned_image_is_no_live_drift() {
     let (release, _) = pinned(&["web"]);
     let image = release.image(&release.digest);
     release.service("web").deploys_meanwhile(&image);
@@ -298,7 +300,8 @@ fn sweep_without_live_drift_calls_ecs_once() {
     assert_eq!(calls, ["DescribeServices"]);
 }
 
-/// If ECS refuses the check, the queue retries the sweep.
+/// ECS refuses a call of the sweep. The sweep then fails, so that the queue delivers its message
+/// again.
 #[test]
 fn queue_retries_the_sweep_if_a_check_of_ecs_fails() {
     let (release, old) = pinned(&["web"]);

@@ -1,5 +1,5 @@
 //! Access control of the local cloud. Any page in a browser of this machine can reach the cloud's
-//! port.
+//! port, so the cloud must refuse forged requests.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -93,7 +93,8 @@ fn local_cloud_refuses_forms_of_other_sites() {
     for path in ["/_ministack/no-such", "/_aws/execute-api/x/y", "/v2/web/manifests/main"] {
         is_refused(&send("PUT", path, &[("Host", api_host), ("Origin", stack().api())], "{}"), path);
     }
-    // A browser sends no Origin for a link or an image. Such a request also has no signature.
+    // A browser sends no Origin for a link or an image. The cloud refuses such a request because it
+    // has no signature.
     let (status, answer) = send("POST", &query, &[("Host", host.as_str()), FORM], &body);
     assert!(status >= 400, "{answer}");
     let user = [("Action", "GetUser"), ("Version", "2010-05-08"), ("UserName", &name)];
@@ -215,10 +216,10 @@ fn local_cloud_refuses_a_wrong_secret_key() {
     }
 }
 
-/// Tries the keys that MiniStack itself would derive from names. Those keys are the same in every
-/// cloud.
+/// Tries the access key that MiniStack would derive from the Lambda function's ARN and role. That
+/// key would be the same in every local cloud.
 #[test]
-fn local_cloud_gives_functions_unguessable_keys() {
+fn local_cloud_gives_lambda_functions_unguessable_keys() {
     let aws = stack().aws();
     let name = stack().variable("STABLEPIN_API_FUNCTION");
     let function = aws.rest("lambda", &format!("/2015-03-31/functions/{name}")).expect("a function");

@@ -1,10 +1,10 @@
-//! End-to-end tests against the deployed stack: the real template, functions, registry and
-//! containers. Some tests run the functions' programs against fakes of ECR and ECS instead.
-//! ARCHITECTURE.md says which.
+//! End-to-end tests against the deployed stack: the real template, Lambda functions, registry and
+//! containers. Some tests run the programs of the Lambda functions against fakes of ECR and ECS
+//! instead. ARCHITECTURE.md says which.
 //!
-//! `cargo xtask test` runs the tests. To run them by hand: `cargo xtask up`, then `.
-//! target/local/env`, then `cargo test -p stablepin-tests`. The tests run in parallel in one stack.
-//! Each test has its own application, repository, cluster and approvers.
+//! `cargo xtask test` runs the tests. To run the tests by hand, call `cargo xtask up`, then
+//! `. target/local/env`, then `cargo test -p stablepin-tests`. The tests run in parallel in one
+//! stack. Each test has its own application, repository, cluster and approvers.
 
 mod applications;
 mod approval;
@@ -12,6 +12,7 @@ mod browser;
 mod browser_console;
 mod bus;
 mod callers;
+mod checks;
 mod console;
 mod contained;
 mod crash;
@@ -43,3 +44,4 @@ mod rollback;
 mod subscriptions;
 mod template;
 mod two_services;
+mod validation;

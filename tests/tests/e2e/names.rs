@@ -1,4 +1,4 @@
-//! Build tags and the commits that they name.
+//! Build tags, and the commits that the build tags name.
 
 use jiff::Timestamp;
 use stablepin_tests::{App, Plan};
@@ -18,7 +18,7 @@ fn named(app: &App, digest: &str) -> (String, String) {
 }
 
 #[test]
-fn suffix_of_the_build_tag_comes_from_label_tag_or_digest() {
+fn build_tag_ends_with_the_commit_or_else_with_the_digest() {
     let app = Plan::new("names").create_with_fakes();
     let push = |tag: &str, spec: &Spec| app.push(tag, spec);
     let digests = [
@@ -41,7 +41,7 @@ fn suffix_of_the_build_tag_comes_from_label_tag_or_digest() {
 }
 
 #[test]
-fn build_keeps_its_build_tag_when_pushed_again() {
+fn build_keeps_its_build_tag_if_it_is_pushed_again() {
     let app = Plan::new("keeps").create_with_fakes();
     let spec = Spec::new("1");
     let digest = app.push("main-047b82e", &spec);

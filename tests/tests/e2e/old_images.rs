@@ -1,5 +1,5 @@
-//! The deployed retention function. The tests send requests over the API, the queue does the work,
-//! and the images are in the emulator's registry.
+//! The deployed retention Lambda function. The tests send requests to the API, the queue triggers
+//! the Lambda function, and the images are in the emulator's registry.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use xtask::image::Spec;
 
 const BUILDS: i64 = 8;
 
-/// Pushes and pins builds of about 400 days ago, oldest first. The last build stays pinned.
+/// Pushes and pins builds of about 400 days ago, oldest first. The last build remains the pin.
 fn aged(app: &App) -> Vec<String> {
     let pinned = (0..BUILDS).map(|n| {
         let digest = app.push(&format!("quiet-{n}"), &Spec::new(&format!("old {n}")));
@@ -57,7 +57,7 @@ fn stored_digests(app: &App) -> BTreeSet<String> {
 }
 
 #[test]
-fn deployed_retention_plans_and_applies_a_deletion() {
+fn deployed_stack_plans_and_then_applies_a_deletion() {
     let app = plan("aged").create();
     let builds = aged(&app);
     with_retention(&app, "");

@@ -12,9 +12,9 @@ use xtask::{iam, workspace};
 
 const PERSONAS: [&str; 5] = ["Pipeline", "Approver", "Operator", "Owner", "Reader"];
 
-/// The personas that may send each signed route. `…` is the application's path. Every persona may
-/// read the application.
-const MAY: [(&str, &[&str]); 17] = [
+/// The personas that may call each signed route. `…` means `/v1/applications/{application}`. Routes
+/// that only read the application are not listed, because every persona may call those.
+const MAY: [(&str, &[&str]); 19] = [
     ("GET /v1/health", &["Operator", "Reader"]),
     ("GET /v1/applications", &["Operator", "Reader"]),
     ("POST /v1/console", &["Operator"]),
@@ -23,6 +23,8 @@ const MAY: [(&str, &[&str]); 17] = [
     ("POST …/approvers/{approver}/subscription/confirmation", &["Approver", "Owner"]),
     ("POST …/promotions/{promotion}/decision", &["Approver"]),
     ("POST …/promotions/{promotion}/withdraw", &["Pipeline", "Operator"]),
+    ("POST …/builds", &["Pipeline"]),
+    ("POST …/checks", &["Pipeline"]),
     ("POST …/environments/{environment}/promotions", &["Pipeline", "Operator"]),
     ("PUT …/environments/{environment}/freeze", &["Operator"]),
     ("DELETE …/environments/{environment}/freeze", &["Operator"]),
@@ -94,8 +96,8 @@ impl Personas {
         Self { application, users }
     }
 
-    /// Returns whether the gateway forwards the request to the function. The function then refuses
-    /// the request, because the application does not exist.
+    /// Returns whether the API gateway forwards the request to the Lambda function. The Lambda
+    /// function refuses the request, because the application does not exist.
     #[track_caller]
     fn is_let(&self, user: &Aws, method: &str, path: &str) -> bool {
         let body = matches!(method, "POST" | "PUT").then_some(b"{}".as_slice());
@@ -125,7 +127,7 @@ fn signed_routes() -> BTreeSet<String> {
     signed.map(|(_, route)| route["RouteKey"].as_str().expect("a key").to_owned()).collect()
 }
 
-/// Returns the personas that may send the route.
+/// Returns the personas that may call the route.
 #[track_caller]
 fn permitted(route: &str) -> Vec<&'static str> {
     let short = route.replace("/v1/applications/{application}", "…");
@@ -137,7 +139,7 @@ fn permitted(route: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn each_persona_may_send_only_its_own_routes() {
+fn each_persona_may_call_only_its_own_routes() {
     let personas = Personas::deploy("*");
     for route in signed_routes() {
         let permitted = permitted(&route);
@@ -145,8 +147,8 @@ fn each_persona_may_send_only_its_own_routes() {
         for (persona, user) in &personas.users {
             let is_let = personas.is_let(user, &method, &path);
             assert_eq!(is_let, permitted.contains(persona), "{persona}: {route}");
-            // A persona must not send the route for another application, even if that application's
-            // name begins with the same characters.
+            // A persona must not call the route for another application, even if the other
+            // application's name begins with the name of the persona's application.
             if route.contains("{application}") {
                 let (method, path) = instance(&route, &format!("{}-2", personas.application), "production");
                 assert!(!personas.is_let(user, &method, &path), "{persona}: {method} {path}");

@@ -1,10 +1,10 @@
-//! A build from its push to its pin, and the next build.
+//! The main path of a build: push, approval and pin. Afterwards a later build replaces the pin.
 
 use stablepin_tests::Plan;
 use xtask::image::Spec;
 
-/// Covers the main path. Stablepin mails a pushed build to its approver, and one approval pins and
-/// tags the build.
+/// Covers the main path. Stablepin mails the approver about a pushed build, and one approval pins
+/// and tags the build.
 #[test]
 fn approved_build_becomes_the_first_pin() {
     let app = Plan::new("push").create();
@@ -55,8 +55,8 @@ fn hundred_views_of_an_approval_page_change_nothing() {
         let head = link.head();
         assert_eq!((head.status, head.body.len()), (200, 0));
     }
-    // A mail scanner may add these parameters to a link. The parameters of a GET must not decide
-    // anything.
+    // A mail scanner may add these parameters to a link. The parameters of a GET request must not
+    // count as a vote.
     for more in
         ["&decision=approve", "&decision=reject&reason=x", &format!("&code={}&decision=approve", link.code)]
     {
@@ -68,10 +68,10 @@ fn hundred_views_of_an_approval_page_change_nothing() {
     assert!(link.get().text().contains("Approve"), "the link still works");
 }
 
-/// Rules 3 and 4: pin numbers have no gaps, the stable tag follows the pin, and Stablepin never
-/// pins an earlier push after a later one.
+/// Rules 3 and 4: pin numbers have no gaps, the stable tag always refers to the newest pin, and
+/// Stablepin never pins an earlier push after a later push.
 #[test]
-fn superseded_build_cannot_become_a_later_pin() {
+fn superseded_build_cannot_be_pinned() {
     let app = Plan::new("next").create();
     let first = app.pin("main", &Spec::new("1"));
     let skipped = app.push("main", &Spec::new("2"));

@@ -1,5 +1,5 @@
-//! Reads over the API. The API shows the records of the table without their secrets and internal
-//! members.
+//! Reads through the API. The API returns the records of the table without secrets and internal
+//! fields.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ fn get(app: &App, path: &str) -> Value {
     answer
 }
 
-/// Asserts that each of these members has the same value in the response and in the record.
+/// Asserts that each of these fields has the same value in the response and in the record.
 #[track_caller]
 fn agree(answer: &Value, record: &Value, members: &[&str]) {
     for member in members {
@@ -27,7 +27,7 @@ fn agree(answer: &Value, record: &Value, members: &[&str]) {
     }
 }
 
-/// Reads a list with one item per page. The last page may be empty.
+/// Reads a whole list, with one item per page. The last page may be empty.
 #[track_caller]
 fn listed(app: &App, path: &str, list: &str) -> Vec<Value> {
     let (mut all, mut after) = (Vec::new(), String::new());
@@ -39,7 +39,7 @@ fn listed(app: &App, path: &str, list: &str) -> Vec<Value> {
     }
 }
 
-/// Asserts that the response has all members of its type and no others.
+/// Asserts that the response has all fields of its type and no other fields.
 #[track_caller]
 fn is_exactly<T: Serialize + DeserializeOwned>(answer: &Value) {
     let read: T = serde_json::from_value(answer.clone()).expect("an answer of this type");
@@ -106,7 +106,7 @@ fn api_lists_rollbacks_newest_first() {
 }
 
 #[test]
-fn api_responses_have_only_the_members_of_their_types() {
+fn api_responses_have_only_the_fields_of_their_types() {
     let app = Plan::new("exact").create();
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));

@@ -1,4 +1,4 @@
-//! Rules 4 and 6: events that arrive twice, late, or at the same time.
+//! Rules 4 and 6: push events that arrive twice, out of order, or at the same time.
 
 use std::thread;
 
@@ -56,13 +56,14 @@ fn tag_moved_back_to_a_build_opens_a_new_promotion() {
     let name = |promotion: usize| app.promotions()[promotion]["build"]["build_tag"].clone();
     assert_eq!(name(0), name(2), "a known build keeps its build tag");
 
-    // The newest promotion supersedes the two others, so the test approves the newest one.
+    // The newest promotion supersedes the other two promotions, so the test approves the newest
+    // promotion.
     app.approve(&a);
     assert_eq!(app.pins(), [(1, a)]);
 }
 
 #[test]
-fn late_event_does_not_make_an_older_push_newer() {
+fn late_event_does_not_let_an_older_push_supersede_a_newer_push() {
     let app = Plan::new("order").create_with_fakes();
     let (old, new) = (quiet(&app, "old"), quiet(&app, "new"));
     let now = Timestamp::now();
@@ -85,8 +86,8 @@ fn two_tags_on_one_digest_open_one_promotion() {
     assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1));
 }
 
-/// The event's time identifies the push, but the time of arrival gives the push its place in the
-/// order.
+/// Even an impossible event time identifies the push. But the time of arrival gives such a push its
+/// place in the order.
 #[test]
 fn push_with_a_future_time_does_not_block_the_next_push() {
     let app = Plan::new("future").create_with_fakes();

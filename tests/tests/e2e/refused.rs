@@ -1,5 +1,5 @@
-//! Final refusals by AWS. The operation ends within two attempts, says what it changed, and quotes
-//! the refusal.
+//! Final refusals by AWS. The operation ends within two attempts. Its reason says what the
+//! operation changed, and quotes the refusal.
 //!
 //! Stablepin retries every error that is not a refusal, whatever its HTTP status.
 
@@ -46,8 +46,8 @@ fn sent_notices(release: &Release) -> (Vec<String>, String) {
     (notices.iter().map(title).map(short).collect(), words)
 }
 
-/// Asserts that the service runs the same image as before, and that neither a hold nor a slot
-/// blocks the next build.
+/// Asserts that the service still runs the image `before`, and that the next build can begin: there
+/// is no hold, and the slot is free.
 #[track_caller]
 fn is_untouched(release: &Release, before: &str, pins: usize) {
     release.runs("web", before);
@@ -67,21 +67,21 @@ fn release_refused_by_ecs_changes_nothing() {
         let record = release.looks();
         assert_eq!(record["state"], "Failed", "{call} {refusal:?}: {record:#}");
         let said = release.app.reason(&record);
-        assert!(said.starts_with("nothing was touched: "), "{said}");
+        assert!(said.starts_with("Stablepin changed nothing: "), "{said}");
         assert!(said.contains(refusal.1) && said.contains(refusal.2.trim_end_matches('.')), "{said}");
         assert_eq!(said.contains("PassRoleArns"), refusal == NO_PASS_ROLE, "{said}");
         is_untouched(&release, &release.before, 1);
         release.looks();
         let (titles, words) = sent_notices(&release);
         assert_eq!(titles, ["release failed"]);
-        assert!(words.contains("Nothing was touched") && words.contains("Correct what is named"), "{words}");
-        assert!(!words.contains("is held") && !words.contains("go back"), "{words}");
+        assert!(words.contains("Stablepin changed nothing"), "{words}");
+        assert!(words.contains("Correct what is named"), "{words}");
+        assert!(!words.contains("is held") && !words.contains("rolling"), "{words}");
         assert!(release.has_ended());
     }
 }
 
-/// AWS sends these errors with a 4xx status, although the errors say nothing about the request
-/// itself.
+/// AWS sends these errors with a 4xx status, although the same request may succeed later.
 #[test]
 fn release_retries_errors_that_are_not_refusals() {
     for (call, refusal) in [
@@ -118,7 +118,7 @@ fn release_retries_errors_that_are_not_refusals() {
 }
 
 #[test]
-fn refused_update_rolls_back_services_already_updated() {
+fn updated_services_roll_back_if_ecs_refuses_another_update() {
     let release = Release::next(&SERVICES).with(&SERVICES);
     release.ecs.keeps_refusing("UpdateService", "worker", NO_UPDATE);
     let record = release.runs_its_course();
@@ -130,7 +130,7 @@ fn refused_update_rolls_back_services_already_updated() {
 }
 
 #[test]
-fn failed_rollback_of_a_release_quotes_the_refusal() {
+fn reason_of_a_failed_rollback_quotes_the_refusal_by_ecs() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -144,7 +144,7 @@ fn failed_rollback_of_a_release_quotes_the_refusal() {
     let record = release.looks();
     assert_eq!(record["state"], "Failed", "{record:#}");
     let said = release.app.reason(&record);
-    assert!(said.contains("Going back did not work") && said.contains(NO_UPDATE.2), "{said}");
+    assert!(said.contains("Rolling back failed") && said.contains(NO_UPDATE.2), "{said}");
     assert_eq!(
         release.app.environment()["hold"]["by"],
         record["id"],
@@ -159,7 +159,7 @@ fn answered(run: &ProgramRun) -> (u64, Value) {
 }
 
 #[test]
-fn response_to_a_refused_rollback_quotes_the_refusal() {
+fn response_to_a_refused_rollback_quotes_the_refusal_by_ecs() {
     for (call, refusal) in REFUSALS {
         let release = Release::back(&["web"]).with(&["web"]);
         release.ecs.keeps_refusing(call, "", refusal);
@@ -171,7 +171,7 @@ fn response_to_a_refused_rollback_quotes_the_refusal() {
         );
         let detail = body["detail"].as_str().unwrap_or_default();
         assert!(
-            detail.contains("nothing was touched") && detail.contains(refusal.2.trim_end_matches('.')),
+            detail.contains("Stablepin changed nothing") && detail.contains(refusal.2.trim_end_matches('.')),
             "{body:#}"
         );
         assert_eq!(detail.contains("PassRoleArns"), refusal == NO_PASS_ROLE, "{body:#}");
@@ -182,12 +182,12 @@ fn response_to_a_refused_rollback_quotes_the_refusal() {
         release.looks();
         let (titles, words) = sent_notices(&release);
         assert_eq!(titles, ["rollback failed"]);
-        assert!(words.contains("Nothing was touched"), "{words}");
+        assert!(words.contains("Stablepin changed nothing"), "{words}");
     }
 }
 
 #[test]
-fn notice_reports_a_refusal_of_a_running_rollback() {
+fn notice_quotes_the_refusal_that_ends_a_running_rollback() {
     let release = Release::back(&["web"]).with(&["web"]);
     let requests = {
         let other = Release::back(&["web"]).with(&["web"]);
@@ -200,7 +200,8 @@ fn notice_reports_a_refusal_of_a_running_rollback() {
     release.ecs.keeps_refusing("RegisterTaskDefinition", "", NO_PASS_ROLE);
     let record = release.looks();
     assert!(release.app.reason(&record).contains(NO_PASS_ROLE.2), "{record:#}");
-    // The killed invocation may have changed the service. The rollback cannot know whether it did.
+    // The killed invocation may have changed the service, and Stablepin cannot find that out. So
+    // the rollback is incomplete instead of failed.
     assert_eq!(record["state"], "Incomplete", "{record:#}");
     let (titles, words) = sent_notices(&release);
     assert_eq!(titles, ["rollback not proven"]);
@@ -208,9 +209,9 @@ fn notice_reports_a_refusal_of_a_running_rollback() {
 }
 
 /// ECS updates the service, but the connection breaks before the response. ECS then refuses the
-/// repeated call.
+/// repeated request.
 #[test]
-fn release_completes_if_ecs_refuses_only_a_repeated_call() {
+fn release_completes_if_ecs_refuses_only_the_repeated_update() {
     let requests = {
         let other = Release::next(&["web"]).with(&["web"]);
         other.approve(None);
@@ -219,7 +220,8 @@ fn release_completes_if_ecs_refuses_only_a_repeated_call() {
     let update = requests.iter().position(|request| request == "UpdateService").expect("an update") + 1;
     let release = Release::next(&["web"]).with(&["web"]);
     release.approve(None);
-    // The first change registers the promoter's revision. The second change updates the service.
+    // The promoter's first change to ECS registers a revision. Its second change updates the
+    // service.
     release.ecs.after_change(2, |ecs| ecs.keeps_refusing("UpdateService", "", NO_UPDATE));
     let run = release.tick(Some((update, Fault::ResetAfter)));
     assert!(run.hit, "{:?}", run.requests);
@@ -228,7 +230,7 @@ fn release_completes_if_ecs_refuses_only_a_repeated_call() {
     release.runs("web", &release.digest);
 }
 
-/// No approver has a mail yet, because the mail names the build tag.
+/// The promotion fails before an approver gets a mail, because the mail must name the build tag.
 #[test]
 fn promotion_fails_if_ecr_refuses_the_build_tag() {
     let app = Plan::new("untaggable").create_with_fakes();
@@ -240,21 +242,22 @@ fn promotion_fails_if_ecr_refuses_the_build_tag() {
     let promotion = app.promotions().pop().expect("a promotion");
     assert_eq!(promotion["digest"], digest.as_str());
     let said = app.reason(&promotion);
-    assert!(said.starts_with("nothing was touched: could not put the tag") && said.contains("AccessDenied"));
+    assert!(said.starts_with("Stablepin changed nothing: could not put the tag"), "{said}");
+    assert!(said.contains("AccessDenied"), "{said}");
     app.tick();
     let notices = app.notices();
     assert_eq!(notices.len(), 1, "{notices:#?}");
-    assert!(notices[0].to_string().contains("Nothing was touched"), "{notices:#?}");
+    assert!(notices[0].to_string().contains("Stablepin changed nothing"), "{notices:#?}");
     assert!(app.environment()["hold"].is_null());
     app.ecr().is_well();
     let next = app.push("main", &Spec::new("2"));
     app.link(&next);
 }
 
-/// The build stays pinned. Stablepin puts the stable tag once ECR permits: within a day, or with
-/// the next pin.
+/// The build remains the pin. As soon as ECR permits, Stablepin puts the stable tag: within a day,
+/// or with the next pin.
 #[test]
-fn build_stays_pinned_if_ecr_refuses_the_stable_tag() {
+fn build_is_pinned_even_if_ecr_refuses_the_stable_tag() {
     let app = Plan::new("unstable").create_with_fakes();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -266,7 +269,8 @@ fn build_stays_pinned_if_ecr_refuses_the_stable_tag() {
     });
     let promotion = app.promotions().pop().expect("a promotion");
     let said = app.reason(&promotion);
-    assert!(said.contains("of pin 1 could not be put") && said.contains("AccessDenied"), "{said}");
+    assert!(said.contains("ECR did not accept the tag") && said.contains(" of pin 1: "), "{said}");
+    assert!(said.contains("AccessDenied"), "{said}");
     assert_eq!((app.pins(), app.tag(&app.plan.stable_tag)), (vec![(1, digest)], None));
     app.tick();
     let notices = app.notices();

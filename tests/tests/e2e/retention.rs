@@ -1,5 +1,5 @@
-//! Retention deletes old images and keeps every image in use. The tests run the function's real
-//! program against fakes of ECR and ECS.
+//! Retention deletes old images and keeps every image in use. The tests run the real program of the
+//! retention Lambda function against fakes of ECR and ECS.
 
 mod archived;
 mod goes_wrong;

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use stablepin_tests::{App, Plan, stack, until};
 use xtask::image::Spec;
 
-/// Invokes the promoter with a message of the sweep queue for the application.
+/// Invokes the promoter with a message of the sweep queue about the application.
 #[track_caller]
 fn sweep(app: &App) -> Value {
     let promoter = stack().variable("STABLEPIN_PROMOTER_FUNCTION");
     app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep succeeds")
 }
 
-/// Returns the stored record of a tag that `builds` matches.
+/// Returns the stored record of a tag that matches a `builds` pattern.
 #[track_caller]
 fn followed(app: &App, tag: &str) -> Value {
     let sk = format!("TAG#{}#{tag}", app.plan.repository);
@@ -19,7 +19,7 @@ fn followed(app: &App, tag: &str) -> Value {
 }
 
 #[test]
-fn push_of_a_marked_image_opens_a_promotion_later() {
+fn push_of_a_marked_image_waits_until_the_mark_is_removed() {
     let app = Plan::new("marked").create();
     let digest = app.push("quiet", &Spec::new("1"));
     app.mark_for_deletion(&digest);
@@ -30,8 +30,8 @@ fn push_of_a_marked_image_opens_a_promotion_later() {
     assert_eq!(app.marked(&digest).expect("the mark").get("needed_by"), None);
 
     app.unmark(&digest);
-    // The sweep handles the push here. On AWS, Lambda's retry of the event may handle the push
-    // first.
+    // In this test, the sweep handles the push. On AWS, Lambda's retry of the event may do so
+    // earlier.
     sweep(&app);
     app.link(&digest);
     app.settled(&digest);
@@ -57,7 +57,7 @@ fn api_refuses_to_promote_a_marked_image() {
         "{problem}"
     );
     let detail = problem["detail"].as_str().unwrap_or_default();
-    assert!(detail.contains("nothing was begun: push the build again"), "{detail}");
+    assert!(detail.contains("nothing was started: push the build again"), "{detail}");
     assert_eq!(app.everything(), before, "the refused request changed nothing");
     app.unmark(&digest);
     assert_eq!(app.api("POST", "/environments/production/promotions", Some(&ask)).0, 202);

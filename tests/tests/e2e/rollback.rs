@@ -30,7 +30,7 @@ fn api_refuses_a_rollback_to_a_marked_image() {
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
     app.mark_for_deletion(&first);
-    refused(&app, &to("1"), 409, "image-marked-for-deletion", "or go back to another pin");
+    refused(&app, &to("1"), 409, "image-marked-for-deletion", "or roll back to another pin");
     app.unmark(&first);
     let (status, begun) = app.rollback(&to("1"));
     assert_eq!(status, 202, "{begun}");
@@ -63,7 +63,7 @@ fn api_refuses_an_invalid_rollback_with_advice() {
         let body = json!({ "to": "1", "confirm": confirm });
         refused(&app, &body, 422, "not-confirmed", "`confirm` must be \"ROLLBACK\"");
     }
-    refused(&app, &json!({ "to": "1" }), 422, "not-confirmed", "nothing was touched");
+    refused(&app, &json!({ "to": "1" }), 422, "not-confirmed", "Stablepin changed nothing");
     refused(&app, &to("3"), 422, "unknown-pin", "the newest is pin 2");
     let never = app.push("quiet", &Spec::new("never"));
     app.forget_ignored_push("quiet");
@@ -104,8 +104,8 @@ fn rollback_creates_a_new_pin_and_moves_the_stable_tag() {
     assert_eq!(app.tag("prod-stable"), Some(first.clone()));
     assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2", "2 → 3"]);
 
-    // The watermark does not change. The environment is held until a person approves a later
-    // promotion.
+    // The watermark does not change. The environment is held until a person approves a promotion
+    // after the rollback.
     let environment = app.environment();
     assert_eq!(environment["watermark"]["digest"], json!(second));
     assert_eq!(environment["hold"]["reason"], json!({ "rollback": 1 }));
@@ -115,8 +115,8 @@ fn rollback_creates_a_new_pin_and_moves_the_stable_tag() {
     assert_eq!(app.environment()["hold"], Value::Null);
 }
 
-/// The environment needs no approval, so Stablepin pins each push at once. After a rollback, a push
-/// must wait until the hold ends.
+/// The environment needs no approval, so Stablepin pins each push at once. But after a rollback,
+/// Stablepin must not pin a push until the hold ends.
 #[test]
 fn push_after_a_rollback_waits_until_the_hold_ends() {
     let mut plan = Plan::new("held");
@@ -165,9 +165,10 @@ fn rollback_dry_run_shows_the_plan_and_changes_nothing() {
     assert_eq!(app.everything(), before);
 }
 
-/// Tests the product's main promise with real containers: one signed request restores the pin.
+/// Tests the product's main promise with real containers: one signed request makes every service
+/// run the pin again.
 #[test]
-fn rollback_replaces_a_manual_deployment_with_the_pin() {
+fn rollback_to_the_pin_replaces_a_manual_deployment() {
     let app = Plan::new("return").services(["web", "worker"]).create();
     let good = app.push_runnable("main", &Spec::new("1"));
     app.approve(&good);
@@ -241,7 +242,7 @@ fn rollback_to_a_crashing_pin_does_not_count_as_success() {
 }
 
 #[test]
-fn unproven_rollback_is_incomplete_at_its_deadline() {
+fn rollback_not_proven_by_its_deadline_ends_as_incomplete() {
     let app = Plan::new("late").services(["web"]).create();
     let crashing = app.push_runnable("main", &Spec::new("1").mode(Mode::Crash));
     app.approve(&crashing);

@@ -15,7 +15,7 @@ fn sns(aws: &Aws, action: &str, parameters: &[(&str, &str)]) -> String {
     aws.query("sns", &request).expect("SNS answers")
 }
 
-/// Returns the ARNs of the subscriptions of an address.
+/// Returns the ARNs of the subscriptions of an endpoint.
 fn subscriptions_of(aws: &Aws, endpoint: &str) -> Vec<String> {
     let all = sns(aws, "ListSubscriptionsByTopic", &[("TopicArn", stack().topic())]);
     let members = all.split("<member>").filter(|member| member.contains(&format!("<Endpoint>{endpoint}<")));
@@ -42,7 +42,7 @@ fn sweep(app: &App) {
     app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep succeeds");
 }
 
-/// Returns the findings of `GET /v1/health` about this application or topic.
+/// Returns the findings of `GET /v1/health` about this application, or about `topics`.
 fn findings(aws: &Aws, about: &str) -> Vec<String> {
     let answer = aws.call("GET", &format!("{}/v1/health", stack().api()), None, None, true);
     let health = answer.expect("the API answers").json("health").expect("JSON");
@@ -144,7 +144,7 @@ fn hourly_check_reports_a_subscriber_without_a_filter() {
 /// A subscriber could read links and codes, and so vote as the approver. An IAM permission alone
 /// must not allow a subscription.
 #[test]
-fn only_the_approval_function_may_subscribe_to_the_topic() {
+fn only_the_approval_role_may_subscribe_to_the_topic() {
     let app = Plan::new("eavesdrop").unsubscribed().create();
     let statement = json!({ "Effect": "Allow", "Action": "sns:*", "Resource": "*" });
     let nosy = iam::user_with(&app.aws, &app.plan.name, Some(&statement), &[]).expect("a user");
@@ -178,7 +178,7 @@ fn only_the_approval_function_may_subscribe_to_the_topic() {
     }
 }
 
-/// The topic's policy denies new subscriptions, but does not end existing ones.
+/// The topic's policy denies new subscriptions, but does not end existing subscriptions.
 #[test]
 fn hourly_check_reports_subscribers_other_than_approvers() {
     let app = Plan::new("strangers").create();
@@ -189,7 +189,7 @@ fn hourly_check_reports_subscribers_other_than_approvers() {
     let hook = format!("http://{}/", listener.local_addr().expect("an address"));
     let own = |endpoint: &str| vec![endpoint.to_owned()];
     let mailbox_arn = subscribe(&app.aws, stack().topic(), "email", &mailbox, Some(&own(&mailbox)));
-    // The following subscription stays unconfirmed.
+    // Nobody confirms the following subscription.
     subscribe(&app.aws, stack().topic(), "http", &hook, Some(&own(&lead)));
     hour(&app.aws);
     assert!(found(&mailbox) && found(&hook), "{:?}", findings(&app.aws, "topics"));
@@ -208,9 +208,9 @@ fn hourly_check_reports_subscribers_other_than_approvers() {
 }
 
 /// The operator writes the policies of the topics in `MoreApprovalsTopicArns`, so such a topic may
-/// be open to others.
+/// be open to other principals.
 #[test]
-fn hourly_check_reports_a_topic_open_to_others() {
+fn hourly_check_reports_a_topic_open_to_other_principals() {
     let app = Plan::new("open").create_with_fakes();
     let topic = app.isolated_topic().to_owned();
     let notices = || -> Vec<String> {
@@ -285,8 +285,8 @@ fn promotion_names_approvers_without_a_subscription() {
     assert!(text.contains("is not subscribed"), "{text}");
 }
 
-/// A person who has an approver's mail can vote in the approver's name. A confirmation shows the
-/// approver each vote.
+/// A person who has an approver's mail can vote in the approver's name. So Stablepin confirms each
+/// vote to the approver by mail.
 #[test]
 fn approver_gets_a_vote_confirmation() {
     let app = Plan::new("receipt").create();
@@ -307,7 +307,7 @@ fn approver_gets_a_vote_confirmation() {
 }
 
 /// The first of two topics no longer exists. The approver gets one mail, from the topic to which
-/// the address is subscribed.
+/// the approver's address is subscribed.
 #[test]
 fn tagger_sends_mail_through_the_subscribed_topic() {
     let app = Plan::new("topics").unsubscribed().create();
@@ -342,7 +342,7 @@ fn tagger_sends_mail_through_the_subscribed_topic() {
     let _ = queue.delete(&app.aws);
 }
 
-/// The table already counts the most mails that one address may get in these seconds.
+/// In the table, the address has already reached its limit of mails for each of these seconds.
 #[test]
 fn address_with_too_many_mails_gets_the_next_mail_later() {
     let app = Plan::new("busy").create();
@@ -364,9 +364,10 @@ fn address_with_too_many_mails_gets_the_next_mail_later() {
     assert!(mails[0].at.as_second() >= seconds[3].as_second(), "{} is not after {}", mails[0].at, seconds[3]);
 }
 
-/// SNS disables an address that gets too many mails at once.
+/// SNS disables an address that gets too many mails at once, so Stablepin delays the mails after
+/// the fifth.
 #[test]
-fn eight_pushes_cause_five_mails_and_one_about_the_newest() {
+fn eight_pushes_cause_five_mails_and_a_mail_about_the_newest() {
     let app = Plan::new("storm").create();
     let mut digests = Vec::new();
     for n in 0..8 {
@@ -385,7 +386,7 @@ fn eight_pushes_cause_five_mails_and_one_about_the_newest() {
     let waiting: Vec<Value> = app.promotions().into_iter().filter(|one| one["ask_at"].is_string()).collect();
     assert_eq!(waiting.len(), 3, "the other promotions wait");
 
-    // The rewrite makes the promotions due, as if five minutes had passed.
+    // The test makes the waiting promotions due, as if five minutes had passed.
     for one in &waiting {
         let sk = format!("PROMOTION#{}", one["id"].as_str().expect("an id"));
         for path in ["record.operation.work.Promotion.ask_at", "record.operation.wake_at", "wake_at"] {
@@ -401,7 +402,7 @@ fn eight_pushes_cause_five_mails_and_one_about_the_newest() {
     });
     let mails = app.mails("lead");
     let last = mails.iter().find(|mail| mail.body.contains(&newest)).expect("the newest build's mail");
-    assert!(last.body.contains("Many builds came within minutes"), "{last}");
+    assert!(last.body.contains("Many builds were pushed within minutes"), "{last}");
     app.tick();
     assert_eq!(asked().len(), 6, "no mail for superseded builds");
     assert!(app.promotions().iter().all(|one| one["state"] == "Pending"), "all promotions stay open");

@@ -59,7 +59,7 @@ fn developer_may_subscribe_in_the_local_cloud() {
     assert_eq!(publish, roles.collect::<Vec<_>>());
 }
 
-/// Returns the logical ids of the functions that the gateway calls.
+/// Returns the logical ids of the Lambda functions that the API gateway calls.
 fn behind_the_gateway(template: &Template) -> BTreeSet<String> {
     let integrations = template.of_type("AWS::ApiGatewayV2::Integration");
     let function = |(_, integration): (&str, &Value)| {
@@ -68,10 +68,10 @@ fn behind_the_gateway(template: &Template) -> BTreeSet<String> {
     integrations.map(function).collect()
 }
 
-/// The functions behind the gateway trust the signer in their event. A caller who could invoke them
-/// directly could pretend to be any signer.
+/// The Lambda functions behind the API gateway trust the signer that the event names. A caller who
+/// could invoke such a Lambda function directly could pretend to be any signer.
 #[test]
-fn only_the_gateway_may_invoke_functions_behind_it() {
+fn only_the_api_gateway_may_invoke_its_lambda_functions() {
     let template = Template::for_aws();
     let functions = behind_the_gateway(&template);
     let expected = ["ApiFunction", "ApprovalFunction", "RetentionFunction", "RollbackFunction"];
@@ -108,7 +108,7 @@ fn only_the_gateway_may_invoke_functions_behind_it() {
     }
 }
 
-/// A Lambda permission and a resource policy of the same function overwrite each other.
+/// A Lambda permission and a resource policy of the same Lambda function overwrite each other.
 #[test]
 fn function_with_a_resource_policy_has_no_lambda_permission() {
     let of = |template: &Template, kind: &'static str, member: &str| -> BTreeSet<String> {
@@ -122,7 +122,7 @@ fn function_with_a_resource_policy_has_no_lambda_permission() {
     let policies = of(&aws, "AWS::Lambda::ResourcePolicy", "ResourceArn");
     assert_eq!(policies, behind_the_gateway(&aws));
     assert_eq!(of(&aws, "AWS::Lambda::Permission", "FunctionName"), BTreeSet::new());
-    // SAM creates a permission for each event except those of queues.
+    // SAM creates a Lambda permission for each event source except for queues.
     for function in &policies {
         let events = aws.properties(function)["Events"].as_object().into_iter().flatten();
         let kinds: Vec<_> = events.map(|(_, event)| event["Type"].as_str().unwrap_or_default()).collect();
@@ -132,8 +132,8 @@ fn function_with_a_resource_policy_has_no_lambda_permission() {
     assert_eq!(of(&local, "AWS::Lambda::Permission", "FunctionName"), policies);
 }
 
-/// Functions share the account's concurrency. Parameters may reserve some for rollbacks and for
-/// approvals.
+/// All Lambda functions share the account's concurrency. Two parameters can reserve a part for
+/// rollbacks and for approvals.
 #[test]
 fn template_parameters_reserve_concurrency() {
     let template = Template::for_aws();
@@ -154,7 +154,7 @@ fn template_parameters_reserve_concurrency() {
 }
 
 #[test]
-fn parameter_allows_retention_to_read_lambda_functions() {
+fn template_parameter_lets_retention_read_lambda_functions() {
     let template = Template::for_aws();
     let may = |one: &Value| one.to_string().contains("lambda:GetFunction");
     for (role, properties) in template.of_type("AWS::IAM::Role").filter(|(_, one)| may(one)) {
@@ -188,8 +188,8 @@ fn links_use_the_custom_domain() {
     }
 }
 
-/// The alarm counts every 4xx response of an open route, including responses of the gateway's
-/// throttling.
+/// The alarm counts every 4xx response of an open route, including responses to requests that the
+/// API gateway throttles.
 #[test]
 fn alarm_counts_4xx_responses_of_open_routes() {
     let template = Template::for_aws();
@@ -213,10 +213,10 @@ fn alarm_counts_4xx_responses_of_open_routes() {
     assert_eq!(filter["FilterPattern"], r#"{ $.status = "4*" && $.principal = "arn:*" }"#);
 }
 
-/// Opened and cancelled promotions move no service, so they do not trigger the promoter. Every
-/// other change does.
+/// The event of an opened or cancelled promotion does not trigger the promoter, because such a
+/// promotion deploys nothing. Every other event in the pattern triggers the promoter.
 #[test]
-fn change_that_moves_services_triggers_the_promoter() {
+fn state_change_that_may_deploy_triggers_the_promoter() {
     let template = Template::for_aws();
     let pattern = &template.properties("PromoterFunction")["Events"]["Work"]["Properties"]["Pattern"];
     assert_eq!(pattern["detail"], json!({ "to": [{ "anything-but": ["Pending", "Cancelled"] }] }));

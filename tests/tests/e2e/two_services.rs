@@ -1,5 +1,5 @@
-//! Rollbacks of services. The functions' real programs run against the ECS fake. No deployed
-//! function reads the table of these tests.
+//! Rollbacks of two ECS services. The real programs of the Lambda functions run against the ECS
+//! fake. No deployed Lambda function reads the table of these tests.
 
 use serde_json::json;
 use stablepin_tests::crash::rollback;

@@ -9,7 +9,7 @@ fn failures(answer: &Value) -> Vec<String> {
 }
 
 #[test]
-fn request_identifies_images_by_tag_or_digest() {
+fn request_may_identify_images_by_tag_or_digest() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main").tag("v1"));
     let answer = ask(
@@ -67,7 +67,7 @@ fn response_lists_missing_images_as_failures() {
 }
 
 #[test]
-fn archived_and_activating_images_are_inaccessible() {
+fn batch_get_refuses_archived_and_activating_images() {
     let (ecr, web) = fake();
     for status in [StorageStatus::Archived, StorageStatus::Activating] {
         let digest = web.put(NewImage::named(format!("{status:?}")).status(status));
@@ -77,7 +77,7 @@ fn archived_and_activating_images_are_inaccessible() {
 }
 
 #[test]
-fn response_contains_only_accepted_media_types() {
+fn response_contains_only_images_of_accepted_media_types() {
     let (ecr, web) = fake();
     web.put(NewImage::index_of([NewImage::named("amd64")]).tag("main"));
     let get = |types: Value| {

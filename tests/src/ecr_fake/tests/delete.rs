@@ -13,7 +13,7 @@ fn none() -> Vec<String> {
 }
 
 #[test]
-fn removal_of_last_tag_deletes_image() {
+fn removal_of_the_last_tag_deletes_the_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("a").tag("b").tag("c"));
     assert_eq!(delete(&ecr, json!([{ "imageTag": "a" }])), (vec!["a".to_owned()], none()));
@@ -46,7 +46,7 @@ fn deletion_by_digest_returns_one_row_per_tag() {
 }
 
 #[test]
-fn delete_removes_immutable_tags() {
+fn batch_delete_removes_immutable_tags() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1").tag("v2"));
     web.becomes(TagMutability::Immutable);
@@ -105,7 +105,7 @@ fn request_must_contain_1_to_100_image_ids() {
 }
 
 #[test]
-fn ecr_deletes_no_child_before_its_index() {
+fn ecr_deletes_no_child_before_its_image_index() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("amd64"), NewImage::named("arm64").tag("arm")]));
     let children = web.children(&index);
@@ -114,7 +114,7 @@ fn ecr_deletes_no_child_before_its_index() {
     assert_eq!(delete(&ecr, json!([{ "imageTag": "arm" }])), (none(), referenced.clone()), "its last tag");
     assert_eq!(web.tags(&children[1]), ["arm"]);
 
-    // ECR also refuses a call that deletes the index and the child together, in either order.
+    // ECR refuses to delete a child together with its image index, in either order.
     let both = json!([{ "imageDigest": index }, { "imageDigest": children[0] }]);
     assert_eq!(delete(&ecr, both), (vec!["-".to_owned()], referenced));
     assert!(!web.exists(&index) && web.exists(&children[0]));
@@ -123,7 +123,7 @@ fn ecr_deletes_no_child_before_its_index() {
 }
 
 #[test]
-fn delete_removes_one_of_two_tags_of_a_child() {
+fn batch_delete_can_remove_one_of_two_tags_of_a_child() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("amd64").tag("a").tag("b")]));
     let child = web.children(&index)[0].clone();
@@ -132,7 +132,7 @@ fn delete_removes_one_of_two_tags_of_a_child() {
 }
 
 #[test]
-fn ecr_deletes_no_child_before_all_its_indexes() {
+fn ecr_deletes_no_child_before_all_of_its_image_indexes() {
     let (ecr, web) = fake();
     let children = web.put_all(super::named(2));
     let [first, second] = [&children[..1], &children[..]].map(|these| web.put(NewImage::index(these)));
@@ -143,7 +143,7 @@ fn ecr_deletes_no_child_before_all_its_indexes() {
 }
 
 #[test]
-fn deletion_of_subject_keeps_its_referrers() {
+fn deletion_of_an_image_keeps_its_referrers() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     let sbom = web.put(NewImage::referrer(&subject, "application/spdx+json"));
@@ -155,7 +155,7 @@ fn deletion_of_subject_keeps_its_referrers() {
 }
 
 #[test]
-fn delete_removes_archived_images() {
+fn batch_delete_deletes_archived_images() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").status(StorageStatus::Archived));
     delete(&ecr, json!([{ "imageDigest": digest }]));
@@ -163,7 +163,7 @@ fn delete_removes_archived_images() {
 }
 
 #[test]
-fn deletion_of_last_image_removes_its_layers() {
+fn layer_is_removed_with_the_last_image_that_contains_it() {
     let (ecr, web) = fake();
     let image = |name: &str| NewImage::named(name).layer("base", 1000).layer(name, 100);
     let [one, two] = ["one", "two"].map(|name| web.put(image(name)));

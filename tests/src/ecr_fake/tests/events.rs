@@ -42,7 +42,7 @@ fn is(action: &str, tag: &str) -> (String, String) {
 }
 
 #[test]
-fn ecr_sends_push_event_per_manifest_and_per_tag() {
+fn ecr_sends_a_push_event_per_manifest_and_per_tag() {
     let (ecr, web) = fake();
     let index = index(vec![built("1"), built("2")]).expect("an index");
     ecr.registry().push_index("web", Some("main"), &index).expect("a push");
@@ -64,7 +64,7 @@ fn ecr_sends_push_event_per_manifest_and_per_tag() {
 }
 
 #[test]
-fn ecr_sends_delete_event_per_deleted_tag() {
+fn ecr_sends_a_delete_event_per_deleted_tag() {
     let (ecr, web) = fake();
     let one = web.put(NewImage::named("one").tag("a").tag("b").tag("c"));
     let two = web.put(NewImage::named("two"));
@@ -84,7 +84,7 @@ fn ecr_sends_delete_event_per_deleted_tag() {
 }
 
 #[test]
-fn ecr_sends_events_after_archive_and_restore() {
+fn ecr_sends_an_event_after_an_archive_and_after_a_restore() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let to = |class: &str| json!({ "imageId": { "imageDigest": digest }, "targetStorageClass": class });
@@ -100,7 +100,7 @@ fn ecr_sends_events_after_archive_and_restore() {
 }
 
 #[test]
-fn referrer_event_has_its_own_detail_type() {
+fn event_of_a_referrer_has_its_own_detail_type() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     let sbom = web.put(NewImage::referrer(&subject, "application/spdx+json"));
@@ -111,7 +111,7 @@ fn referrer_event_has_its_own_detail_type() {
 }
 
 #[test]
-fn ecr_sends_events_of_changes_but_not_of_setup() {
+fn ecr_sends_events_for_changes_but_not_for_the_tests_setup() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main").tag("v1"));
     web.put_all(super::named(10));

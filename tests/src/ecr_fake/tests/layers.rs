@@ -16,7 +16,7 @@ fn get(ecr: &EcrFake, url: &str) -> Response {
 }
 
 #[test]
-fn signed_url_returns_its_layer_until_it_expires() {
+fn signed_url_returns_its_layer_until_the_url_expires() {
     let (ecr, _) = fake();
     let image = built("1");
     ecr.registry().push("web", Some("main"), &image).expect("a push");
@@ -63,7 +63,7 @@ fn availability_check_accepts_1_to_100_layers() {
 }
 
 #[test]
-fn client_downloads_configuration_of_added_image() {
+fn client_can_download_the_configuration_of_an_added_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").label("org.opencontainers.image.revision", "a1b2c3d"));
     let manifest: Value =

@@ -11,7 +11,7 @@ fn call(ecr: &EcrFake, operation: &str, body: Value) -> Result<Value, String> {
 }
 
 #[test]
-fn get_updates_pull_time_but_describe_does_not() {
+fn batch_get_updates_pull_time_but_describe_does_not() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     ask(&ecr, "DescribeImages", json!({ "imageIds": [{ "imageTag": "main" }] }));
@@ -24,7 +24,7 @@ fn get_updates_pull_time_but_describe_does_not() {
 }
 
 #[test]
-fn pull_by_excluded_principal_keeps_pull_time() {
+fn pull_by_an_excluded_principal_does_not_update_pull_time() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let excluded = Aws::new(&ecr.url(), "us-east-1", "AKIARETENTION", "secret");
@@ -45,7 +45,7 @@ fn pull_by_excluded_principal_keeps_pull_time() {
 }
 
 #[test]
-fn ecr_registers_an_exclusion_only_once() {
+fn ecr_refuses_a_duplicate_pull_time_exclusion() {
     let ecr = EcrFake::start();
     let body = || json!({ "principalArn": ROLE });
     let made = call(&ecr, "RegisterPullTimeUpdateExclusion", body()).expect("the exclusion is registered");
@@ -63,7 +63,7 @@ fn ecr_registers_an_exclusion_only_once() {
 }
 
 #[test]
-fn ecr_excludes_at_most_100_principals() {
+fn ecr_accepts_at_most_100_pull_time_exclusions() {
     let ecr = EcrFake::start();
     let register = |number: usize| {
         call(&ecr, "RegisterPullTimeUpdateExclusion", json!({ "principalArn": format!("{ROLE}{number}") }))

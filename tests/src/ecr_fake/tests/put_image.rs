@@ -18,7 +18,7 @@ fn with_blobs(ecr: &EcrFake) -> [String; 2] {
 }
 
 #[test]
-fn put_image_stores_exact_manifest_bytes() {
+fn put_image_stores_the_exact_bytes_of_a_manifest() {
     let (ecr, web) = fake();
     let [manifest, _] = with_blobs(&ecr);
     let odd = format!("{manifest}\n\t ");
@@ -31,7 +31,7 @@ fn put_image_stores_exact_manifest_bytes() {
 }
 
 #[test]
-fn tag_is_optional() {
+fn put_image_needs_no_tag() {
     let (ecr, web) = fake();
     let [manifest, _] = with_blobs(&ecr);
     let answer = ask(&ecr, "PutImage", json!({ "imageManifest": manifest }));
@@ -54,7 +54,7 @@ fn put_image_refuses_existing_image_with_same_tag() {
 }
 
 #[test]
-fn old_image_remains_after_its_tag_moves() {
+fn image_is_kept_after_its_only_tag_points_to_another_image() {
     let (ecr, web) = fake();
     let [old, new] = ["old", "new"].map(|name| web.put(NewImage::named(name)));
     for digest in [&old, &new] {
@@ -73,8 +73,8 @@ fn new_tag_does_not_change_push_time() {
     assert_eq!(web.described(&digest)["imagePushedAt"], 1_577_836_800.0);
 }
 
-/// Puts two tags that point to another image, then a tag that points to the same image. Returns the
-/// results.
+/// Points two existing tags of one image to another image, then puts a tag on the image that
+/// already has this tag. Returns the three results.
 fn moves(web: &Repository, ecr: &EcrFake) -> [String; 3] {
     let one = web.put(NewImage::named("one").tag("prod-stable").tag("v1"));
     let two = web.put(NewImage::named("two"));
@@ -92,13 +92,13 @@ fn moves(web: &Repository, ecr: &EcrFake) -> [String; 3] {
             |_| "put".to_owned(),
         )
     };
-    // ECR accepts a new tag in every mode.
+    // ECR accepts a new tag with every tag mutability.
     assert_eq!(put(&two, "fresh"), "put");
     [put(&two, "prod-stable"), put(&two, "v1"), put(&one, "v1")]
 }
 
 #[test]
-fn mutability_of_repository_decides_which_tags_move() {
+fn tag_mutability_decides_which_tags_a_push_may_change() {
     let stable = || vec!["*-stable".to_owned()];
     let (put, exists) = ("put", "ImageTagAlreadyExistsException");
     for (mutability, expected) in [
@@ -114,7 +114,7 @@ fn mutability_of_repository_decides_which_tags_move() {
 }
 
 #[test]
-fn put_image_refuses_immutable_tag_of_same_image() {
+fn put_image_refuses_immutable_tag_even_of_the_same_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1"));
     web.becomes(TagMutability::Immutable);
@@ -158,7 +158,7 @@ fn put_image_accepts_missing_foreign_layers() {
 }
 
 #[test]
-fn put_image_refuses_index_with_missing_children() {
+fn put_image_refuses_image_index_with_missing_children() {
     let (ecr, web) = fake();
     let all = index(vec![built("1"), built("2")]).expect("an index");
     let put = || json!({ "imageManifest": String::from_utf8_lossy(&all.manifest.bytes), "imageTag": "main" });
@@ -212,7 +212,7 @@ fn image_has_at_most_1000_tags() {
 }
 
 #[test]
-fn push_of_archived_image_activates_the_image() {
+fn put_image_restores_an_archived_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     web.is_archived(&digest);

@@ -42,7 +42,7 @@ fn second_push_of_an_image_changes_nothing() {
 }
 
 #[test]
-fn registry_refuses_index_before_its_children() {
+fn registry_refuses_an_image_index_with_missing_children() {
     let (ecr, web) = fake();
     let index = index(vec![built("1"), built("2")]).expect("an index");
     let alone = ecr.registry().put_manifest("web", Some("main"), &index.manifest);
@@ -52,7 +52,7 @@ fn registry_refuses_index_before_its_children() {
 }
 
 #[test]
-fn registry_does_not_move_immutable_tags() {
+fn registry_refuses_a_push_to_an_existing_immutable_tag() {
     let ecr = EcrFake::start();
     ecr.creates("web", TagMutability::Immutable);
     ecr.registry().push("web", Some("v1"), &built("1")).expect("a push");
@@ -91,7 +91,7 @@ fn pull_does_not_find_archived_image() {
 }
 
 #[test]
-fn registry_refuses_requests_without_token() {
+fn registry_refuses_requests_without_credentials() {
     let (ecr, _) = fake();
     let url = format!("{}/v2/", ecr.url());
     let answer = client(&ecr).call("GET", &url, None, None, false).expect("an answer");

@@ -27,7 +27,7 @@ fn describe_returns_the_created_repository() {
 }
 
 #[test]
-fn only_modes_with_exclusions_accept_filters() {
+fn only_mutability_modes_with_exclusion_accept_filters() {
     let ecr = EcrFake::start();
     let filter = |filter: &str| json!({ "filterType": "WILDCARD", "filter": filter });
     let create = |mode: &str, filters: Value| {
@@ -58,7 +58,7 @@ fn only_modes_with_exclusions_accept_filters() {
 }
 
 #[test]
-fn put_image_tag_mutability_changes_repository() {
+fn put_image_tag_mutability_changes_the_tag_mutability() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1"));
     web.put(NewImage::named("two").tag("main"));
@@ -105,7 +105,7 @@ fn calls_for_missing_repository_fail() {
 }
 
 #[test]
-fn ecr_returns_policies_that_a_test_set() {
+fn ecr_returns_the_policies_that_a_test_has_set() {
     let (ecr, web) = fake();
     assert_eq!(kind(&ecr, "GetRepositoryPolicy", json!({})), "RepositoryPolicyNotFoundException");
     assert_eq!(kind(&ecr, "GetLifecyclePolicy", json!({})), "LifecyclePolicyNotFoundException");
@@ -119,7 +119,7 @@ fn ecr_returns_policies_that_a_test_set() {
 }
 
 #[test]
-fn delete_of_repository_with_images_needs_force() {
+fn deletion_of_a_repository_with_images_needs_force() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one"));
     assert_eq!(kind(&ecr, "DeleteRepository", json!({})), "RepositoryNotEmptyException");

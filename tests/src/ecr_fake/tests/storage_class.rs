@@ -34,7 +34,7 @@ fn restore_from_archive_takes_20_minutes() {
 }
 
 #[test]
-fn request_may_identify_image_by_tag() {
+fn request_may_identify_the_image_by_tag() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let members = json!({ "imageId": { "imageTag": "main" }, "targetStorageClass": "ARCHIVE" });
@@ -42,7 +42,7 @@ fn request_may_identify_image_by_tag() {
 }
 
 #[test]
-fn ecr_refuses_unchanged_storage_class() {
+fn ecr_refuses_a_change_to_the_same_storage_class() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     assert_eq!(kind(&ecr, UPDATE, to("STANDARD", &digest)), NOT_SUPPORTED);
@@ -55,7 +55,7 @@ fn ecr_refuses_unchanged_storage_class() {
 }
 
 #[test]
-fn ecr_archives_no_child_of_active_index() {
+fn ecr_archives_no_child_of_an_active_image_index() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("amd64")]));
     let child = web.children(&index)[0].clone();
@@ -66,7 +66,7 @@ fn ecr_archives_no_child_of_active_index() {
 }
 
 #[test]
-fn ecr_refuses_missing_image_and_unknown_class() {
+fn ecr_refuses_a_missing_image_and_an_unknown_storage_class() {
     let (ecr, web) = fake();
     let missing = format!("sha256:{}", "0".repeat(64));
     assert_eq!(kind(&ecr, UPDATE, to("ARCHIVE", &missing)), "ImageNotFoundException");
@@ -77,7 +77,7 @@ fn ecr_refuses_missing_image_and_unknown_class() {
 }
 
 #[test]
-fn restore_does_not_recreate_deleted_image() {
+fn restore_does_not_recreate_an_image_deleted_meanwhile() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     ask(&ecr, UPDATE, to("ARCHIVE", &digest));

@@ -7,7 +7,7 @@ use super::super::{EcrFake, NewImage};
 use super::{ask, client, fake, kind, refused};
 
 #[test]
-fn fake_refuses_unknown_call_with_its_name() {
+fn error_of_the_fake_names_the_unknown_call() {
     let (ecr, _) = fake();
     let (status, kind, message) = refused(&ecr, "StartImageScan", json!({}));
     assert_eq!((status, &*kind), (501, "NotInTheFake"));
@@ -16,7 +16,7 @@ fn fake_refuses_unknown_call_with_its_name() {
 }
 
 #[test]
-fn fake_refuses_unknown_members() {
+fn fake_refuses_unknown_request_fields() {
     let (ecr, _) = fake();
     for (operation, members) in [
         ("DescribeImages", json!({ "sort": "NEWEST" })),
@@ -45,7 +45,7 @@ fn fake_refuses_signature_for_another_region() {
 }
 
 #[test]
-fn member_of_wrong_type_returns_serialization_error() {
+fn field_of_wrong_type_causes_a_serialization_error() {
     let (ecr, _) = fake();
     assert_eq!(kind(&ecr, "BatchGetImage", json!({ "imageIds": "main" })), "SerializationException");
     assert_eq!(kind(&ecr, "BatchGetImage", json!({ "imageIds": ["main"] })), "SerializationException");
@@ -83,7 +83,7 @@ fn test_can_let_calls_fail_once_or_always() {
 }
 
 #[test]
-fn paused_call_waits_until_test_continues_it() {
+fn paused_call_waits_until_the_test_lets_it_continue() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let pause = ecr.pauses("BatchDeleteImage");
@@ -102,7 +102,7 @@ fn paused_call_waits_until_test_continues_it() {
 }
 
 #[test]
-fn dropping_a_pause_lets_calls_continue() {
+fn dropping_a_pause_lets_the_call_continue() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one"));
     drop(ecr.pauses("DescribeImages"));

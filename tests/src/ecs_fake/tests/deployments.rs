@@ -29,7 +29,7 @@ fn polling_returns_pending_then_in_progress_then_completed() {
 }
 
 #[test]
-fn polling_advances_nothing_in_manual_mode() {
+fn polling_advances_no_deployment_in_manual_mode() {
     let ecs = EcsFake::start();
     ecs.by_hand();
     let web = ecs.service("prod/web").runs(&image(1)).create();
@@ -57,7 +57,7 @@ fn old_tasks_run_until_new_tasks_run() {
 }
 
 #[test]
-fn breaker_rolls_back_to_last_completed_deployment() {
+fn breaker_rolls_back_to_the_last_completed_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).create();
     let before = web.described()["deployments"][0]["id"].as_str().unwrap().to_owned();
@@ -97,7 +97,7 @@ fn breaker_rolls_back_to_last_completed_deployment() {
 }
 
 #[test]
-fn service_after_rollback_looks_like_steady_service() {
+fn service_looks_steady_after_a_rollback() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::NeverHealthy);
@@ -110,7 +110,7 @@ fn service_after_rollback_looks_like_steady_service() {
 }
 
 #[test]
-fn breaker_without_rollback_keeps_failed_deployment() {
+fn failed_deployment_is_kept_if_breaker_does_not_roll_back() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(false).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -121,7 +121,7 @@ fn breaker_without_rollback_keeps_failed_deployment() {
 }
 
 #[test]
-fn ecs_retries_failing_deployment_forever_without_breaker() {
+fn without_breaker_ecs_starts_failing_tasks_forever() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -133,7 +133,7 @@ fn ecs_retries_failing_deployment_forever_without_breaker() {
 }
 
 #[test]
-fn rollback_fails_without_completed_deployment() {
+fn rollback_fails_if_no_earlier_deployment_has_completed() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).not_settled().create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -153,7 +153,7 @@ fn rollback_fails_without_completed_deployment() {
 }
 
 #[test]
-fn deployment_started_during_rollback_cannot_roll_back() {
+fn deployment_that_starts_during_a_rollback_cannot_roll_back() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker).will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -215,7 +215,7 @@ fn new_deployment_stops_the_deployment_in_progress() {
 }
 
 #[test]
-fn rollback_skips_superseded_deployment() {
+fn rollback_skips_a_superseded_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::Stalls).will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -240,7 +240,7 @@ fn deployment_without_tasks_completes_at_once() {
 }
 
 #[test]
-fn deployment_completes_after_scaling_to_zero() {
+fn deployment_completes_after_the_service_scales_to_zero() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -266,7 +266,7 @@ fn deployment_stalls_while_ecs_cannot_place_tasks() {
 }
 
 #[test]
-fn alarm_rolls_deployment_back() {
+fn alarm_rolls_the_deployment_back() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).alarms(&["5xx"], true).create();
     web.will(DeploymentOutcome::AlarmFires);
@@ -294,7 +294,7 @@ fn early_success_ends_deployment_before_all_tasks_run() {
 }
 
 #[test]
-fn old_tasks_may_drain_after_completion() {
+fn old_tasks_may_drain_after_the_new_deployment_completes() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).drains_for(2).create();
     update(&ecs, 2);
@@ -312,7 +312,7 @@ fn old_tasks_may_drain_after_completion() {
 }
 
 #[test]
-fn deployment_times_follow_clock_and_increase() {
+fn deployment_times_follow_the_clock_in_increasing_order() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.time_passes(SignedDuration::from_hours(1));

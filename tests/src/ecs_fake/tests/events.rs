@@ -7,7 +7,7 @@ fn of(kind: &str, events: &[Value]) -> Vec<Value> {
     events.iter().filter(|event| event["detail-type"] == kind).cloned().collect()
 }
 
-/// Returns the name and the reason of each deployment event since the last call.
+/// Returns the name and the reason of each deployment event since the last call of this function.
 fn deployment_events(ecs: &EcsFake) -> Vec<(String, String)> {
     let word = |value: &Value| value.as_str().expect("a string").to_owned();
     let events = of("ECS Deployment State Change", &ecs.events());
@@ -47,7 +47,7 @@ fn deployment_event_has_documented_format() {
 }
 
 #[test]
-fn rollback_sends_in_progress_then_completed_event() {
+fn rollback_sends_an_in_progress_then_a_completed_event() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     let before = web.described()["deployments"][0]["id"].as_str().unwrap().to_owned();
@@ -64,7 +64,7 @@ fn rollback_sends_in_progress_then_completed_event() {
 }
 
 #[test]
-fn deployment_without_breaker_sends_no_failure_event() {
+fn failing_deployment_without_breaker_sends_no_failure_event() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -74,7 +74,7 @@ fn deployment_without_breaker_sends_no_failure_event() {
 }
 
 #[test]
-fn task_event_contains_task_with_times_as_text() {
+fn task_event_contains_the_task_with_times_as_text() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let id = update(&ecs, 2)["deployments"][0]["id"].clone();
@@ -95,7 +95,7 @@ fn task_event_contains_task_with_times_as_text() {
 }
 
 #[test]
-fn pause_event_contains_the_hook_to_continue() {
+fn pause_event_contains_the_id_of_the_pause_hook() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::PausesAt(Stage::PreScaleUp));

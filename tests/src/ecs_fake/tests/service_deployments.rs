@@ -16,7 +16,7 @@ fn awaiting(service: &Service<'_>) -> Vec<String> {
 }
 
 #[test]
-fn list_returns_newest_first_in_pages_of_20() {
+fn list_returns_newest_deployments_first_in_pages_of_20() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     for digit in 0..24 {
@@ -101,7 +101,7 @@ fn description_contains_source_and_target_revisions() {
 }
 
 #[test]
-fn revision_contains_digests_after_a_task_has_run() {
+fn service_revision_contains_digests_after_a_task_has_run() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).container("sidecar", "sidecar:1").create();
     update(&ecs, 2);
@@ -118,7 +118,7 @@ fn revision_contains_digests_after_a_task_has_run() {
 }
 
 #[test]
-fn stop_rolls_back_deployment_in_progress() {
+fn stop_call_rolls_back_a_deployment_in_progress() {
     for steps in [0, 1] {
         let ecs = EcsFake::start();
         let web = ecs.service("prod/web").runs(&image(1)).create();
@@ -143,7 +143,7 @@ fn stop_rolls_back_deployment_in_progress() {
 }
 
 #[test]
-fn ecs_refuses_abort_and_stop_of_missing_deployment() {
+fn ecs_refuses_stop_type_abort_and_missing_deployments() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     update(&ecs, 2);
@@ -176,7 +176,7 @@ fn paused_deployment_waits_for_continue_call() {
 }
 
 #[test]
-fn continue_call_can_roll_back_paused_deployment() {
+fn continue_call_can_roll_back_a_paused_deployment() {
     let ecs = EcsFake::start();
     let web = ecs
         .service("prod/web")
@@ -226,7 +226,7 @@ fn ecs_refuses_pause_hooks_at_traffic_shift_stages() {
 }
 
 #[test]
-fn linear_deployment_pauses_before_each_step_with_new_id() {
+fn linear_deployment_has_a_new_hook_id_at_each_pause() {
     let ecs = EcsFake::start();
     let web = ecs
         .service("prod/web")

@@ -23,7 +23,7 @@ fn created_service_is_steady_by_default() {
 }
 
 #[test]
-fn service_created_by_a_call_completes_its_deployment() {
+fn service_created_through_the_api_completes_its_deployment() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     let create = json!({
@@ -38,7 +38,7 @@ fn service_created_by_a_call_completes_its_deployment() {
 }
 
 #[test]
-fn replica_needs_desired_count_but_daemon_refuses_it() {
+fn replica_service_needs_desired_count_but_daemon_refuses_it() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     let definition = revision(&ecs, 1);
@@ -66,7 +66,7 @@ fn describe_accepts_1_to_10_services() {
 }
 
 #[test]
-fn response_lists_missing_and_unreachable_services() {
+fn response_lists_missing_and_unreachable_services_as_failures() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     ecs.service("prod/hidden").runs(&image(1)).create().is_unreachable();
@@ -91,7 +91,7 @@ fn request_may_identify_service_and_cluster_by_arn() {
 }
 
 #[test]
-fn page_has_10_services_by_default_and_up_to_100() {
+fn page_has_10_services_by_default_and_at_most_100() {
     let ecs = EcsFake::start();
     for n in 0..12 {
         ecs.service(&format!("prod/s{n}")).runs(&image(1)).create();
@@ -107,7 +107,7 @@ fn page_has_10_services_by_default_and_up_to_100() {
 }
 
 #[test]
-fn update_of_count_or_settings_starts_no_deployment() {
+fn update_that_keeps_revision_and_network_starts_no_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let before = web.described()["deployments"][0]["id"].clone();
@@ -130,7 +130,7 @@ fn update_of_count_or_settings_starts_no_deployment() {
 }
 
 #[test]
-fn update_of_revision_or_network_starts_deployment() {
+fn update_of_revision_or_network_starts_a_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let balancer = json!([{ "targetGroupArn": "tg", "containerName": "web", "containerPort": 8080 }]);
@@ -153,7 +153,7 @@ fn update_of_revision_or_network_starts_deployment() {
 }
 
 #[test]
-fn update_keeps_members_that_the_request_omits() {
+fn update_keeps_fields_that_the_request_omits() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).create();
     let before = web.described();
@@ -164,7 +164,7 @@ fn update_keeps_members_that_the_request_omits() {
 }
 
 #[test]
-fn other_controllers_refuse_update_of_task_definition() {
+fn only_the_ecs_controller_allows_a_new_task_definition() {
     let ecs = EcsFake::start();
     for (controller, name) in
         [(ControllerKind::CodeDeploy, "CODE_DEPLOY"), (ControllerKind::External, "EXTERNAL")]
@@ -188,7 +188,7 @@ fn other_controllers_refuse_update_of_task_definition() {
 }
 
 #[test]
-fn draining_or_deleted_service_refuses_updates() {
+fn ecs_refuses_updates_of_draining_or_deleted_services() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let update = json!({ "cluster": "prod", "service": "web", "desiredCount": 2 });
@@ -216,7 +216,7 @@ fn refused_update_changes_nothing() {
 }
 
 #[test]
-fn description_contains_configuration_with_defaults() {
+fn description_contains_deployment_configuration_with_defaults() {
     let ecs = EcsFake::start();
     let web = ecs
         .service("prod/web")
@@ -235,7 +235,7 @@ fn description_contains_configuration_with_defaults() {
 }
 
 #[test]
-fn test_can_delay_current_service_deployment() {
+fn test_can_delay_the_field_current_service_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.names_service_deployments_late();

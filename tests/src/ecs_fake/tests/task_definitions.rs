@@ -8,7 +8,7 @@ fn request() -> Value {
 }
 
 #[test]
-fn registration_keeps_unknown_members() {
+fn registration_keeps_unknown_fields() {
     let ecs = EcsFake::start();
     let mut request = request();
     request["memberOfTomorrow"] = json!({ "b": 1, "a": [1.5, null, "é"] });
@@ -24,7 +24,7 @@ fn registration_keeps_unknown_members() {
 }
 
 #[test]
-fn ecs_accepts_description_without_output_only_members() {
+fn description_without_output_only_fields_can_be_registered() {
     let ecs = EcsFake::start();
     ask(&ecs, "RegisterTaskDefinition", &request());
     let shown = |name: &str| {
@@ -96,7 +96,7 @@ fn ecs_refuses_invalid_task_definitions() {
 }
 
 #[test]
-fn image_may_have_a_tag_or_a_digest_or_both_or_none() {
+fn image_may_have_a_tag_or_a_digest_or_both_or_neither() {
     let ecs = EcsFake::start();
     let digest = super::digest(1);
     for image in
@@ -123,7 +123,7 @@ fn describe_returns_tags_only_on_request() {
 }
 
 #[test]
-fn family_name_selects_newest_active_revision() {
+fn family_name_selects_the_newest_active_revision() {
     let ecs = EcsFake::start();
     for digit in 1..=3 {
         revision(&ecs, digit);
@@ -138,7 +138,7 @@ fn family_name_selects_newest_active_revision() {
 }
 
 #[test]
-fn ecs_keeps_deregistered_revision_and_its_number() {
+fn ecs_keeps_deregistered_revisions_and_reuses_no_number() {
     let ecs = EcsFake::start();
     let first = revision(&ecs, 1);
     let answer = ask(&ecs, "DeregisterTaskDefinition", &json!({ "taskDefinition": first }));
@@ -152,7 +152,7 @@ fn ecs_keeps_deregistered_revision_and_its_number() {
 }
 
 #[test]
-fn inactive_revision_starts_no_deployment() {
+fn ecs_refuses_to_deploy_an_inactive_revision() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let old = revision(&ecs, 2);
@@ -169,7 +169,7 @@ fn inactive_revision_starts_no_deployment() {
 }
 
 #[test]
-fn service_continues_with_deregistered_revision() {
+fn service_can_scale_after_its_revision_is_deregistered() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.deregisters("web:1");
@@ -178,7 +178,7 @@ fn service_continues_with_deregistered_revision() {
 }
 
 #[test]
-fn list_has_pages_of_100() {
+fn list_returns_revisions_in_pages_of_100() {
     let ecs = EcsFake::start();
     for _ in 0..101 {
         revision(&ecs, 1);

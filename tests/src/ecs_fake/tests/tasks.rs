@@ -28,7 +28,7 @@ fn list_and_describe_return_up_to_100_tasks() {
 }
 
 #[test]
-fn list_filters_tasks_by_service_family_and_starter() {
+fn list_filters_tasks_by_service_or_family_or_deployment() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let worker = ecs.service("prod/worker").runs(&image(1)).create();
@@ -50,7 +50,7 @@ fn list_filters_tasks_by_service_family_and_starter() {
 }
 
 #[test]
-fn description_of_task_contains_deployment_and_images() {
+fn description_of_a_task_contains_deployment_and_images() {
     let ecs = EcsFake::start();
     let web =
         ecs.service("prod/web").runs(&image(1)).container("sidecar", "sidecar:1").health_check().create();
@@ -71,7 +71,7 @@ fn description_of_task_contains_deployment_and_images() {
 }
 
 #[test]
-fn each_fargate_task_has_its_own_address() {
+fn each_fargate_task_has_its_own_ip_address() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(300).create();
     let tasks = web.tasks();
@@ -92,10 +92,10 @@ fn task_without_health_check_has_unknown_health() {
     assert_eq!(web.tasks()[0]["healthStatus"], "UNKNOWN");
 }
 
-/// A task stays UNKNOWN if an essential container has no health check. Nonessential containers do
-/// not count, according to AWS's page on health checks.
+/// The health of a task is UNKNOWN if an essential container has no health check. According to
+/// AWS's page on health checks, nonessential containers do not count.
 #[test]
-fn task_health_depends_on_essential_containers() {
+fn task_health_depends_only_on_essential_containers() {
     let ecs = EcsFake::start();
     let check = json!({ "healthCheck": { "command": ["CMD-SHELL", "true"] } });
     let agent = json!({ "healthCheck": { "command": ["CMD-SHELL", "true"] }, "essential": false });
@@ -115,7 +115,7 @@ fn task_health_depends_on_essential_containers() {
 }
 
 #[test]
-fn end_of_nonessential_container_does_not_stop_task() {
+fn end_of_a_nonessential_container_does_not_stop_its_task() {
     let ecs = EcsFake::start();
     let worker = json!({ "essential": false });
     let web = ecs.service("prod/web").runs(&image(1)).container("worker", &image(1)).container_with(&worker);
@@ -160,7 +160,7 @@ fn pending_task_has_no_image_digest() {
 }
 
 #[test]
-fn crashed_task_has_exit_code_and_gets_replacement() {
+fn ecs_replaces_a_crashed_task_and_reports_its_exit_code() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.a_task_crashes(137);
@@ -175,7 +175,7 @@ fn crashed_task_has_exit_code_and_gets_replacement() {
 }
 
 #[test]
-fn ecs_stops_unhealthy_task_after_it_runs() {
+fn unhealthy_task_runs_for_one_step_before_ecs_stops_it() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).health_check().circuit_breaker(true).create();
     web.will(DeploymentOutcome::NeverHealthy);

@@ -8,7 +8,7 @@ use super::super::EcsFake;
 use super::{ask, client, image, refused, revision};
 
 #[test]
-fn fake_refuses_unknown_call_with_its_name() {
+fn error_of_the_fake_names_the_unknown_call() {
     let ecs = EcsFake::start();
     let (status, kind, message) = refused(&ecs, "RunTask", &json!({}));
     assert_eq!((status, &*kind), (501, "NotInTheFake"));
@@ -17,7 +17,7 @@ fn fake_refuses_unknown_call_with_its_name() {
 }
 
 #[test]
-fn fake_refuses_unknown_members() {
+fn fake_refuses_unknown_request_fields() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     for (operation, body) in [
@@ -53,7 +53,7 @@ fn request_for_missing_cluster_fails() {
 }
 
 #[test]
-fn member_of_wrong_type_returns_serialization_error() {
+fn field_of_wrong_type_causes_a_serialization_error() {
     let ecs = EcsFake::start();
     ecs.cluster("default");
     let (_, kind, _) = refused(&ecs, "DescribeServices", &json!({ "services": "web" }));
@@ -75,7 +75,7 @@ fn fake_records_body_and_status_of_each_call() {
 }
 
 #[test]
-fn test_can_act_before_and_after_a_change() {
+fn test_can_act_before_and_after_a_call_that_changes_state() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     let (seen, heard) = channel();
@@ -104,7 +104,7 @@ fn test_can_refuse_the_next_call() {
 }
 
 #[test]
-fn refusal_of_some_calls_lasts_until_test_ends_it() {
+fn matching_calls_fail_until_the_test_removes_the_refusal() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     ecs.keeps_refusing("ListTasks", "worker", (403, "AccessDeniedException", "not authorized"));
@@ -135,14 +135,14 @@ fn ecs_accepts_20_registrations_then_1_per_second() {
     for _ in 0..19 {
         ask(&ecs, "RegisterTaskDefinition", &register);
     }
-    // Registration and deregistration share a bucket.
+    // Registration and deregistration share a token bucket.
     ask(&ecs, "DeregisterTaskDefinition", &json!({ "taskDefinition": "web:1" }));
     let (status, kind, message) = refused(&ecs, "RegisterTaskDefinition", &register);
     assert_eq!((status, &*kind, &*message), (400, "ThrottlingException", "Rate exceeded"));
     ecs.time_passes(SignedDuration::from_secs(1));
     ask(&ecs, "RegisterTaskDefinition", &register);
     assert_eq!(refused(&ecs, "RegisterTaskDefinition", &register).1, "ThrottlingException");
-    // DescribeTaskDefinition has another bucket.
+    // DescribeTaskDefinition has another token bucket.
     ask(&ecs, "DescribeTaskDefinition", &json!({ "taskDefinition": "web:2" }));
 }
 

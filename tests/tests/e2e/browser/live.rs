@@ -7,7 +7,7 @@ use xtask::image::{Mode, Spec};
 
 use super::{come_to_say, is_seen};
 
-/// Approves as the lead on a desktop, opens the deputy's link on a phone, and returns both open
+/// Approves as the lead on a desktop, opens the deputy's link on a phone, and returns the two open
 /// pages.
 #[track_caller]
 fn approved(app: &App, digest: &str, story: &str) -> [Page; 2] {
@@ -25,7 +25,7 @@ fn approved(app: &App, digest: &str, story: &str) -> [Page; 2] {
 #[test]
 fn page_shows_release_and_rollback_without_reload() {
     let plan = Plan::new("page-live").approvers(["lead", "deputy"], 1).services(["web"]);
-    // The bake time is long enough to inspect the page.
+    // The bake time gives the test enough time to inspect the pages.
     let app = plan.deployed("bake = \"5s\"").create();
     let old = app.push_runnable("by-hand", &Spec::new("before"));
     let service = app.service("web", &old);
@@ -34,14 +34,14 @@ fn page_shows_release_and_rollback_without_reload() {
     let pages = approved(&app, &good, "live");
     let [lead, deputy] = &pages;
     let loads = [lead.loads(), deputy.loads()];
-    come_to_say(&app, &[lead, deputy], "has to stay healthy until");
+    come_to_say(&app, &[lead, deputy], "must stay healthy until");
     assert_eq!(app.pins(), []);
     for page in &pages {
         page.inspect("bakes");
     }
     come_to_say(&app, &[lead, deputy], "It is pin 1 of production.");
     for page in &pages {
-        assert!(page.reads("every running task carries this digest") && page.reads("1 of 1 services"));
+        assert!(page.reads("every running task runs this digest") && page.reads("1 of 1 services"));
         page.inspect("completed");
     }
     assert_eq!(service.running(), std::slice::from_ref(&good));
@@ -77,7 +77,7 @@ fn page_shows_a_freeze_before_and_after_the_approval() {
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
     app.api("PUT", "/environments/production/freeze", Some(&json!({ "reason": "the <autumn> sale" })));
-    is_seen(&link, "frozen", "question", "What you approve waits for its end.");
+    is_seen(&link, "frozen", "question", "If you approve, the build waits until the freeze ends.");
 
     let quiet = Page::open_without_scripts(&link, "frozen-without-scripts", Width::Phone);
     quiet.write("Code", &link.code);
@@ -97,15 +97,16 @@ fn page_shows_a_freeze_before_and_after_the_approval() {
     come_to_say(&app, &[&desk, &phone], "It is pin 1 of production.");
     assert_eq!([desk.loads(), phone.loads()], [1, 1], "the pages update without a reload");
     assert!(quiet.reads("production is frozen"), "without scripts the page does not update itself");
-    quiet.click("Look again");
+    quiet.click("Reload");
     quiet.says("It is pin 1 of production.");
     quiet.inspect("pinned");
 }
 
-/// The environment needs two approvals. The first approver's page shows that one is missing, the
-/// second approver's page shows the first vote, and the third approver's page shows the result.
+/// The environment needs two approvals. The first approver's page shows that one approval is
+/// missing, the second approver's page shows the first vote, and the third approver's page shows
+/// the result.
 #[test]
-fn page_shows_each_of_two_needed_approvals() {
+fn page_shows_votes_while_a_promotion_needs_two_approvals() {
     let app = Plan::new("page-quorum").approvers(["lead", "deputy", "third"], 2).create();
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy, third] = ["lead", "deputy", "third"].map(|name| app.link_of(name, &digest));

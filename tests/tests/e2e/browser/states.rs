@@ -17,22 +17,22 @@ fn page_of_a_withdrawn_promotion_shows_the_reason() {
 }
 
 #[test]
-fn page_shows_expiry_before_and_after_the_next_tick() {
+fn page_shows_that_a_promotion_expired_even_before_a_tick() {
     let (app, digest, link) = pushed("page-expired");
     app.settled(&digest);
     let sk = format!("PROMOTION#{}", link.promotion());
     app.rewrite(&sk, "record.operation.work.Promotion.expires_at", "2026-01-01T00:00:00Z");
     let page = Page::open(&link, "expired", Width::Desk);
-    page.says("The promotion expired on 2026-01-01 00:00 UTC: push again, or ask for it again.");
+    page.says("The promotion expired on 2026-01-01 00:00 UTC: push again, or request it again.");
     page.inspect("not-ended-yet");
-    // The pause ends, so the next tick finds that the promotion has expired.
+    // The promotion becomes due, so the next tick finds that the promotion has expired.
     app.pause_ends(link.promotion());
     come_to_say(&app, &[&page], "Expired: nobody decided in time.");
     is_seen(&link, "expired", "ended", "Expired: nobody decided in time.");
 }
 
 /// Five wrong codes disable one link only. A newer mail replaces the disabled link. The link of a
-/// removed approver is void.
+/// removed approver is invalid.
 #[test]
 fn pages_of_disabled_and_replaced_links_show_the_reason() {
     let plan = Plan::new("page-burnt").approvers(["lead", "deputy"], 1);
@@ -61,11 +61,11 @@ fn pages_of_disabled_and_replaced_links_show_the_reason() {
     let mut without = plan;
     without.approvers.retain(|name| !name.starts_with("deputy"));
     assert_eq!(app.put(&without.toml()).status, 200);
-    is_seen(deputy, "removed", "page", "You are not an approver any more");
+    is_seen(deputy, "removed", "page", "You are no longer an approver");
 }
 
 #[test]
-fn page_asks_only_for_what_the_approval_step_requires() {
+fn page_asks_only_for_input_that_the_approval_step_requires() {
     let app = Plan::new("page-typed").approved_with("step = \"type\"").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -94,10 +94,10 @@ fn page_asks_only_for_what_the_approval_step_requires() {
     assert_eq!(app.pins(), [(1, digest)]);
 }
 
-/// The function cannot read the promotion's record for a while. The error page shows an id by which
-/// an operator finds the log entry.
+/// For a while, the Lambda function cannot read the promotion's record. The error page shows an id,
+/// by which an operator can find the log entry of the error.
 #[test]
-fn error_page_shows_the_id_of_a_log_entry() {
+fn error_page_shows_the_id_of_its_log_entry() {
     let (app, digest, link) = pushed("page-error");
     app.settled(&digest);
     let sk = format!("PROMOTION#{}", link.promotion());
@@ -119,7 +119,7 @@ fn error_page_shows_the_id_of_a_log_entry() {
     assert_eq!(link.approve().status, 200, "the error decided nothing");
 }
 
-/// API Gateway has no route for PUT, so the test invokes the function's program directly.
+/// API Gateway has no route for PUT, so the test runs the Lambda function's program directly.
 #[test]
 fn page_refuses_methods_other_than_get_and_post() {
     let (_app, _, link) = pushed("page-method");
@@ -129,7 +129,7 @@ fn page_refuses_methods_other_than_get_and_post() {
     let answer = invoke("approval", &event, None).answer.expect("the function was not killed");
     for width in WIDTHS {
         let page = Page::answered(&answer, "method", width);
-        page.says("This page knows GET and POST.");
+        page.says("This page accepts GET and POST only.");
         assert_eq!(page.status(), 405);
         page.inspect("page");
     }
@@ -138,18 +138,18 @@ fn page_refuses_methods_other_than_get_and_post() {
 /// Covers an unknown requester, an approver's own request, and facts that changed after the page
 /// was opened.
 #[test]
-fn four_eyes_and_changed_facts_prevent_an_approval() {
+fn four_eyes_rule_and_changed_facts_prevent_an_approval() {
     let plan = Plan::new("page-eyes").approvers(["lead", "deputy"], 1).who_sign();
     let app = plan.approved_with("four_eyes = \"strict\"").create();
     let digest = app.push("main", &Spec::new("1"));
     app.settled(&digest);
     let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
-    is_seen(&deputy, "requester-unknown", "page", "obody knows who pushed this");
+    is_seen(&deputy, "requester-unknown", "page", "t is not known who pushed this");
     let signer = app.signs_as("lead");
     let ask = json!({ "digest": digest });
     let (status, _) = app.api_as(&signer, "POST", "/environments/production/promotions", Some(&ask));
     assert_eq!(status, 202);
-    is_seen(&lead, "own-request", "page", "asked for this promotion or pushed it");
+    is_seen(&lead, "own-request", "page", "requested this promotion or pushed the image");
 
     for width in WIDTHS {
         let page = Page::open(&deputy, "changed", width);

@@ -62,8 +62,8 @@ fn retention_archives_images_then_restores_or_deletes_them() {
         (Some(StorageStatus::Active), Some(StorageStatus::Active))
     );
 
-    // By ECR's clock the images were restored 200 days ago, so both images are old again. `wanted`
-    // has a tag now.
+    // By ECR's clock, the two images were restored 200 days ago, so both count as old again.
+    // `wanted` has a tag now.
     web.is_tagged("latest", &wanted);
     let second = story.runs();
     assert_eq!((second.number("archived"), second.number("deleted")), (1, 0), "{:#}", second.record());
@@ -87,12 +87,12 @@ fn retention_keeps_an_archived_image_for_archive_days() {
     assert_eq!(story.runs().number("archived"), 1);
     let run = story.runs();
     assert_eq!((run.number("deleted"), run.rule(&image).as_str()), (0, "archived"));
-    assert!(run.plan()[&image]["why"].as_str().unwrap_or_default().contains("can be had back for 90 days"));
+    assert!(run.plan()[&image]["why"].as_str().unwrap_or_default().contains("can be restored for 90 days"));
     assert_eq!(story.web.status(&image), Some(StorageStatus::Archived));
 }
 
 #[test]
-fn retention_reads_an_archived_index_from_its_saved_manifest() {
+fn archived_image_index_is_read_from_its_saved_manifest() {
     let story = begin_days_ago("ret-index", 200);
     let web = &story.web;
     let [amd64, arm64] = ["amd64", "arm64"].map(|name| web.put(old(name)));
@@ -109,7 +109,7 @@ fn retention_reads_an_archived_index_from_its_saved_manifest() {
     assert_eq!((run.number("deleted"), web.count()), (3, 0), "{:#}", run.record());
     assert_eq!((run.number("freed_bytes"), before - web.layer_bytes()), (before, before));
     assert_eq!(run.in_repository()["freed_is_exact"], true);
-    // Retention deletes the index before the images of the index.
+    // Retention deletes an image index before the images in that image index.
     let deletes: Vec<_> =
         story.ecr.calls().into_iter().filter(|call| call.operation == "BatchDeleteImage").collect();
     assert_eq!(deletes[0].body["imageIds"], json!([{ "imageDigest": index }]));
@@ -122,7 +122,7 @@ fn retention_reads_an_archived_index_from_its_saved_manifest() {
 }
 
 #[test]
-fn unreadable_archived_index_protects_untagged_images() {
+fn unreadable_archived_image_index_protects_untagged_images() {
     let story = begin_days_ago("ret-unread", 200);
     let web = &story.web;
     let [child, other] = ["child", "other"].map(|name| web.put(old(name)));
@@ -162,7 +162,8 @@ fn images_archived_by_a_failed_run_can_be_restored() {
     let archived = |status| images.iter().filter(|digest| story.web.status(digest) == Some(status)).count();
     let run = story.begins(&json!({ "share": 100 }));
     story.ecr.keeps_failing("UpdateImageStorageClass", 101, 400, "AccessDeniedException");
-    assert_eq!(run.comes(None).answer.expect("the function was not killed")["how"], "it failed: again later");
+    let answer = run.comes(None).answer.expect("the function was not killed");
+    assert_eq!(answer["how"], "failed, tried again later");
     assert_eq!((archived(StorageStatus::Archived), run.number("archived")), (100, 100));
 
     let undo = || story.asks(&run.application, Some((&run.id, "undo")), &json!({}));

@@ -1,5 +1,5 @@
-//! Failures of a retention run. A run deletes nothing in an unreadable repository. The next message
-//! finishes an interrupted run.
+//! Failures of a retention run. A run deletes nothing in an unreadable repository. The queue's next
+//! message finishes an interrupted run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -17,11 +17,12 @@ use xtask::podman::ECR_HOST;
 /// The number of parallel runs. The programs and the emulator share one machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// The sampling of the less important faults: one of four, unless `--deep` is set.
+/// The sampling interval of less important faults. Without `--deep`, the test tries only every
+/// fourth of these faults.
 const SAMPLED: usize = 4;
 
-/// A repository for which a run needs every call: two indexes that share an image, signatures,
-/// tagged and untagged images, and a service with a deployment in progress.
+/// A repository for which a run makes every kind of call: two image indexes that share an image,
+/// signatures, tagged and untagged images, and a service with a deployment in progress.
 struct Story {
     at: Retention,
     /// The images that must exist at the end.
@@ -61,7 +62,7 @@ impl Story {
         let mut stays: BTreeSet<String> = [kept, shared, one, signed, running].into();
         let mut goes: Vec<String> = [gone, two, unsigned].into();
         goes.extend(unneeded);
-        // The newest five tagged images stay. One of the five is the index.
+        // Retention keeps the newest five tagged images. One of the five is the image index.
         let (older, newer) = tagged.split_at(2);
         goes.extend(older.iter().cloned());
         stays.extend(newer.iter().cloned());
@@ -70,7 +71,8 @@ impl Story {
         Self { stays, goes: goes.len(), at }
     }
 
-    /// Asserts that exactly the right images are gone, and that no mark and no valid lease remains.
+    /// Asserts that exactly the unneeded images were deleted, and that no mark and no valid lease
+    /// remains.
     #[track_caller]
     fn is_done(&self, what: &str) {
         let there: BTreeSet<String> = self.at.web.digests().into_iter().collect();
@@ -112,8 +114,8 @@ fn run_deletes_unneeded_images_and_reports_exact_numbers() {
     assert_eq!(run.in_repository()["freed_is_exact"], true);
 }
 
-/// Returns the number of requests before the first mark. The run marks images after it saves the
-/// plan.
+/// Returns the number of requests before the first mark. The run saves the plan before it marks
+/// images for deletion.
 #[track_caller]
 fn place_of_first_mark(requests: &[String]) -> usize {
     let kept = requests.iter().position(|request| request.contains("/plan.json")).expect("a plan is kept");
@@ -121,14 +123,14 @@ fn place_of_first_mark(requests: &[String]) -> usize {
     kept + mark.expect("the run marks images for deletion")
 }
 
-/// The requests of a run before its plan, and the problem that the run reports if AWS refuses the
-/// request.
+/// The requests that a run sends before it saves its plan, each with the problem that the run
+/// reports if AWS refuses the request.
 const READS: [(&str, &str); 33] = [
-    ("Query", "what the table knows of its images could not be read"),
-    ("BatchGetItem", "what the table knows of its images could not be read"),
-    // These two requests release the references by operations that have ended.
-    ("UpdateItem", "what the table knows of its images could not be read"),
-    ("DeleteItem", "what the table knows of its images could not be read"),
+    ("Query", "the table's records of its images could not be read"),
+    ("BatchGetItem", "the table's records of its images could not be read"),
+    // These two requests remove references by operations that have ended.
+    ("UpdateItem", "the table's records of its images could not be read"),
+    ("DeleteItem", "the table's records of its images could not be read"),
     ("DescribeImages", "could not list the images of"),
     ("BatchGetImage", "the manifests of its indexes could not be read"),
     ("GetRegistryPolicy", "could not read the registry's policy"),
@@ -160,11 +162,11 @@ const READS: [(&str, &str); 33] = [
     ("DescribeJobs", "which images batch uses"),
 ];
 
-/// The other requests of a run: they concern the run's record, its lease, the saved manifests and
-/// the plan.
+/// The other requests before the first mark: for the run's record, the run's lease, the saved
+/// manifests and the plan.
 const OTHERS: [&str; 3] = ["TransactWriteItems", "GetObject", "PutObject"];
 
-/// Returns the operation of a request. Some services have the operation's name in the path.
+/// Returns the operation of a request. Some AWS services have the operation's name in the path.
 fn kind(request: &str) -> &str {
     match request {
         path if path.contains("/functions") => "ListFunctions",
@@ -173,7 +175,7 @@ fn kind(request: &str) -> &str {
 }
 
 #[test]
-fn run_with_a_failed_read_deletes_nothing_and_names_the_read() {
+fn run_with_a_failed_read_names_the_read_and_deletes_nothing() {
     let good = Story::begin("ret-reads");
     let requests = good.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let planned = place_of_first_mark(&requests);
@@ -205,7 +207,7 @@ fn run_with_a_failed_read_deletes_nothing_and_names_the_read() {
             refused.entry(request.to_owned()).or_default().insert(run.problem());
         } else {
             // The queue delivers the message again.
-            let again = answer["how"] == "it failed: again later";
+            let again = answer["how"] == "failed, tried again later";
             assert!(again || answer["errorMessage"].is_string(), "{what} {answer:#}");
             assert!(!run.has_ended(), "{what}");
             story.at.leases_end();
@@ -243,7 +245,7 @@ fn run_deletes_nothing_in_an_unreadable_repository() {
 }
 
 #[test]
-fn run_reads_again_if_an_image_vanishes_during_the_read() {
+fn run_reads_the_repository_again_if_an_image_vanishes() {
     let story = Story::begin("ret-vanishes");
     let web = &story.at.web;
     let index = web.put(NewImage::index(story.stays.iter().take(1)).tag("quiet").pushed_at(days_ago(1)));
@@ -260,7 +262,7 @@ fn run_reads_again_if_an_image_vanishes_during_the_read() {
 }
 
 #[test]
-fn throttled_run_deletes_the_same_images() {
+fn run_deletes_all_unneeded_images_although_ecr_throttles() {
     let story = Story::begin("ret-throttled");
     story.at.ecr.has_pages_of(3);
     story.at.ecr.throttles_every(10);
@@ -271,7 +273,7 @@ fn throttled_run_deletes_the_same_images() {
     assert_eq!((run.number("deleted"), &run.in_repository()["errors"]), (story.goes as u64, &json!({})));
 }
 
-/// Makes one request of an applying run fail. The next message then finishes the run. Returns
+/// Makes one request of a deleting run fail, and finishes the run with the next message. Returns
 /// whether the fault happened.
 fn cut_off(number: usize, fault: Fault) -> bool {
     let story = Story::begin("ret-killed");
@@ -293,7 +295,7 @@ fn cut_off(number: usize, fault: Fault) -> bool {
         true => assert_eq!(run.number("freed_bytes"), freed, "{what}"),
         false => assert!(run.number("freed_bytes") >= freed, "{what}"),
     }
-    // The saved manifests are those of the deleted images, whichever attempt saved them.
+    // The attempts together saved exactly the manifests of the deleted images.
     let kept = run.manifests();
     assert_eq!(kept.len(), story.goes, "{what}");
     came.hit
@@ -304,7 +306,8 @@ fn run_killed_at_any_request_leaves_no_mark() {
     let run = Story::begin("ret-counted");
     let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let mark = place_of_first_mark(&requests);
-    // A kill before the first mark cannot do damage, so the test samples fewer of these requests.
+    // A kill before the first mark cannot do damage, so the test samples fewer of the requests
+    // before the mark.
     let sampled = |number: &usize| {
         let step = if *number > mark { 2 } else { SAMPLED };
         runs_deep() || number.is_multiple_of(step)
@@ -324,7 +327,7 @@ fn next_message_finishes_a_run_after_a_failed_request() {
     let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let mark = place_of_first_mark(&requests);
     let faults = [Fault::Refuse, Fault::Fail, Fault::ResetAfter, Fault::Throttle];
-    // The test tries each fault at every fifth request.
+    // Without `--deep`, the test tries each fault at every fifth request.
     let step = if runs_deep() { 1 } else { faults.len() + 1 };
     let cases = (mark + 1..=requests.len()).flat_map(|number| faults.map(|fault| (number, fault)));
     let cases: Vec<_> =
@@ -342,7 +345,7 @@ fn run_without_permission_to_delete_leaves_no_mark() {
         let number = if refused == "DescribeImages" { 2 } else { 1 };
         story.ecr.keeps_failing(refused, number, 400, "AccessDeniedException");
         let answer = run.comes(None).answer.expect("the function was not killed");
-        assert_eq!(answer["how"], "it failed: again later", "{answer:#}");
+        assert_eq!(answer["how"], "failed, tried again later", "{answer:#}");
         assert_eq!(story.marked(), Vec::<String>::new());
         assert!(story.web.exists(&image) && !run.has_ended());
         story.ecr.is_well();
@@ -351,7 +354,7 @@ fn run_without_permission_to_delete_leaves_no_mark() {
 }
 
 #[test]
-fn run_that_fails_too_often_ends_with_the_reason() {
+fn run_that_fails_too_often_ends_and_gives_the_reason() {
     let story = Retention::begin("ret-too-often", "mode = \"delete\"");
     let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
     let run = story.begins(&json!({ "share": 100 }));
@@ -387,7 +390,7 @@ fn run_reports_a_pinned_image_that_vanished() {
         if meanwhile {
             assert_eq!(recorded["state"], "Failed");
             let problem = run.problem();
-            assert!(problem.contains("what has to be there") && problem.contains(&pinned), "{problem}");
+            assert!(problem.contains("images that must exist") && problem.contains(&pinned), "{problem}");
         } else {
             assert_eq!(recorded["state"], "Done");
             let warnings = recorded["warnings"].to_string();
@@ -399,8 +402,8 @@ fn run_reports_a_pinned_image_that_vanished() {
     }
 }
 
-/// Kills a run that archives images. The next message then finishes the run. Returns whether the
-/// fault happened.
+/// Kills a run that archives images, and finishes the run with the next message. Returns whether
+/// the fault happened.
 fn archived_and_cut_off(number: usize, fault: Fault) -> bool {
     let story = Retention::begin("ret-archiving", "mode = \"archive\"");
     let images = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
@@ -430,7 +433,7 @@ fn archiving_run_killed_at_any_request_leaves_no_mark() {
     });
 }
 
-/// Kills a run that restores archived images. The next message then finishes the run.
+/// Kills a run that restores archived images, and finishes the run with the next message.
 fn undone_and_cut_off(number: usize, fault: Fault) -> ProgramRun {
     let story = Retention::begin("ret-undoing", "mode = \"archive\"");
     let images = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));

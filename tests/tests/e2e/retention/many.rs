@@ -22,18 +22,19 @@ const PER_CALL: usize = 100;
 /// The number of parallel runs. The programs and the emulator share one machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// A repository with 100 two-platform indexes, 100 signatures, 100 single images and 50 archived
-/// images. Each pair of indexes shares an image.
+/// A repository with 100 image indexes for two platforms, 100 signatures, 100 single images and 50
+/// archived images. Two neighbouring image indexes share an image.
 struct Filled {
     web: Repository,
     stays: BTreeSet<String>,
-    /// The number of calls that delete images. One wave deletes the images that ECR must delete
-    /// first, a second wave deletes the rest.
+    /// The number of calls that delete images. The first wave of calls deletes image indexes and
+    /// single images. The second wave deletes the images of the deleted image indexes, and
+    /// signatures.
     deletions: usize,
 }
 
-/// Returns how many of 100 indexes, and how many of 100 images, are old. A deep run has more old
-/// images, because each deletion also writes marks.
+/// Returns how many of the 100 image indexes, and how many of the 100 single images, are old.
+/// Without `--deep` fewer are old, because each deletion also writes marks and takes time.
 fn old_ones() -> (usize, usize) {
     if runs_deep() { (100, 90) } else { (24, 75) }
 }
@@ -50,7 +51,7 @@ fn fill(story: &Retention, plan: &Plan, web: Repository, number: usize) -> Fille
     let young = |name: String| named(name).pushed_at(days_ago(10));
     let shared = web.put_all((0..50).map(|n| old(format!("shared {n}"))));
     let own = web.put_all((0..100).map(|n| old(format!("own {n}"))));
-    // Every second index of the first eight is protected. It shares an image with an index that
+    // Image indexes 0, 2, 4 and 6 are protected. Each shares an image with an image index that
     // retention deletes.
     let protected = |n: usize| n < 8 && n.is_multiple_of(2);
     let indexes = web.put_all((0..100).map(|n| {
@@ -128,8 +129,8 @@ fn retention_deletes_thousands_of_images_in_few_calls() {
     let deletions: usize = deletions.iter().sum();
     assert!(deletions > 2 * REPOSITORIES, "some wave needs more than one call");
 
-    // A run reads each repository once before and once after the deletions. A run also reads the
-    // images again before each deletion.
+    // A run lists its repository once before and once after all deletions. Before each deletion,
+    // the run also reads the images to delete again.
     let counts = story.ecr.counts();
     assert_eq!(counts["DescribeImages"], 2 * REPOSITORIES + deletions, "{counts:?}");
     assert_eq!(counts["BatchDeleteImage"], deletions, "{counts:?}");

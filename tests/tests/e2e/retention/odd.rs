@@ -12,7 +12,7 @@ fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// Returns an index of one image. `members` are added to the JSON of the index.
+/// Returns an image index of one image. `members` are additional fields of the image index's JSON.
 fn odd(child: &str, size: &str, members: &str) -> NewImage {
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let entry = format!(r#"{{"mediaType":"{media_type}","digest":"{child}","size":{size}}}"#);
@@ -21,7 +21,7 @@ fn odd(child: &str, size: &str, members: &str) -> NewImage {
 }
 
 #[test]
-fn index_with_an_unknown_format_protects_its_images() {
+fn image_index_with_an_unknown_format_protects_its_images() {
     let story = Retention::begin("ret-odd", DELETE);
     let web = &story.web;
     let shapes = [
@@ -49,18 +49,18 @@ fn index_with_an_unknown_format_protects_its_images() {
         let why = run.plan()[index]["why"].as_str().unwrap_or_default().to_owned();
         assert!(why.contains("its manifest is not understood: "), "{why}");
     }
-    // A person inspects one index and deletes it. After that, nothing protects the image of the
-    // index.
+    // A person inspects and deletes one image index. After that, nothing protects the image in that
+    // image index.
     let (index, child) = &kept[0];
     web.loses(index);
     let run = story.runs();
     assert_eq!((run.number("deleted"), web.exists(child)), (1, false), "{:#}", run.record());
 }
 
-/// Retention does not know which images the index contains, so every untagged image stays until ECR
-/// returns the index.
+/// Retention does not know which images the image index contains, so retention keeps every untagged
+/// image until ECR returns the image index.
 #[test]
-fn unreadable_index_protects_all_untagged_images() {
+fn unreadable_image_index_protects_all_untagged_images() {
     let story = Retention::begin("ret-refused", DELETE);
     let web = &story.web;
     // Retention always keeps the five newest tagged images, and may delete the sixth.
@@ -68,7 +68,8 @@ fn unreadable_index_protects_all_untagged_images() {
     for name in ["one", "two"] {
         web.put(NewImage::index_of([old(name)]).pushed_at(days_ago(400)));
     }
-    // ECR refuses to return both indexes together, and then refuses to return one of them alone.
+    // ECR refuses the request for the two image indexes together, and then refuses the request for
+    // one of the two alone.
     story.ecr.fails("BatchGetImage", 1, 400, "InvalidParameterException");
     story.ecr.fails("BatchGetImage", 2, 400, "InvalidParameterException");
     let run = story.runs();
@@ -79,6 +80,6 @@ fn unreadable_index_protects_all_untagged_images() {
     let refused = plan.values().find(|one| one["rule"] == "not-understood").expect("an unread index");
     let why = refused["why"].as_str().unwrap_or_default();
     assert!(why.contains("its manifest could not be read: "), "{why}");
-    // ECR returns both indexes in the next night.
+    // In the next run, ECR returns the two image indexes.
     assert_eq!((story.runs().number("deleted"), web.count()), (4, 5));
 }

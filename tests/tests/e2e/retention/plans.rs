@@ -1,4 +1,4 @@
-//! Retention plans: their contents, and the limits of applying a plan.
+//! Retention plans: what a plan contains, and what retention does when it applies a plan.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -15,13 +15,13 @@ fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// Returns unneeded images. Each image is a day younger than the previous one.
+/// Returns unneeded images. Each image is a day younger than the image before it.
 fn olds(count: i64) -> impl Iterator<Item = NewImage> {
     (0..count).map(|n| NewImage::named(format!("old {n}")).pushed_at(days_ago(1000 - n)))
 }
 
 #[test]
-fn applied_plan_skips_changed_images_and_adds_none() {
+fn applied_plan_skips_changed_images_and_adds_no_image() {
     let story = Retention::begin("ret-saved", DELETE);
     let web = &story.web;
     let [goes, tagged, lost, deployed] =
@@ -46,8 +46,8 @@ fn applied_plan_skips_changed_images_and_adds_none() {
     let outcomes = run.outcomes();
     let why = |digest: &str| outcomes[digest]["why"].as_str().unwrap_or_default().to_owned();
     assert_eq!(outcomes[&goes]["outcome"], "deleted");
-    assert_eq!(why(&tagged), "its tags are others now");
-    assert_eq!(why(&lost), "is not there any more");
+    assert_eq!(why(&tagged), "its tags have changed");
+    assert_eq!(why(&lost), "no longer exists");
     assert!(why(&deployed).contains("in use by"), "{}", why(&deployed));
     assert_eq!(story.marked(), Vec::<String>::new());
 }
@@ -99,7 +99,8 @@ fn dry_run_is_the_default_and_deletes_nothing() {
     assert_eq!((story.web.count(), story.changes()), (10, 0));
     assert_eq!(story.app.marks(), Vec::<Value>::new());
 
-    // A run begins in delete mode. The file then changes to dry-run, so the run deletes nothing.
+    // A run begins in delete mode. The application file then changes to dry-run, so the run deletes
+    // nothing.
     story.configures(DELETE);
     let run = story.begins(&json!({ "share": 100 }));
     story.configures("mode = \"dry-run\"");
@@ -131,7 +132,7 @@ fn repository_shared_with_another_account_needs_a_waiver() {
 }
 
 #[test]
-fn retention_keeps_images_that_rules_and_schedules_start() {
+fn retention_keeps_images_of_eventbridge_rules_and_schedules() {
     let story = Retention::begin("ret-started", DELETE);
     let images = story.web.put_all((0..8).map(|n| old(&format!("{n}"))));
     let register = |digest: &String| {
@@ -167,7 +168,7 @@ fn retention_keeps_images_that_rules_and_schedules_start() {
     assert_eq!(run.in_repository()["waived"], json!(["batch"]));
     let audit = story.app.audit();
     let recorded = audit.last().expect("the run is audited")["reason"].as_str().unwrap_or_default();
-    assert!(recorded.contains("waived, and not read: batch"), "{recorded}");
+    assert!(recorded.contains("waived, not read: batch"), "{recorded}");
 }
 
 #[test]

@@ -14,12 +14,12 @@ use xtask::podman::ECR_HOST;
 
 const DELETE: &str = "mode = \"delete\"\nkeep = 5";
 
-/// Returns an image of 400 days ago that nothing needs.
+/// Returns an image that was pushed 400 days ago and that nothing needs.
 fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// Pushes a build as a pipeline does. The tagger gets the push event with this time.
+/// Pushes a build as a pipeline does. The time in the tagger's push event is `at`.
 #[track_caller]
 fn is_pushed(story: &Retention, tag: &str, version: &str, at: Timestamp) -> String {
     let digest = story.app.push_unheard(tag, &Spec::new(version));
@@ -31,7 +31,7 @@ fn is_pushed(story: &Retention, tag: &str, version: &str, at: Timestamp) -> Stri
     digest
 }
 
-/// Pushes a build of 400 days ago. The approver rejects the build.
+/// Pushes a build, with a push event of 400 days ago. The approver rejects the build.
 #[track_caller]
 fn was_rejected(story: &Retention, tag: &str, version: &str) -> String {
     let digest = is_pushed(story, tag, version, long_ago());
@@ -103,8 +103,8 @@ fn retention_does_not_archive_images_in_use() {
     assert_eq!(story.ecr.count("UpdateImageStorageClass"), 1);
 }
 
-/// Asserts that images in use stay. Returns the retention under test, and the digest that retention
-/// removed.
+/// Asserts that retention keeps images in use. Returns the retention under test, and the digest of
+/// the one image that retention deletes or archives.
 #[track_caller]
 fn survive(settings: &str) -> (Retention, String) {
     let story = Retention::begin("ret-needed", settings);
@@ -116,8 +116,8 @@ fn survive(settings: &str) -> (Retention, String) {
     let [running, resolved, unneeded] =
         ["running", "resolved", "unneeded"].map(|name| story.web.put(old(name)));
     story.ecs.service("prod/web").runs(&image(&story, &running)).desired(2).create();
-    // Only the service revision still names the image that ran: the tag has moved, and the tasks
-    // ended long ago.
+    // Only the ECS service revision still names this image: no tag refers to the image, and the
+    // tasks ended long ago.
     let named = format!("{ECR_HOST}/{}:release", story.web.name());
     story.ecs.reports(&named, &Reported::Digest(resolved.clone()));
     let idle = story.ecs.service("prod/idle").runs(&named).create();
@@ -144,14 +144,14 @@ fn retention_keeps_an_image_approved_after_the_plan() {
     let story = Retention::begin("ret-between", DELETE);
     let [wanted, unneeded] =
         [("v1", "1"), ("v2", "2")].map(|(tag, version)| was_rejected(&story, tag, version));
-    // ECR does not protect a signature together with its image.
+    // ECR does not protect a signature whose image is in use, so retention must keep the signature.
     let [signed, other] =
         [&wanted, &unneeded].map(|of| story.web.put(NewImage::cosign_signature(of).pushed_at(days_ago(400))));
     newer_builds(&story);
     let run = story.begins(&json!({ "share": 100 }));
     thread::scope(|scope| {
-        // The repository has no index. So the first `BatchGetImage` comes after the plan, when the
-        // run sums the freed bytes.
+        // The repository has no image index. So the run sends its first `BatchGetImage` after the
+        // plan, to sum the freed bytes.
         let planned = story.ecr.pauses("BatchGetImage");
         let applies = scope.spawn(|| run.ends());
         planned.comes();

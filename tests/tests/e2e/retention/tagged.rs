@@ -1,4 +1,4 @@
-//! Recently tagged images: a new tag by a person protects an old image like a new push.
+//! Recently tagged images: a new tag by a person protects an old image as a new push would.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -21,7 +21,7 @@ fn begin(story: &str) -> Retention {
     story
 }
 
-/// Delivers the nightly event and runs the retention run of that night.
+/// Delivers the nightly event. Returns the retention run of that night after the end of the run.
 #[track_caller]
 fn passes(story: &Retention) -> Run<'_> {
     assert_eq!(story.wakes(&night()), json!({ "runs": 1 }));
@@ -55,7 +55,8 @@ fn new_tag_protects_an_old_image_for_the_configured_days() {
     assert_eq!(story.web.count(), 5);
 }
 
-/// A tag shows which image a person wants. After the tag moves, it protects only its new image.
+/// A tag shows which image a person needs. After a person moves the tag to another image, the tag
+/// protects only the image to which it now refers.
 #[test]
 fn moved_tag_does_not_protect_its_previous_image() {
     let story = begin("ret-moved-on");
@@ -69,10 +70,10 @@ fn moved_tag_does_not_protect_its_previous_image() {
     assert!(story.web.exists(&second));
 }
 
-/// Two kinds of tags protect no image: a tag whose event arrives late, and a tag of Stablepin's
-/// own.
+/// Two kinds of tags protect no image: a tag that a person put there 91 days ago, even if its event
+/// arrives now, and a tag of Stablepin's own.
 #[test]
-fn old_tags_and_stablepins_tags_protect_no_image() {
+fn old_tags_and_stablepins_own_tags_protect_no_image() {
     let story = begin("ret-tagged-late");
     let [late, ours] = ["late", "ours"].map(|name| story.web.put(old(name)));
     let at = Timestamp::now() - SignedDuration::from_hours(24 * 91);

@@ -65,7 +65,7 @@ fn second_run_waits_until_the_repository_is_free() {
         deletes.comes();
         let before = story.app.everything();
         let answer = second.comes(None).answer.expect("the function was not killed");
-        assert_eq!(answer["how"], "another run has the repository: later");
+        assert_eq!(answer["how"], "another run works on the repository: tried again later");
         assert_eq!(story.app.everything(), before);
         deletes.goes_on();
         applies.join().expect("the run ends");
@@ -82,10 +82,10 @@ fn next_message_continues_a_run_that_ran_out_of_time() {
     let before = story.web.layer_bytes();
     let run = story.begins(&json!({ "share": 100 }));
     story.messages();
-    // With only three seconds left, the function begins no new work.
+    // The Lambda function has only three seconds left, so it begins no new work.
     let answer =
         run.comes_for(SignedDuration::from_secs(3), None).answer.expect("the function was not killed");
-    assert_eq!(answer["how"], "the rest of it: later", "{answer:#}");
+    assert_eq!(answer["how"], "the rest follows later", "{answer:#}");
     assert_eq!((story.web.count(), story.changes(), story.marked().len()), (3, 0, 0));
     assert_eq!(run.in_repository()["state"], "Applying");
     let messages = story.messages();
