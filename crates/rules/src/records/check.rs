@@ -9,8 +9,8 @@ use crate::application::CheckName;
 use crate::audit::Actor;
 use crate::link::Link;
 
-/// The most checks that the table keeps for one digest. They use up to 50 KB of the 400 KB of an
-/// item.
+/// The most checks that the table keeps for one digest. With the longest links they use 60 KB of
+/// the 400 KB of an item.
 pub const MOST_CHECKS: usize = 20;
 
 /// The newest result of a named check.
