@@ -55,7 +55,8 @@ pub fn unmet(
         None => Some(Condition::PinnedIn(after.clone())),
         Some(at) => {
             let until = at + policy.soak;
-            // A rollback in the earlier environment sends no report, so it is read once more at the end.
+            // A rollback in the earlier environment sends no report, so that environment is read
+            // once more at the end.
             let is_over = until <= now && promotion.reports_read_at.is_some_and(|read| read >= until);
             (!is_over).then(|| Condition::Soaked { environment: after.clone(), until })
         }

@@ -167,8 +167,8 @@ pub enum Observation {
     Superseded {
         reason: String,
     },
-    /// A delayed call of the pre-empted operation started a deployment that replaced Stablepin's
-    /// deployment.
+    /// A late ECS call of the operation that this one pre-empted started another deployment. That
+    /// deployment replaced this operation's deployment.
     Overtaken,
     /// The deployment has failed permanently.
     Failed {

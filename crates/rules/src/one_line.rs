@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn inert_text_has_no_mention_link_or_format() {
+    fn inert_text_has_no_mentions_links_or_formatting() {
         for hostile in [
             "<!channel>",
             "<@U012AB3CD>",

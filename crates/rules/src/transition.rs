@@ -47,7 +47,7 @@ pub enum Input {
     Attributed(Caller),
     /// An image index that contains the promotion's image.
     Contained(ContainingIndex),
-    /// A pipeline named its run.
+    /// A pipeline reported which of its runs made the build.
     RunNamed {
         run: PipelineRun,
         by: Actor,

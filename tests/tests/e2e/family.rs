@@ -96,8 +96,8 @@ fn completed_release_registers_no_extra_revision() {
     assert_eq!(registrations(&release), 2);
 }
 
-/// The rollback deploys the pin's old revision again, but that revision is not the newest of the
-/// family.
+/// The rollback deploys the pin's old revision, which is not the newest of its family. So Stablepin
+/// also registers a new revision with the pin's image.
 #[test]
 fn newest_revision_has_the_image_of_the_rollback_target() {
     let release = Release::next(&["web"]).with(&["web"]);

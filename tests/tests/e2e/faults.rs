@@ -147,7 +147,7 @@ fn ticks_complete_a_release_killed_at_any_request() {
 }
 
 #[test]
-fn ticks_complete_a_rollback_killed_at_any_request() {
+fn rollback_completes_after_a_crash_at_any_aws_request() {
     everywhere(|_| KILLS.to_vec(), |at, fault| run(&ROLLBACK, at, fault));
 }
 

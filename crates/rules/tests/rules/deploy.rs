@@ -1141,7 +1141,7 @@ fn rollback_refused_before_any_change_sets_no_hold() {
 
 /// If any task runs the release's digest, the release has changed the service.
 #[test]
-fn refused_rollback_keeps_its_hold_if_a_task_runs_the_release() {
+fn hold_stays_if_ecs_refuses_to_roll_back_a_changed_service() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     prepared(&mut world, 1, 2);

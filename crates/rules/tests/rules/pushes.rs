@@ -35,7 +35,7 @@ fn rule_4_earlier_push_may_be_pinned_before_a_later_push() {
 }
 
 #[test]
-fn rule_4_tag_moved_back_to_a_digest_opens_a_new_promotion() {
+fn rule_4_moving_a_tag_back_opens_a_new_promotion() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     asked(&mut world, 1, 2);

@@ -28,7 +28,8 @@ pub(in super::super) fn validated(
     let Some(promotion) = promotion(transition).filter(waits) else { return };
     match result {
         Ok(()) => {
-            // Another file may also name another earlier environment.
+            // A new version of the application file may name a different earlier environment. The
+            // times read under the old version no longer count.
             if promotion.validated.as_ref().is_some_and(|before| before.configuration != configuration) {
                 (promotion.pinned_earlier_at, promotion.reports_read_at) = (None, None);
             }

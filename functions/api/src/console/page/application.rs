@@ -36,8 +36,8 @@ pub(in super::super) struct Application<'a> {
     pub(in super::super) history: &'a [(EnvironmentName, Operation)],
     /// True if older operations exist.
     pub(in super::super) older: bool,
-    /// The newest pushes that opened no promotion, newest first. Empty on a page that only continues
-    /// the history.
+    /// The newest pushes that opened no promotion, newest first. Empty on a page that only
+    /// continues the history.
     pub(in super::super) ignored: &'a [IgnoredPush],
 }
 
