@@ -255,7 +255,8 @@ fn release_reverts_every_service_that_is_not_superseded() {
         assert!(world.environment.hold.is_some() && world.environment.rolled_back_from.contains(&digest(2)));
         let said = promotion(&world, id).reason.unwrap().to_string();
         assert!(
-            said.starts_with(&format!("{taken}: ")) && said.contains("not touched. Every other"),
+            said.starts_with(&format!("{taken}: "))
+                && said.contains("Stablepin did not change what runs there now. Every other"),
             "{said}"
         );
         check(&world);
