@@ -269,8 +269,8 @@ mod tests {
 
     #[test]
     fn run_root_is_short_even_in_a_long_checkout_path() {
-        let short = Path::new("/work/stablepin/target/local");
-        assert_eq!(runtime(short, 18000), Path::new("/work/stablepin/target/local/run"));
+        let short = Path::new("/srv/stablepin/target/local");
+        assert_eq!(runtime(short, 18000), Path::new("/srv/stablepin/target/local/run"));
         let long = Path::new("/home/somebody/source/work/stablepin/target/local-demo/podman");
         let outside = runtime(long, 18000);
         assert!(outside.starts_with("/tmp") && run_root(&outside).as_os_str().len() <= LONGEST_RUN_ROOT);

@@ -351,7 +351,7 @@ fn validation_under_an_older_file_does_not_count() {
 }
 
 #[test]
-fn image_that_is_deleted_while_its_promotion_waits_is_not_asked_about() {
+fn nobody_is_asked_about_an_image_that_was_deleted_meanwhile() {
     let mut world = requiring(ONE);
     let id = asked(&mut world, 0, 1);
     world.defects.insert(digest(1), InvalidImage::gone());
