@@ -36,7 +36,7 @@ pub struct InspectedImage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvalidImage {
     pub defect: Defect,
-    /// What was expected and what was found, for people.
+    /// The expected and the found value, in words for people.
     words: String,
 }
 

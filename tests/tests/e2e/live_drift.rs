@@ -147,8 +147,8 @@ fn rollback_to_the_pin_ends_live_drift() {
     assert_eq!(release.app.audited(KIND), ["- → Detected", "Detected → Ended"]);
 }
 
-/// One rollback after the other rolls a single service back to pin 1. The pin of the environment
-/// does not change.
+/// Two rollbacks follow each other. Each rolls a single service back to pin 1. The pin of the
+/// environment does not change.
 #[test]
 fn rollbacks_of_single_services_cause_no_live_drift() {
     let (release, _) = pinned(&["web", "worker"]);

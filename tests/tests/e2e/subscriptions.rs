@@ -342,7 +342,7 @@ fn tagger_sends_mail_through_the_subscribed_topic() {
     let _ = queue.delete(&app.aws);
 }
 
-/// In the table, the address has already reached its limit of mails for each of these seconds.
+/// The table says that the address has reached its limit of mails for each of these seconds.
 #[test]
 fn address_with_too_many_mails_gets_the_next_mail_later() {
     let app = Plan::new("busy").create();

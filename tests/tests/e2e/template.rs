@@ -132,8 +132,8 @@ fn function_with_a_resource_policy_has_no_lambda_permission() {
     assert_eq!(of(&local, "AWS::Lambda::Permission", "FunctionName"), policies);
 }
 
-/// All Lambda functions share the account's concurrency. Two parameters can reserve a part for
-/// rollbacks and for approvals.
+/// The account's concurrency is shared by all Lambda functions. Two parameters can reserve a part
+/// for rollbacks and for approvals.
 #[test]
 fn template_parameters_reserve_concurrency() {
     let template = Template::for_aws();

@@ -29,7 +29,7 @@ pub(crate) fn made() -> MutexGuard<'static, Option<User>> {
     MADE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// This process's right to use the user. Dropping the value deletes the user.
+/// The right of this process to use the user. Dropping the value deletes the user.
 pub(super) struct Made {
     home: PathBuf,
     _lock: File,

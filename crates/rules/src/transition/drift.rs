@@ -12,7 +12,7 @@ use crate::records::{Operation, Repair, TakenTag, Work};
 /// The final state of a repair that Stablepin gave up without putting the tag.
 const NOT_PUT: &str = "Not Put";
 
-/// One of Stablepin's tags, as ECR shows it now.
+/// A tag of Stablepin, as ECR shows it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drifted {
     /// The id for a new repair, if this drift opens one.

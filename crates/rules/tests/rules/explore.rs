@@ -408,7 +408,7 @@ fn crash_during_a_deployment_or_rollback_breaks_no_rule() {
     report("a deployment and a rollback, a crash", explore(State::new(world, left)), 1_000);
 }
 
-/// At any point, the clock may jump past the rollout's timeout without a tick.
+/// The clock may jump past the rollout's timeout at any point, without a tick.
 #[test]
 fn crash_during_a_timed_out_deployment_breaks_no_rule() {
     let mut world = asked(World::new(deployed(ONE, "\"prod/web\", \"prod/worker\"")));

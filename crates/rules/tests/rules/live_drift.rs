@@ -278,8 +278,8 @@ fn drift_names_a_deleted_service() {
     assert_eq!(drift(&world).unwrap().words(), ["prod/web no longer exists"]);
 }
 
-/// With `deploy = "never"`, the team may deploy a build before the build is pinned. This is no
-/// drift. A service outside the configuration cannot drift either.
+/// A team with `deploy = "never"` may deploy a build before the build is pinned. Such a deployment
+/// is no drift. A service outside the configuration cannot drift either.
 #[test]
 fn environment_with_deploy_never_has_no_live_drift() {
     let mut world = deployed();

@@ -94,7 +94,7 @@ fn page_asks_only_for_input_that_the_approval_step_requires() {
     assert_eq!(app.pins(), [(1, digest)]);
 }
 
-/// For a while, the Lambda function cannot read the promotion's record. The error page shows an id,
+/// The Lambda function cannot read the promotion's record for a while. The error page shows an id,
 /// by which an operator can find the log entry of the error.
 #[test]
 fn error_page_shows_the_id_of_its_log_entry() {

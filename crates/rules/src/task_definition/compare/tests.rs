@@ -184,8 +184,8 @@ fn comparison_matches_containers_by_name() {
     assert_eq!(differences(&before, &after), ["containerDefinitions[side].image"]);
 }
 
-/// This program does not know the field, because ECS may add fields at any time. The comparison
-/// must be literal, in order, and without a default.
+/// ECS may add a field that this program does not know. The comparison must be literal, in order,
+/// and without a default.
 #[test]
 fn unknown_field_is_compared_literally() {
     let of = |value: Value| with("containerDefinitions.memberOfTomorrow", value);

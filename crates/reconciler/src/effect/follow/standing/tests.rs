@@ -168,7 +168,7 @@ fn ecs_rollback_to_the_target_counts_as_stablepins_own() {
     assert!(matches!(deployment_state(ours_first(), failed), DeploymentState::Failed(_)));
 }
 
-/// For up to a minute, ECS may show the previous deployment instead of the accepted deployment.
+/// ECS may show the previous deployment for up to a minute after it accepted the next deployment.
 #[test]
 fn deployment_not_yet_listed_is_in_progress_for_a_minute() {
     let soon = SHOWN_WITHIN - SignedDuration::from_secs(1);
