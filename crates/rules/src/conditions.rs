@@ -81,33 +81,29 @@ pub(crate) fn is_validated(subject: &Subject, promotion: &Promotion) -> bool {
     promotion.validated.as_ref().is_some_and(|validated| validated.configuration == version)
 }
 
-/// The time between two reads of the checks and the earlier environment, while a promotion waits
-/// for them. Normally the Lambda function that records a report passes the report on to the
+/// The shortest and the longest time between two reads of the checks and the earlier environment,
+/// while a promotion waits for them. The time is a tenth of the time that the promotion has waited
+/// already, within these limits. Normally the Lambda function that records a report passes the report on to the
 /// promotion at once. The reads find a report whose Lambda function ended before that.
-const READ_REPORTS_EVERY: SignedDuration = SignedDuration::from_mins(1);
+const READ_REPORTS_AFTER: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(10)];
 
-/// Returns the time of the next read of the checks and the earlier environment. None if the
-/// promotion waits for neither.
-fn reports_due_at(promotion: &Promotion, conditions: &[Condition]) -> Option<Timestamp> {
-    let are_awaited = conditions.iter().any(|condition| match condition {
-        Condition::Passed(_) | Condition::PinnedIn(_) | Condition::Soaked { .. } | Condition::Reread => true,
-        Condition::Valid => false,
-    });
-    // The read after an approval does not wait.
-    let read_at = promotion.reports_read_at.filter(|_| !conditions.contains(&Condition::Reread));
-    are_awaited.then(|| read_at.map_or(Timestamp::MIN, |at| at + READ_REPORTS_EVERY))
+/// Returns the time of the next read of the checks and the earlier environment. The end of the soak
+/// time is such a time too. None if the promotion waits for neither.
+pub(crate) fn reports_due_at(promotion: &Promotion, conditions: &[Condition]) -> Option<Timestamp> {
+    let [shortest, longest] = READ_REPORTS_AFTER;
+    let read_at = promotion.reports_read_at.unwrap_or(Timestamp::MIN);
+    let pause = (read_at.duration_since(promotion.opened_at) / 10).clamp(shortest, longest);
+    let due_at = |condition: &Condition| match condition {
+        Condition::Valid => None,
+        Condition::Passed(_) | Condition::PinnedIn(_) => Some(read_at + pause),
+        Condition::Soaked { until, .. } => Some((*until).min(read_at + pause)),
+        // The read after an approval does not wait.
+        Condition::Reread => Some(Timestamp::MIN),
+    };
+    conditions.iter().filter_map(due_at).min()
 }
 
 /// Returns whether the checks and the earlier environment must be read now.
 pub(crate) fn reports_are_due(now: Timestamp, promotion: &Promotion, conditions: &[Condition]) -> bool {
     reports_due_at(promotion, conditions).is_some_and(|at| at <= now)
-}
-
-/// Returns the next time at which Stablepin must check the conditions again.
-pub(crate) fn next_condition_at(promotion: &Promotion, conditions: &[Condition]) -> Option<Timestamp> {
-    let soaked = conditions.iter().find_map(|condition| match condition {
-        Condition::Soaked { until, .. } => Some(*until),
-        Condition::Valid | Condition::Passed(_) | Condition::PinnedIn(_) | Condition::Reread => None,
-    });
-    soaked.into_iter().chain(reports_due_at(promotion, conditions)).min()
 }

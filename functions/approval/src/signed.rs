@@ -137,6 +137,7 @@ pub(crate) async fn ask(
         platforms: build.platforms.clone(),
         names_taken: build.names_taken,
         run: None,
+        is_copied: false,
         asked_by: Some(actor),
         pushers: pushers.clone(),
         reason: body.reason,

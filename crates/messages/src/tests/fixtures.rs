@@ -79,6 +79,7 @@ pub(super) fn pushed(application: Application, tag: &str, opening: impl FnOnce(&
         platforms: Vec::new(),
         names_taken: 0,
         run: None,
+        is_copied: false,
         asked_by: None,
         pushers: Default::default(),
         reason: None,

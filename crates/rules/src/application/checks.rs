@@ -1,6 +1,6 @@
 //! The checks that compare several settings of an application file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::errors::{Problems, quoted};
 use super::settings::{Application, EnvironmentPolicy, FourEyes, Latest};
@@ -25,8 +25,8 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
         four_eyes(application, environment, &format!("environment[{index}].approval"), problems);
         order(application, environment, &format!("environment[{index}].after"), problems);
         soak(environment, &format!("environment[{index}].soak"), problems);
-        required_checks(environment, &format!("environment[{index}].requires"), problems);
     }
+    required_checks(application, problems);
     latest(application, problems);
     stable_tags(application, problems);
     services(application, problems);
@@ -234,15 +234,26 @@ fn soak(environment: &EnvironmentPolicy, key: &str, problems: &mut Problems<'_>)
     }
 }
 
-fn required_checks(environment: &EnvironmentPolicy, key: &str, problems: &mut Problems<'_>) {
-    let requires = &environment.requires;
-    for (index, name) in requires.iter().enumerate() {
-        if requires[..index].contains(name) {
-            problems.add(&format!("{key}[{index}]"), &format!("\"{name}\" is in the list already"));
+/// Checks that no list names a check twice, and that the table can keep all required checks of one
+/// digest.
+fn required_checks(application: &Application, problems: &mut Problems<'_>) {
+    let mut all = BTreeSet::new();
+    for (at, environment) in application.environments.iter().enumerate() {
+        let (key, requires) = (format!("environment[{at}].requires"), &environment.requires);
+        for (index, name) in requires.iter().enumerate() {
+            if requires[..index].contains(name) {
+                problems.add(&format!("{key}[{index}]"), &format!("\"{name}\" is in the list already"));
+            }
         }
-    }
-    if requires.len() > MOST_CHECKS {
-        problems.add(key, &format!("has {} entries, and may have {MOST_CHECKS}", requires.len()));
+        let before = all.len();
+        all.extend(requires);
+        if before <= MOST_CHECKS && all.len() > MOST_CHECKS {
+            let message = format!(
+                "brings the file to {} different checks, and a file may require {MOST_CHECKS}",
+                all.len()
+            );
+            problems.add(&key, &message);
+        }
     }
 }
 

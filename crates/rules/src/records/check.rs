@@ -1,6 +1,6 @@
 //! Named checks of a digest, as pipelines report them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -62,10 +62,20 @@ pub enum Recorded {
 impl Checks {
     /// Records a report. The result that ended last is kept, whatever the order in which the
     /// reports arrive. Of two results that ended at the same time, the failure is kept.
-    pub fn record(&mut self, name: CheckName, check: Check) -> Recorded {
+    ///
+    /// At the limit, a required check displaces the oldest check that is not required. Otherwise
+    /// reports that nobody needs could keep a promotion waiting.
+    pub fn record(&mut self, name: CheckName, check: Check, required: &BTreeSet<CheckName>) -> Recorded {
         let (result, at) = (check.result, check.at);
         match self.0.get(&name) {
-            None if self.0.len() >= MOST_CHECKS => return Recorded::TooMany,
+            None if self.0.len() >= MOST_CHECKS => {
+                let others = self.0.iter().filter(|(other, _)| !required.contains(*other));
+                let oldest = others.min_by_key(|(_, other)| other.at).map(|(other, _)| other.clone());
+                let Some(oldest) = oldest.filter(|_| required.contains(&name)) else {
+                    return Recorded::TooMany;
+                };
+                self.0.remove(&oldest);
+            }
             Some(known) if known.at == at && known.result == result => return Recorded::Known,
             Some(known) if known.at > at => return Recorded::Outdated,
             Some(known) if known.at == at && known.result == CheckResult::Failed => {
@@ -105,28 +115,35 @@ mod tests {
     #[test]
     fn repeated_report_changes_nothing() {
         let mut checks = Checks::default();
-        assert_eq!(checks.record(name("tests"), check(CheckResult::Passed, 1)), Recorded::New);
+        assert_eq!(record(&mut checks, "tests", check(CheckResult::Passed, 1)), Recorded::New);
         let before = checks.clone();
-        assert_eq!(checks.record(name("tests"), check(CheckResult::Passed, 1)), Recorded::Known);
+        assert_eq!(record(&mut checks, "tests", check(CheckResult::Passed, 1)), Recorded::Known);
         assert_eq!(checks, before);
     }
 
     #[test]
     fn older_result_does_not_replace_a_newer_result() {
         let mut checks = Checks::default();
-        checks.record(name("tests"), check(CheckResult::Failed, 2));
-        assert_eq!(checks.record(name("tests"), check(CheckResult::Passed, 1)), Recorded::Outdated);
+        record(&mut checks, "tests", check(CheckResult::Failed, 2));
+        assert_eq!(record(&mut checks, "tests", check(CheckResult::Passed, 1)), Recorded::Outdated);
         assert_eq!(checks.get(&name("tests")).unwrap().result, CheckResult::Failed);
+    }
+
+    fn record(checks: &mut Checks, text: &str, check: Check) -> Recorded {
+        checks.record(name(text), check, &BTreeSet::from([name("required")]))
     }
 
     #[test]
     fn digest_has_a_limited_number_of_checks() {
         let mut checks = Checks::default();
         for n in 0..MOST_CHECKS {
-            assert_eq!(checks.record(name(&format!("c{n}")), check(CheckResult::Passed, 1)), Recorded::New);
+            assert_eq!(record(&mut checks, &format!("c{n}"), check(CheckResult::Passed, 1)), Recorded::New);
         }
-        assert_eq!(checks.record(name("more"), check(CheckResult::Passed, 1)), Recorded::TooMany);
-        assert_eq!(checks.record(name("c0"), check(CheckResult::Failed, 2)), Recorded::New);
+        assert_eq!(record(&mut checks, "more", check(CheckResult::Passed, 1)), Recorded::TooMany);
+        assert_eq!(record(&mut checks, "c0", check(CheckResult::Failed, 2)), Recorded::New);
+        assert_eq!(record(&mut checks, "required", check(CheckResult::Passed, 1)), Recorded::New);
+        assert!(checks.get(&name("c1")).is_none(), "the oldest check that nobody requires is gone");
+        assert_eq!((checks.iter().count(), checks.get(&name("c0")).is_some()), (MOST_CHECKS, true));
         let bytes = serde_json::to_vec(&checks).unwrap().len();
         assert!(bytes < 50_000, "{bytes}");
     }
@@ -141,7 +158,7 @@ mod tests {
             let record = |reports: &[(bool, i64)]| {
                 let mut checks = Checks::default();
                 for (passed, minute) in reports {
-                    checks.record(name("tests"), check(result(*passed), *minute));
+                    record(&mut checks, "tests", check(result(*passed), *minute));
                 }
                 checks
             };

@@ -45,6 +45,10 @@ pub struct Promotion {
     /// The time at which an undecided promotion expires. Before [`ready_at`](Self::ready_at), the
     /// time at which the promotion fails if its conditions are not met.
     pub expires_at: Timestamp,
+    /// The time until which missing layers and child images may still arrive. None if ECR does not
+    /// copy the image from another registry.
+    #[serde(default)]
+    pub complete_by: Option<Timestamp>,
     /// The successful validation of the image. None if the image has not yet been validated.
     #[serde(default)]
     pub validated: Option<Validated>,

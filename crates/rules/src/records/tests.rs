@@ -98,7 +98,7 @@ fn checks() -> Checks {
         seconds: Some(93),
         by: Actor::Principal { arn: pipeline() },
     };
-    checks.record(tests(), check);
+    checks.record(tests(), check, &BTreeSet::new());
     checks
 }
 
@@ -211,6 +211,7 @@ fn promotion() -> Operation {
         expires_at: at("2025-07-20T14:30:54.5Z"),
         validated: Some(Validated { at: at("2025-07-17T14:30:55Z"), configuration: 3 }),
         checks: checks(),
+        complete_by: Some(at("2025-07-17T15:00:54Z")),
         pinned_earlier_at: Some(at("2025-07-17T14:10:00Z")),
         reports_read_at: Some(at("2025-07-17T14:30:56Z")),
         waits_for: vec!["the check staging-tests".to_owned()],

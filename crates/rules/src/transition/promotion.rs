@@ -17,7 +17,7 @@ use crate::build_tag::BuildTag;
 use crate::caller::{Caller, keep_pusher};
 use crate::commit::Commit;
 use crate::commit8::Commit8;
-use crate::conditions::{Condition, next_condition_at, unmet};
+use crate::conditions::{Condition, reports_due_at, unmet};
 use crate::containing_index::ContainingIndex;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
@@ -57,6 +57,8 @@ pub struct Opening {
     pub pushers: BTreeSet<String>,
     /// The run of the pipeline that made the build, if it is known.
     pub run: Option<PipelineRun>,
+    /// True if ECR copies the image from another registry. Its parts may arrive after its manifest.
+    pub is_copied: bool,
     /// The requester's reason.
     pub reason: Option<String>,
 }
@@ -91,6 +93,11 @@ pub fn joined(now: Timestamp, environment: &Environment, digest: &ImageDigest) -
     let same = latest.open && latest.occurrence.digest == *digest;
     (same && now < latest.fresh_until).then_some(latest.promotion)
 }
+
+/// The time in which the layers and child images of a copied image arrive. ECR replicates most
+/// images in less than 30 minutes.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/replication.html>
+const PARTS_ARRIVE_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 
 /// Opens a promotion for a push. The subject must contain either no operation or the promotion that
 /// the push [joins](joined).
@@ -163,6 +170,7 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         pushers: opening.pushers.clone(),
         pushed_tag: opening.asked_by.is_none().then(|| opening.pushed_tag.clone()),
         expires_at: now + policy.approval.expires,
+        complete_by: opening.is_copied.then(|| now + PARTS_ARRIVE_WITHIN),
         validated: None,
         checks: Default::default(),
         pinned_earlier_at: None,
@@ -521,7 +529,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
             let expiry = asking.into_iter().chain(mailing).fold(promotion.expires_at, Timestamp::min);
             let unmet = subject.policy().map(|policy| unmet(now, subject, policy, promotion));
             if let Some(unmet) = unmet.filter(|unmet| !unmet.is_empty()) {
-                let condition = next_condition_at(promotion, &unmet).map(|at| at.max(now));
+                let condition = reports_due_at(promotion, &unmet).map(|at| at.max(now));
                 return Some(condition.into_iter().fold(expiry, Timestamp::min));
             }
             let reminder = reminder(subject, promotion).filter(|at| *at > now);

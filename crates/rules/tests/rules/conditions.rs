@@ -1,6 +1,8 @@
 //! Tests of a promotion before its approvers are asked: validation, checks, the earlier
 //! environment, and the soak time.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use stablepin_rules::application::{Application, CheckName, Latest, Platform};
 use stablepin_rules::audit::Actor;
@@ -53,7 +55,7 @@ fn record(world: &mut World, n: u8, result: CheckResult) -> Checks {
         by: Actor::Principal { arn: "arn:aws:iam::111122223333:user/pipeline".to_owned() },
     };
     let checks = world.checks.entry(digest(n)).or_default();
-    checks.record(CheckName::parse(TESTS).unwrap(), check);
+    checks.record(CheckName::parse(TESTS).unwrap(), check, &BTreeSet::new());
     checks.clone()
 }
 
@@ -359,4 +361,75 @@ fn nobody_is_asked_about_an_image_that_was_deleted_meanwhile() {
     report(&mut world, id, 1, CheckResult::Passed);
     assert_eq!(state(&world, id), PromotionState::Failed);
     assert!(!is_asked(&world, id));
+}
+
+/// Opens a promotion of an image that ECR copies from another registry. The image lacks a layer.
+fn copied_without_a_layer(world: &mut World) -> OperationId {
+    world.defects.insert(digest(1), InvalidImage::corrupted("linux/amd64", &[digest(9)]));
+    let mut opening = world.opening(0, 1);
+    opening.is_copied = true;
+    let id = opening.id;
+    world.observe(None, None, &[Input::Opened(Box::new(opening))]).unwrap();
+    world.settle();
+    id
+}
+
+#[test]
+fn promotion_waits_for_the_missing_parts_of_a_copied_image() {
+    let mut world = World::new(application(ONE, ""));
+    let id = copied_without_a_layer(&mut world);
+    assert_eq!(state(&world, id), PromotionState::Pending);
+    let problem = world.operations[&id].problem.clone().unwrap();
+    assert!(problem.starts_with("corrupted: the registry does not have 1 of the blobs"), "{problem}");
+    assert_eq!(promotion(&world, id).waits_for, ["the validation of the image"]);
+    world.defects.clear();
+    world.wait(60);
+    world.settle();
+    assert!(is_asked(&world, id));
+}
+
+#[test]
+fn promotion_of_a_copied_image_fails_if_its_parts_do_not_arrive() {
+    let mut world = World::new(application(ONE, ""));
+    let id = copied_without_a_layer(&mut world);
+    let opened_at = world.now;
+    while state(&world, id) == PromotionState::Pending {
+        world.wait(60);
+        world.settle();
+        assert!(world.now <= opened_at + SignedDuration::from_mins(45), "{:?}", world.operations[&id]);
+    }
+    assert!(world.now >= opened_at + SignedDuration::from_mins(30));
+    assert_eq!(state(&world, id), PromotionState::Failed);
+    assert!(!is_asked(&world, id));
+}
+
+#[test]
+fn waiting_promotion_reads_its_reports_less_often_with_time() {
+    let mut world = requiring(ONE);
+    world.configuration.application.environments[0].approval.expires = SignedDuration::from_hours(72);
+    let id = asked(&mut world, 0, 1);
+    let mut reads = Vec::new();
+    for _ in 0..24 * 60 {
+        let before = promotion(&world, id).reports_read_at;
+        world.wait(60);
+        world.settle();
+        let read = promotion(&world, id).reports_read_at;
+        reads.extend(read.filter(|_| read != before));
+    }
+    let pauses: Vec<i64> =
+        reads.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs() / 60).collect();
+    assert!(pauses.is_sorted(), "{pauses:?}");
+    assert_eq!((pauses[0], *pauses.last().unwrap()), (1, 10));
+    assert!(reads.len() < 180, "{} reads in a day", reads.len());
+}
+
+#[test]
+fn other_environments_do_not_move_the_latest_tag() {
+    for setting in [Latest::Push, Latest::Pin] {
+        let mut configured = latest(setting);
+        configured.build_environment = EnvironmentName::parse("staging").unwrap();
+        let mut world = World::new(configured);
+        pinned(&mut world, 0, 1);
+        assert_eq!(world.tags.get(&latest_tag()), None, "{setting:?}");
+    }
 }

@@ -39,7 +39,7 @@ fn subject() -> Subject {
         seconds: Some(9),
         by: by.clone(),
     };
-    promotion(&mut subject).checks.record(CheckName::parse("tests").unwrap(), check);
+    promotion(&mut subject).checks.record(CheckName::parse("tests").unwrap(), check, &Default::default());
     promotion(&mut subject).build.run = Some(PipelineRun::of_link(link, RunSource::Label, None));
     subject.environment.freeze = Some(Freeze { since: start(), reason: "sale".to_owned(), by });
     let reason = HoldReason::Rollback(PinNumber::FIRST);

@@ -28,3 +28,16 @@ fn conflicting_environments_are_refused() {
     "
     );
 }
+
+#[test]
+fn file_may_require_twenty_different_checks() {
+    let requiring = |from: usize, to: usize| {
+        let names: Vec<String> = (from..=to).map(|n| format!("\"check-{n}\"")).collect();
+        format!("requires = [{}]", names.join(", "))
+    };
+    let file =
+        |first: &str, second: &str| extended(&format!("{first}\n[[environment]]\nname = \"b\"\n{second}"));
+    assert_eq!(file(&requiring(1, 20), &requiring(5, 20)), "no error");
+    insta::assert_snapshot!(file(&requiring(1, 15), &requiring(10, 22)), @"line 15, column 12: environment[1].requires: brings the file to 22 different checks, and a file may require 20");
+    insta::assert_snapshot!(extended("requires = [\"a\", \"a\"]"), @r#"line 12, column 18: environment[0].requires[1]: "a" is in the list already"#);
+}

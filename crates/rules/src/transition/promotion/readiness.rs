@@ -13,7 +13,7 @@ use crate::records::{
     Validated, Waiting,
 };
 use crate::transition::Transition;
-use crate::validation::InvalidImage;
+use crate::validation::{Defect, InvalidImage};
 
 /// Takes the result of the image's validation under this version of the application file.
 pub(in super::super) fn validated(
@@ -35,6 +35,11 @@ pub(in super::super) fn validated(
             }
             promotion.validated = Some(Validated { at, configuration });
         }
+        Err(invalid)
+            if invalid.defect == Defect::Corrupted && promotion.complete_by.is_some_and(|by| at < by) =>
+        {
+            return transition.problem(&invalid.to_string());
+        }
         Err(invalid) => {
             let reason = PromotionReason::Invalid(invalid.clone());
             end(transition, PromotionState::Failed, reason, Actor::Stablepin);
@@ -52,11 +57,13 @@ pub(in super::super) fn earlier_pin_read(transition: &mut Transition, pinned_at:
 /// Records the checks that pipelines have reported for the digest.
 pub(in super::super) fn checks_read(transition: &mut Transition, checks: &Checks) {
     let at = transition.now;
+    let policy = transition.change.after.policy();
+    let required = policy.map(|policy| policy.requires.iter().cloned().collect()).unwrap_or_default();
     let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return };
     promotion.reports_read_at = Some(at);
     let mut news = Vec::new();
     for (name, check) in checks.iter() {
-        if promotion.checks.record(name.clone(), check.clone()) == Recorded::New {
+        if promotion.checks.record(name.clone(), check.clone(), &required) == Recorded::New {
             let link = check.link.as_ref().map_or(String::new(), |link| format!(": {link}"));
             news.push((format!("the check {name} {}{link}", check.result.as_str()), check.by.clone()));
         }

@@ -37,6 +37,7 @@ impl World {
             platforms: Vec::new(),
             names_taken: 0,
             run: None,
+            is_copied: false,
             asked_by: None,
             pushers: Default::default(),
             reason: None,

@@ -72,6 +72,7 @@ pub(super) fn asking(required: u8, tag: &str) -> Subject {
         platforms: Vec::new(),
         names_taken: 0,
         run: None,
+        is_copied: false,
         asked_by: None,
         pushers: Default::default(),
         reason: None,

@@ -146,6 +146,7 @@ pub(super) fn promotion(number: u32, state: PromotionState) -> Promotion {
         pushed_tag: None,
         validated: None,
         checks: Default::default(),
+        complete_by: None,
         pinned_earlier_at: None,
         reports_read_at: None,
         waits_for: Vec::new(),
