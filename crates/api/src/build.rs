@@ -63,7 +63,8 @@ pub struct BuildPage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedBuild {
     pub application: ApplicationName,
-    pub tag: ImageTag,
+    /// The tag that names the build. Null if the request named only the digest of a known build.
+    pub tag: Option<ImageTag>,
     pub digest: ImageDigest,
     pub promotions: Vec<ReportedPromotion>,
 }

@@ -159,7 +159,7 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
             "named-build",
             NamedBuild {
                 application: application.clone(),
-                tag: ImageTag::parse("main-4f2a9c1").unwrap(),
+                tag: Some(ImageTag::parse("main-4f2a9c1").unwrap()),
                 digest: images[0].digest.clone(),
                 promotions: ReportedPromotion::new(&decided).into_iter().collect(),
             }

@@ -2,11 +2,13 @@
 //! event.
 
 use std::collections::BTreeSet;
+use std::fmt::{self, Display, Formatter};
 
 use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::ecr::{EcrError, ImageId};
 use stablepin_rules::application::Application;
 use stablepin_rules::audit::{Actor, AuditRecord, Kind};
+use stablepin_rules::commit::commit_of;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::pipeline_run::PipelineRun;
@@ -22,16 +24,42 @@ use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 #[derive(Debug, Clone)]
 pub struct Arrival {
     pub application: ApplicationName,
-    pub tag: ImageTag,
-    /// The digest that must have the tag. None if the caller does not know the digest.
-    pub digest: Option<ImageDigest>,
+    pub image: NamedImage,
     pub run: Option<PipelineRun>,
     /// The ARN of the signer.
     pub by: String,
 }
 
+/// The image that a request names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedImage {
+    /// The image with this tag. If the request names a digest too, the tag must be on the digest.
+    Tag(ImageTag, Option<ImageDigest>),
+    Digest(ImageDigest),
+}
+
+impl NamedImage {
+    fn id(&self) -> ImageId {
+        match self {
+            Self::Tag(tag, _) => ImageId::Tag(tag.clone()),
+            Self::Digest(digest) => ImageId::Digest(digest.clone()),
+        }
+    }
+}
+
+impl Display for NamedImage {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag, _) => write!(f, "the tag {tag}"),
+            Self::Digest(digest) => write!(f, "the digest {digest}"),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Arrived {
+    /// The tag that names the build. None if the request named only the digest of a known build.
+    pub tag: Option<ImageTag>,
     pub digest: ImageDigest,
     /// The open promotions of the image.
     pub promotions: Vec<Subject>,
@@ -41,12 +69,16 @@ pub struct Arrived {
 pub enum ArrivalError {
     #[error("there is no such application")]
     NoApplication,
-    #[error("{repository} has no image with the tag {tag}, and no pull-through cache fetches one")]
-    NoImage { repository: RepositoryName, tag: ImageTag },
+    #[error("{repository} has no image with {image}, and no pull-through cache fetches one")]
+    NoImage { repository: RepositoryName, image: NamedImage },
     #[error("the tag {tag} is on {found}: name that digest, or push the tag again")]
     OtherDigest { tag: ImageTag, found: ImageDigest },
     #[error("no pattern of the application's `builds` names the tag {tag}")]
     NoBuild { tag: ImageTag },
+    #[error(
+        "{digest} has no tag that a pattern of the application's `builds` names: put such a tag on it, or name one"
+    )]
+    NoTag { digest: ImageDigest },
     #[error("the table could not be read or written")]
     Table(#[from] TableError),
     #[error("the image could not be read")]
@@ -67,26 +99,35 @@ pub async fn arrive(
     arrival: &Arrival,
     deadline: Deadline,
 ) -> Result<Arrived, ArrivalError> {
-    let Arrival { application, tag, digest, run, by } = arrival;
-    let stored = clients.table.application(application).await?;
-    let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
-    let Application { repository, builds, .. } = configured.ok_or(ArrivalError::NoApplication)?;
-    if !builds.matches(tag) {
+    let Arrival { application, image: named, run, by } = arrival;
+    let configured = clients.table.configured(application).await?.ok_or(ArrivalError::NoApplication)?;
+    let repository = &configured.repository;
+    if let NamedImage::Tag(tag, _) = named
+        && !configured.builds.matches(tag)
+    {
         return Err(ArrivalError::NoBuild { tag: tag.clone() });
     }
-    let found = clients.ecr.image(&repository, &[ImageId::Tag(tag.clone())]).await?.pop();
-    let Some(image) = found else {
-        return Err(ArrivalError::NoImage { repository, tag: tag.clone() });
+    let Some(image) = clients.ecr.image(repository, &[named.id()]).await?.pop() else {
+        return Err(ArrivalError::NoImage { repository: repository.clone(), image: named.clone() });
     };
-    if digest.as_ref().is_some_and(|digest| *digest != image.digest) {
-        return Err(ArrivalError::OtherDigest { tag: tag.clone(), found: image.digest });
-    }
+    let mut tag = match named {
+        NamedImage::Tag(tag, Some(digest)) if *digest != image.digest => {
+            return Err(ArrivalError::OtherDigest { tag: tag.clone(), found: image.digest });
+        }
+        NamedImage::Tag(tag, _) => Some(tag.clone()),
+        NamedImage::Digest(_) => None,
+    };
     let by = Actor::Principal { arn: by.clone() };
     let open = open_promotions(clients, application, &BTreeSet::from([image.digest.clone()])).await?;
     // A known build has had its promotions. Only a request for a promotion opens another one.
     let is_known = || clients.table.build(application, &image.digest);
     if open.is_empty() && is_known().await?.is_none() {
-        clients.table.put_audit(&announcement(arrival, &image.digest, by.clone())).await?;
+        let named_by = match tag.take() {
+            Some(tag) => tag,
+            None => tag_of(clients, &configured, &image.digest).await?,
+        };
+        clients.table.put_audit(&announcement(arrival, &named_by, &image.digest, by.clone())).await?;
+        tag = Some(named_by);
     }
     let mut promotions = Vec::new();
     for (key, _) in open {
@@ -96,10 +137,25 @@ pub async fn arrive(
         };
         promotions.push(reconcile(clients, Source::Operation(key), vec![news], deadline).await?);
     }
-    Ok(Arrived { digest: image.digest, promotions })
+    Ok(Arrived { tag, digest: image.digest, promotions })
 }
 
-fn announcement(arrival: &Arrival, digest: &ImageDigest, by: Actor) -> AuditRecord {
+/// Returns the tag that names the build of this digest: a tag with a commit, if there is one.
+async fn tag_of(
+    clients: &Clients,
+    configured: &Application,
+    digest: &ImageDigest,
+) -> Result<ImageTag, ArrivalError> {
+    let found = clients.ecr.describe(&configured.repository, digest).await?;
+    let mut tags = found.map(|image| image.tags).unwrap_or_default();
+    let known = clients.table.known_tags(&configured.name, &configured.repository, &tags).await?;
+    let is_ours = |tag: &ImageTag| known.get(tag).is_some_and(|known| known.intents.contains(digest));
+    tags.retain(|tag| configured.builds.matches(tag) && !is_ours(tag));
+    tags.sort_by_key(|tag| (commit_of(None, tag, digest).commit().is_none(), tag.clone()));
+    tags.into_iter().next().ok_or_else(|| ArrivalError::NoTag { digest: digest.clone() })
+}
+
+fn announcement(arrival: &Arrival, tag: &ImageTag, digest: &ImageDigest, by: Actor) -> AuditRecord {
     AuditRecord {
         version: AuditRecord::VERSION,
         kind: Kind::ImageNamed,
@@ -108,7 +164,7 @@ fn announcement(arrival: &Arrival, digest: &ImageDigest, by: Actor) -> AuditReco
         id: None,
         digest: Some(digest.clone()),
         from: None,
-        to: arrival.tag.to_string(),
+        to: tag.to_string(),
         reason: None,
         actor: by,
         facts: None,
@@ -127,11 +183,10 @@ pub async fn take(
     let AuditRecord { application, digest: Some(digest), run, at, .. } = announced else {
         return Ok(0);
     };
-    let stored = clients.table.application(application).await?;
-    let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
+    let configured = clients.table.configured(application).await?;
     let (Some(configured), Ok(tag)) = (configured, ImageTag::parse(&announced.to)) else { return Ok(0) };
     let (repository, run) = (configured.repository, run.clone());
-    let push = Push { at: *at, repository, digest: digest.clone(), tag, run };
+    let push = Push { at: *at, repository, digest: digest.clone(), tag, run, is_copied: true };
     match push::take(clients, application, &push, deadline).await? {
         Ok(environments) => Ok(environments),
         Err(no_build) => {

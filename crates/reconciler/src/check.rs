@@ -21,6 +21,8 @@ pub struct Report {
     pub digest: ImageDigest,
     pub name: CheckName,
     pub check: Check,
+    /// The checks that at least one environment of the application requires. They displace others.
+    pub required: BTreeSet<CheckName>,
 }
 
 /// The result of a report.
@@ -44,8 +46,8 @@ pub enum ReportError {
 /// Records a report, and passes the checks on to the open promotions of the digest. A promotion
 /// that opens meanwhile reads the recorded checks itself.
 pub async fn report(clients: &Clients, report: &Report, deadline: Deadline) -> Result<Reported, ReportError> {
-    let Report { application, digest, name, check } = report;
-    let recorded = clients.table.record_check(application, digest, name, check).await?;
+    let Report { application, digest, name, check, required } = report;
+    let recorded = clients.table.record_check(application, digest, name, check, required).await?;
     let (recorded, checks) = recorded.ok_or(ReportError::Contended)?;
     let (mut promotions, mut failed) = (Vec::new(), None);
     // A repeated report is passed on too, because the Lambda function may have been killed before

@@ -32,6 +32,9 @@ pub struct Push {
     pub tag: ImageTag,
     /// The run of the pipeline that made the image, if a signed request named it.
     pub run: Option<PipelineRun>,
+    /// True if ECR copies the image, by replication or through a pull-through cache. Layers and
+    /// child images may then arrive after their manifest.
+    pub is_copied: bool,
 }
 
 /// The reason why a push does not become a build. Such pushes are normal traffic of the registry,
@@ -140,7 +143,7 @@ pub async fn take(
             // While the image is marked, all three attempts of Lambda may fail, but retention may
             // keep the image after all. By then, the sweep would regard so old an image as handled.
             // So this push is recorded as not handled yet.
-            let Push { at, repository, digest, tag, run: _ } = push;
+            let Push { at, repository, digest, tag, run: _, is_copied: _ } = push;
             clients.table.put_push(application, repository, tag, digest, *at, false).await?;
         }
         let opened = opened?;
@@ -249,6 +252,7 @@ async fn open(
             platforms: platforms.clone(),
             names_taken: 0,
             run: run.clone(),
+            is_copied: push.is_copied,
             asked_by: None,
             pushers: pushers.clone(),
             reason: None,

@@ -8,7 +8,6 @@ use stablepin_api_types::{
 use stablepin_aws::dynamodb::{Cursor, OperationKey, Table};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
-use stablepin_rules::application::Application;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
@@ -32,8 +31,7 @@ pub(crate) async fn build(table: &Table, request: &Request) -> Result<Response, 
 /// Returns the newest pushes that opened no promotion, with the reasons.
 pub(crate) async fn ignored_pushes(table: &Table, request: &Request) -> Result<Response, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
-    let stored = table.application(&name).await.map_err(|error| internal_error(request, &error))?;
-    let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
+    let configured = table.configured(&name).await.map_err(|error| internal_error(request, &error))?;
     let configured = configured.ok_or_else(|| Problem::not_found("application of that name"))?;
     let ignored = table.ignored_pushes(&name, &configured.repository).await;
     let ignored = ignored.map_err(|error| internal_error(request, &error))?;

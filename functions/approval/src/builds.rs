@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use stablepin_api_types::{NamedBuild, ReportedPromotion};
 use stablepin_http::{Problem, Request, Response, json as answer};
-use stablepin_reconciler::arrival::{Arrival, ArrivalError, arrive};
+use stablepin_reconciler::arrival::{Arrival, ArrivalError, Arrived, NamedImage, arrive};
 use stablepin_reconciler::{Clients, Deadline};
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::link::Link;
@@ -20,7 +20,7 @@ const EXAMPLE: &str =
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    tag: String,
+    tag: Option<String>,
     digest: Option<String>,
     run: Option<NamedRun>,
 }
@@ -46,8 +46,16 @@ pub(crate) async fn post(
     let invalid = |field: &'static str| {
         move |error: InvalidName| Problem::bad_request(error.to_string()).with("in", field)
     };
-    let tag = ImageTag::parse(&body.tag).map_err(invalid("tag"))?;
+    let tag = body.tag.as_deref().map(ImageTag::parse).transpose().map_err(invalid("tag"))?;
     let digest = body.digest.as_deref().map(ImageDigest::parse).transpose().map_err(invalid("digest"))?;
+    let image = match (tag, digest) {
+        (Some(tag), digest) => NamedImage::Tag(tag, digest),
+        (None, Some(digest)) => NamedImage::Digest(digest),
+        (None, None) => {
+            let detail = format!("name the image by `tag`, by `digest`, or by both: {EXAMPLE}");
+            return Err(Problem::bad_request(detail).with("in", "tag"));
+        }
+    };
     let run = match body.run {
         None => None,
         Some(run) => {
@@ -57,20 +65,22 @@ pub(crate) async fn post(
             Some(PipelineRun { repository, workflow, id, link, started_by, source, named_by }.bounded())
         }
     };
-    let arrival = Arrival { application, tag, digest, run, by };
+    let arrival = Arrival { application, image, run, by };
     let arrived = arrive(clients, &arrival, deadline).await.map_err(|error| match error {
         ArrivalError::NoApplication => Problem::not_found("application of that name"),
         ArrivalError::NoImage { .. } => Problem::new(404, "no-image", "No such image", error.to_string()),
         ArrivalError::OtherDigest { .. } => {
             Problem::new(409, "other-digest", "The tag has moved", error.to_string())
         }
-        ArrivalError::NoBuild { .. } => Problem::new(409, "no-build", "No build", error.to_string()),
+        ArrivalError::NoBuild { .. } | ArrivalError::NoTag { .. } => {
+            Problem::new(409, "no-build", "No build", error.to_string())
+        }
         ArrivalError::Table(_)
         | ArrivalError::Ecr(_)
         | ArrivalError::Push(_)
         | ArrivalError::Reconcile(_) => internal_error(request, &error),
     })?;
     let promotions = arrived.promotions.iter().filter_map(ReportedPromotion::new).collect();
-    let Arrival { application, tag, .. } = arrival;
-    Ok(answer(202, &NamedBuild { application, tag, digest: arrived.digest, promotions }))
+    let Arrived { tag, digest, .. } = arrived;
+    Ok(answer(202, &NamedBuild { application: arrival.application, tag, digest, promotions }))
 }

@@ -8,7 +8,7 @@ use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::check::{Report, ReportError, report};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::{Clients, Deadline};
-use stablepin_rules::application::{Application, CheckName};
+use stablepin_rules::application::CheckName;
 use stablepin_rules::audit::Actor;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::link::Link;
@@ -52,23 +52,24 @@ pub(crate) async fn put(
         let detail = format!("{at} is in the future: write the time at which the check ended");
         return Err(Problem::bad_request(detail).with("in", "finished_at"));
     }
-    let stored = clients.table.application(&application).await;
-    let stored = stored.map_err(|error| internal_error(request, &error))?;
-    let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
-    let configured = configured.ok_or_else(|| Problem::not_found("application of that name"))?;
-    let required_by = configured.environments.iter().filter(|one| one.requires.contains(&name));
-    let required_by = required_by.map(|one| one.name.clone()).collect();
+    let configured = clients.table.configured(&application).await;
+    let configured = configured
+        .map_err(|error| internal_error(request, &error))?
+        .ok_or_else(|| Problem::not_found("application of that name"))?;
+    let requiring = configured.environments.iter().filter(|one| one.requires.contains(&name));
+    let required_by = requiring.map(|one| one.name.clone()).collect();
+    let required = configured.environments.iter().flat_map(|one| &one.requires).cloned().collect();
 
     let check = Check { result: body.result, at, link, seconds: body.seconds, by };
-    let news = Report { application, digest, name, check };
+    let news = Report { application, digest, name, check, required };
     let reported = report(clients, &news, deadline).await.map_err(|error| match error {
         ReportError::Contended => Problem::new(503, "contended", "Try again", error.to_string()),
         ReportError::Table(_) | ReportError::Reconcile(_) => internal_error(request, &error),
     })?;
     let Some(recorded) = RecordedAnswer::new(reported.recorded) else {
         let detail = format!(
-            "{} has {MOST_CHECKS} checks already, and keeps no more: report fewer names for one image",
-            news.digest
+            "{} has {MOST_CHECKS} checks already, and no environment requires {}: report fewer names for one image",
+            news.digest, news.name
         );
         return Err(Problem::new(409, "too-many-checks", "Too many checks", detail));
     };

@@ -98,6 +98,9 @@ pub(crate) async fn sweep_application(
         Ok(missed) => {
             for push in &missed {
                 let taken = push::take(clients, application, push, deadline).await;
+                if let Ok(Err(no_build)) = &taken {
+                    push::keep_ignored(clients, application, push, no_build).await;
+                }
                 sweep.record_push(push, taken);
             }
         }
@@ -190,6 +193,7 @@ async fn missed(
         digest: one.digest,
         tag: one.tag,
         run: None,
+        is_copied: false,
     };
     Ok(missed.into_iter().map(push).collect())
 }
@@ -293,6 +297,7 @@ mod tests {
             digest: ImageDigest::parse(&format!("sha256:{}", "a1".repeat(32))).unwrap(),
             tag: ImageTag::parse("main").unwrap(),
             run: None,
+            is_copied: false,
         };
         let mut sweep = Sweep { application: &application, swept: Swept::default(), failed: None };
         sweep.record_push(&push, Err(PushError::Reconcile(ReconcileError::Contended)));

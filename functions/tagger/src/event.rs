@@ -117,7 +117,8 @@ impl EcrEvent {
         }
         let said = |field: &Option<String>, wanted: &str| field.as_deref() == Some(wanted);
         // ECR sends no push event for an image that its replication copies into this registry.
-        let pushed = said(&detail.action_type, "PUSH") || said(&detail.action_type, "REPLICATE");
+        let is_copied = said(&detail.action_type, "REPLICATE");
+        let pushed = is_copied || said(&detail.action_type, "PUSH");
         let deleted = said(&detail.action_type, "DELETE");
         if !(pushed || deleted) || !said(&detail.result, "SUCCESS") {
             return Err(Ignored::NotOfATag);
@@ -135,7 +136,8 @@ impl EcrEvent {
         }
         let digest = ImageDigest::parse(detail.image_digest.as_deref().unwrap_or_default());
         let at = self.time.parse().map_err(|_| Ignored::NoTime(one_line(&self.time, LONGEST_TIME)))?;
-        let push = Push { at, repository, digest: digest.map_err(unreadable)?, tag, run: None };
+        let digest = digest.map_err(unreadable)?;
+        let push = Push { at, repository, digest, tag, run: None, is_copied };
         if push.tag.is_a_referrers() {
             return Err(Ignored::NoBuild(NoBuild::Artifact));
         }

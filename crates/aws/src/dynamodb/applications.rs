@@ -12,7 +12,7 @@ use stablepin_rules::name::ApplicationName;
 
 use super::audit::audit_item;
 use super::error::TableError;
-use super::item::{StoredConfiguration, item};
+use super::item::{StoredConfiguration, configuration_of, item};
 use super::keys;
 use super::table::Table;
 use super::transaction::{CommitError, Part, Writes};
@@ -66,6 +66,13 @@ impl Table {
     /// Returns the application that claims `what`: a repository's name or an ECS service's ARN.
     pub async fn claimant_of(&self, what: &str) -> Result<Option<ApplicationName>, TableError> {
         self.stored(&keys::claim(what)).await
+    }
+
+    /// Returns the parsed file of an application. A file that this version of Stablepin cannot read
+    /// is an error.
+    pub async fn configured(&self, name: &ApplicationName) -> Result<Option<Application>, TableError> {
+        let found = self.get(&keys::configuration(name)).await?;
+        Ok(found.as_ref().map(configuration_of).transpose()?.map(|stored| stored.application))
     }
 
     pub async fn application(&self, name: &ApplicationName) -> Result<Option<StoredApplication>, TableError> {

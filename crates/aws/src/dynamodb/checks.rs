@@ -1,6 +1,8 @@
 //! The checks that pipelines report for a digest. A pipeline may report a check before it pushes
 //! the image.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::application::CheckName;
@@ -42,13 +44,14 @@ impl Table {
         digest: &ImageDigest,
         name: &CheckName,
         check: &Check,
+        required: &BTreeSet<CheckName>,
     ) -> Result<Option<(Recorded, Checks)>, TableError> {
         let key = keys::checks(application, digest);
         for _ in 0..MOST_RACES {
             let found = self.get(&key).await?;
             let version = found.as_ref().map_or(0, version_of);
             let mut checks: Checks = found.as_ref().map(record).transpose()?.unwrap_or_default();
-            let recorded = checks.record(name.clone(), check.clone());
+            let recorded = checks.record(name.clone(), check.clone(), required);
             if recorded != Recorded::New {
                 return Ok(Some((recorded, checks)));
             }
