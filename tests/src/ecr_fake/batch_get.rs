@@ -6,6 +6,7 @@ use serde_json::json;
 use super::caller::EcrCaller;
 use super::image_id::{BatchFailure, Id};
 use super::images::{Digest, StorageStatus, StoredImage};
+use super::new_image::LayerNames;
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input};
 
@@ -16,6 +17,7 @@ impl EcrWorld {
         let account = self.account.clone();
         let name = self.of(input)?.name.clone();
         let ids = Id::all(input)?;
+        self.fetch_from_upstream(&name, &ids);
         let repository = &self.repositories[&name];
         let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
         for id in &ids {
@@ -44,6 +46,18 @@ impl EcrWorld {
             self.pulled(&name, digest, caller);
         }
         Ok(json!({ "images": images, "failures": failures }))
+    }
+
+    /// Adds the wanted images that are only in the upstream registry of a pull-through cache.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html>
+    fn fetch_from_upstream(&mut self, name: &str, ids: &[Id<'_>]) {
+        let now = self.clock.now();
+        let Some(repository) = self.repositories.get_mut(name) else { return };
+        for tag in ids.iter().filter_map(|id| id.tag) {
+            if let Some(image) = repository.upstream.remove(tag) {
+                repository.put_new(image.tag(tag), now, &mut LayerNames::new());
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::images::{Digest, PushedAt, StorageStatus, StoredImage};
 use super::mutability::TagMutability;
 use super::new_image::{LayerNames, NewImage};
 use super::pause::{Pause, PausedCall};
-use super::repository::StoredRepository;
+use super::repository::{Layer, StoredRepository};
 use super::throttle::TABLE;
 use super::world::{EcrCall, EcrFault, EcrWorld, Every};
 use crate::fake::buckets::Buckets;
@@ -335,6 +335,31 @@ impl Repository {
     #[track_caller]
     pub fn loses_blob(&self, digest: &str) -> &Self {
         self.with(|repository| repository.layers.remove(digest).expect("the blob exists"));
+        self
+    }
+
+    /// Adds a layer without bytes, as if a copy of the image had just brought it.
+    #[track_caller]
+    pub fn receives_blob(&self, digest: &str, size: u64) -> &Self {
+        let layer = Layer { size, bytes: None, images: 1, not_archived: 1 };
+        self.with(|repository| repository.layers.insert(Digest::from(digest), layer));
+        self
+    }
+
+    /// Adds an image to the upstream registry of a pull-through cache. The repository gets the
+    /// image when somebody first pulls the tag.
+    #[track_caller]
+    pub fn caches_on_pull(&self, tag: &str, image: NewImage) -> &Self {
+        self.with(|repository| repository.upstream.insert(tag.into(), image));
+        self
+    }
+
+    /// Replaces the manifest of an image, so that the manifest no longer matches its digest.
+    #[track_caller]
+    pub fn corrupts_manifest(&self, digest: &str, bytes: &str) -> &Self {
+        self.with(|repository| {
+            repository.images.get_mut(digest).expect("the image exists").bytes = bytes.into();
+        });
         self
     }
 

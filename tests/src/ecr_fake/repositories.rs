@@ -33,6 +33,7 @@ impl EcrWorld {
             referrers: HashMap::new(),
             order: BTreeSet::new(),
             seed: self.seed,
+            upstream: HashMap::new(),
         };
         self.repositories.insert(name.to_owned(), repository);
         self.repositories.get_mut(name).expect("the repository was just inserted")

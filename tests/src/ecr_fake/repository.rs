@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::images::{Digest, StorageStatus, StoredImage};
 use super::mutability::TagMutability;
+use super::new_image::NewImage;
 use crate::fake::clock::{epoch, mixed};
 
 /// A layer or a configuration.
@@ -43,6 +44,8 @@ pub(super) struct StoredRepository {
     /// order.
     pub(super) order: BTreeSet<ListPosition>,
     pub(super) seed: u64,
+    /// The images that a pull-through cache fetches on the first pull, by their tags.
+    pub(super) upstream: HashMap<Arc<str>, NewImage>,
 }
 
 /// The position of an image in lists.

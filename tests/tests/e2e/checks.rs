@@ -1,8 +1,11 @@
 //! Signed requests of pipelines: reports of checks, and requests that name an image and a pipeline
 //! run.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use stablepin_tests::ecr_fake::NewImage;
 use stablepin_tests::{App, Plan, until};
 use xtask::image::Spec;
 
@@ -158,4 +161,136 @@ fn replicated_image_opens_a_promotion() {
     event["detail"]["action-type"] = json!("REPLICATE");
     app.deliver(&event);
     assert!(app.everybody_is_asked());
+}
+
+const BUILDS: &str = "POST /v1/applications/{application}/builds";
+
+/// Sends the request that names an image, and passes its announcement to the promoter.
+#[track_caller]
+fn name_image(app: &App, body: &Value) -> Value {
+    let (status, answer) = app.api_with_fakes(BUILDS, body);
+    assert_eq!(status, 202, "{answer:#}");
+    let announced = app.audit().into_iter().find(|record| record["kind"] == "Image Named");
+    app.publish("Image Named", &announced.expect("the request is in the audit trail"));
+    answer
+}
+
+#[test]
+fn request_names_an_image_by_its_digest_alone() {
+    let app = Plan::new("named-digest").create_with_fakes();
+    let digest = app.push_unheard("feature-x", &Spec::new("1"));
+    let (status, answer) = app.api_with_fakes(BUILDS, &json!({ "digest": digest }));
+    assert_eq!(status, 409, "{answer:#}");
+    assert!(answer["detail"].as_str().expect("a detail").contains("has no tag that a pattern"), "{answer:#}");
+    app.web().is_tagged("main", &digest).is_tagged("main-4f2a9c1", &digest);
+    let answer = name_image(&app, &json!({ "digest": digest }));
+    assert_eq!(answer["tag"], "main-4f2a9c1", "the tag with a commit names the build: {answer:#}");
+    app.ticks_until("the approver is asked", App::everybody_is_asked);
+
+    // The build is known now, so no tag is needed any more.
+    let run = json!({ "id": "7", "link": LINK });
+    let (status, answer) = app.api_with_fakes(BUILDS, &json!({ "digest": digest, "run": run }));
+    assert_eq!((status, &answer["tag"]), (202, &Value::Null), "{answer:#}");
+    assert_eq!(app.promotions()[0]["build"]["run"]["id"], "7");
+    assert_eq!(app.promotions().len(), 1);
+    let (status, answer) = app.api_with_fakes(BUILDS, &json!({ "run": run }));
+    assert_eq!((status, &answer["in"]), (400, &json!("tag")), "{answer:#}");
+}
+
+#[test]
+fn request_pulls_the_image_through_the_pull_through_cache() {
+    let app = Plan::new("pulled-through").create_with_fakes();
+    app.web().caches_on_pull("main-7", NewImage::named("built for GHCR"));
+    assert_eq!(app.web().count(), 0);
+    let answer = name_image(&app, &json!({ "tag": "main-7", "run": { "link": LINK } }));
+    assert_eq!(answer["digest"], app.web().digests()[0]);
+    app.ticks_until("the approver is asked", App::everybody_is_asked);
+    assert_eq!(app.promotions()[0]["build"]["run"]["link"], LINK);
+}
+
+#[test]
+fn promotion_of_a_replicated_image_waits_for_its_layers() {
+    let app = Plan::new("late-layers").create_with_fakes();
+    let digest = app.web().put(NewImage::named("image").layer("late", 1000).tag("main"));
+    let manifest: Value =
+        serde_json::from_str(&app.web().manifest(&digest).expect("a manifest")).expect("JSON");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a layer");
+    app.web().loses_blob(layer);
+    let mut event = app.push_event("main", &digest, Timestamp::now());
+    event["detail-type"] = json!("ECR Replication Action");
+    event["detail"]["action-type"] = json!("REPLICATE");
+    app.deliver(&event);
+    let waiting = &app.promotions()[0];
+    assert_eq!((&waiting["state"], &waiting["asked"]), (&json!("Pending"), &json!({})));
+    assert_eq!(waiting["waits_for"], json!(["the validation of the image"]));
+    app.web().receives_blob(layer, 1000);
+    app.pauses_end();
+    app.ticks_until("the approver is asked", App::everybody_is_asked);
+}
+
+#[test]
+fn concurrent_reports_of_one_digest_are_all_recorded() {
+    let app = Plan::new("reports-at-once").with(REQUIRES).create();
+    let digest = app.push("main", &Spec::new("1"));
+    waits_for_its_tests(&app, &digest);
+    let names = ["unit", "staging-tests", "scan", "licences"];
+    std::thread::scope(|scope| {
+        for name in names {
+            let (app, digest) = (&app, &digest);
+            scope.spawn(move || {
+                let body = json!({ "digest": digest, "name": name, "result": "passed" });
+                let (status, answer) = app.api("POST", "/checks", Some(&body));
+                assert_eq!((status, &answer["recorded"]), (200, &json!("new")), "{name}: {answer:#}");
+            });
+        }
+    });
+    let promotion = until("a promotion that waits for nothing", || {
+        promotion_of(&app, &digest).filter(|one| one["waits_for"] == json!([]))
+    });
+    for name in names {
+        assert_eq!(promotion["checks"][name]["result"], "passed", "{promotion:#}");
+    }
+}
+
+#[test]
+fn ignored_push_expires_after_thirty_days() {
+    let app = Plan::new("ignored-expires").create_with_fakes();
+    app.push_unheard("feature-x", &Spec::new("1"));
+    app.hears();
+    let items = app.raw_items(&format!("APP#{}", app.plan.name));
+    let sk = |item: &Value| item["sk"]["S"].as_str().expect("a key").to_owned();
+    let ignored = items.iter().find(|item| sk(item).starts_with("IGNORED#")).expect("the ignored push");
+    let ttl: i64 = ignored["ttl"]["N"].as_str().expect("an expiry").parse().expect("a number");
+    let days = (ttl - Timestamp::now().as_second()) as f64 / 86_400.0;
+    assert!((29.9..30.1).contains(&days), "{days} days");
+}
+
+/// A push without required checks reads no report and no earlier environment. The validation of its
+/// layers is one call, at the same time as the download of the configuration.
+#[test]
+fn push_that_needs_no_condition_makes_few_calls() {
+    let app = Plan::new("calls-of-a-push").create_with_fakes();
+    let digest = app.web().put(NewImage::named("image").tag("main"));
+    let run = app.invoke(None, "tagger", &app.push_event("main", &digest, Timestamp::now()), None);
+    assert!(app.everybody_is_asked());
+    let mut calls = BTreeMap::new();
+    for request in &run.requests {
+        let operation = request.split(' ').next().expect("an operation");
+        *calls.entry(operation).or_insert(0) += 1;
+    }
+    let expected = [
+        ("BatchCheckLayerAvailability", 1),
+        ("BatchGetImage", 2),
+        ("BatchGetItem", 5),
+        ("GET", 1),
+        ("GetDownloadUrlForLayer", 1),
+        ("ListSubscriptionsByTopic", 1),
+        ("Publish", 1),
+        ("PutImage", 1),
+        ("PutItem", 1),
+        ("Query", 1),
+        ("TransactWriteItems", 3),
+        ("UpdateItem", 2),
+    ];
+    assert_eq!(calls, BTreeMap::from(expected));
 }

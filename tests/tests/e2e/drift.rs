@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use stablepin_tests::ecr_fake::TagMutability;
+use stablepin_tests::ecr_fake::{NewImage, TagMutability};
 use stablepin_tests::{App, Plan, Release, until};
 use xtask::image::Spec;
 
@@ -150,6 +150,22 @@ fn sweep_opens_one_promotion_for_a_missed_push() {
     assert_eq!(promotion["asked"].as_object().map(serde_json::Map::len), Some(1), "the approver got a mail");
     assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }));
     assert_eq!(opened(), 1);
+}
+
+#[test]
+fn sweep_lists_a_missed_push_that_is_no_build() {
+    let app = created_ten_minutes_ago(Plan::new("missed-artifact"));
+    let image = app.push("main", &Spec::new("1"));
+    let signature = app.web().put(NewImage::referrer(&image, "application/vnd.example.signature"));
+    app.web().is_tagged("main", &signature);
+    was_followed_long_ago(&app, "main");
+    assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }));
+    let ignored = app.items("IGNORED#");
+    assert_eq!(ignored.len(), 1, "{ignored:#?}");
+    assert_eq!(ignored[0]["record"]["digest"], signature);
+    assert_eq!(ignored[0]["record"]["reason"], "it is a signature, an attestation or another artifact");
+    assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }));
+    assert_eq!(app.items("IGNORED#").len(), 1);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use stablepin_tests::ecr_fake::NewImage;
 use stablepin_tests::{App, Plan};
 
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Delivers the push of a new image, and returns its promotion.
@@ -100,6 +101,25 @@ fn hostile_manifests_have_invalid_metadata() {
     manifest["manifests"] = json!([described(&image, IMAGE)]);
     let ambiguous = app.web().put(NewImage::manifest(manifest.to_string(), IMAGE));
     fails(&app, &ambiguous, "could be read in two ways");
+
+    let mut layered = manifest.clone();
+    layered.as_object_mut().expect("an object").remove("manifests");
+    layered["layers"] = vec![described(&layer, "application/vnd.oci.image.layer.v1.tar+gzip"); 26_500].into();
+    assert!(layered.to_string().len() > 4_000_000);
+    let layered = app.web().put(NewImage::manifest(layered.to_string(), IMAGE));
+    fails(&app, &layered, "has more than 500 layers");
+
+    let mut child = described(&image, IMAGE);
+    child["platform"] = json!({ "os": "linux", "architecture": "amd64" });
+    let lying = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [child] });
+    let lying = app.web().put(NewImage::manifest(lying.to_string(), INDEX));
+    fails(&app, &lying, "the index names a wrong size for the manifest");
+
+    let child = app.web().put(NewImage::named("child"));
+    let itself = app.web().put(NewImage::index([&child]));
+    let own = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [described(&itself, INDEX)] });
+    app.web().corrupts_manifest(&itself, &own.to_string());
+    fails(&app, &itself, "invalid metadata");
 
     let nested = (0..10).fold(image.clone(), |child, _| app.web().put(NewImage::index([&child])));
     fails(&app, &nested, "nested more than 4 levels deep");
