@@ -1,12 +1,12 @@
 //! Creates isolated applications. Runs the programs of Stablepin's Lambda functions for these
 //! applications against the fakes.
 
+use crate::table::Table;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use xtask::aws::plain_item;
 use xtask::image::Spec;
 use xtask::stack::tick_event;
-use xtask::table::Table;
 
 use crate::crash::{
     FakeEndpoints, Fault, ProgramRun, application_request, decision, invoke_with_fakes, registration,

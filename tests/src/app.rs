@@ -2,11 +2,11 @@
 
 use std::thread;
 
+use crate::registry::Registry;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use xtask::aws::{Aws, Response, xml_text};
 use xtask::image::{OciImage, OciIndex, Spec};
-use xtask::registry::Registry;
 
 use crate::isolated::Isolated;
 use crate::{Plan, image, stack, until};
@@ -65,7 +65,7 @@ impl App {
     pub fn signs_as(&self, approver: &str) -> Aws {
         let api = stack().api().split_once("//").and_then(|(_, host)| host.split('.').next());
         let api = api.expect("the API's address begins with its id");
-        xtask::iam::user(&self.aws, self.approver(approver), api, &["*/v1/*"]).expect("a user")
+        crate::iam::user(&self.aws, self.approver(approver), api, &["*/v1/*"]).expect("a user")
     }
 
     /// Creates a second access key of the approver's IAM user. Returns a client with this key.

@@ -1,7 +1,7 @@
 //! An ECS service of real containers: the application's container and a sidecar.
 
+use crate::ecs::{self, EcsService};
 use serde_json::{Value, json};
-use xtask::ecs::{self, EcsService};
 use xtask::image::{Spec, build};
 use xtask::podman::ECR_HOST;
 

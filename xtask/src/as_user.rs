@@ -9,11 +9,11 @@ mod view;
 
 pub(crate) use user::made;
 
-use crate::image;
 use crate::process::{bound, on_path, output, run, spawn, tail, wait_for};
 use crate::step::{note, seconds};
 use crate::supervisor::SIMULATED;
 use crate::workspace::{root, short, target, tool, tools, xtask};
+use crate::{demo, image};
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::fs;
@@ -74,8 +74,9 @@ pub fn demos() -> Result<Option<String>> {
     if let Some(reason) = impossible() {
         return Ok(Some(reason));
     }
-    // This process compiles the workload, because the user cannot.
+    // This process compiles the workload and the story, because the user cannot.
     image::file_system()?;
+    demo::compile()?;
     let user = Made::new()?;
     let ways = [("any engine", "engine", None), ("no engine", "simulated", Some((SIMULATED, "1")))];
     let mut commands = Vec::new();
@@ -131,7 +132,10 @@ fn checkout(home: &Path, name: &str) -> Result<PathBuf> {
         symlink(root().join(path), &link).with_context(|| format!("cannot link {}", link.display()))?;
     }
     fs::create_dir_all(checkout.join("bin")).context("cannot make the folder of xtask")?;
-    fs::copy(xtask()?, checkout.join(PROGRAM)).context("cannot copy xtask")?;
+    let xtask = xtask()?;
+    fs::copy(&xtask, checkout.join(PROGRAM)).context("cannot copy xtask")?;
+    let (story, copy) = (xtask.with_file_name(demo::PROGRAM), checkout.join("bin").join(demo::PROGRAM));
+    fs::copy(story, copy).context("cannot copy the demo's story")?;
     run(Command::new("chown").args(["--recursive", "--no-dereference", &format!("{USER}:")]).arg(&checkout))?;
     Ok(checkout)
 }

@@ -271,7 +271,7 @@ fn credentials(access_key: &str, secret_key: &str, session_token: Option<&str>) 
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Encodes a part of a path or of a query as AWS does.
-pub(crate) fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
@@ -279,7 +279,7 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(crate) fn agent() -> ureq::Agent {
+pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -289,13 +289,13 @@ pub(crate) fn agent() -> ureq::Agent {
         .into()
 }
 
-pub(crate) enum Problem {
+pub enum Problem {
     Build(http::Error),
     Http(ureq::Error),
 }
 
 /// Sends one request exactly as given.
-pub(crate) fn request(
+pub fn request(
     agent: &ureq::Agent,
     method: &str,
     url: &str,

@@ -1,52 +1,24 @@
-//! `cargo xtask demo`: shows the whole product in a local cloud of its own.
-//!
-//! A team's service runs in containers. The demo pushes builds, and the lead approves them. One
-//! build breaks production, and an operator rolls back. Then Stablepin takes over the deployment,
-//! and rolls failed releases back automatically.
-//!
-//! The demo checks each claim against the emulator's own API, the registry and the containers. A
-//! wrong claim ends the demo with an error.
-
-mod builds;
-mod claims;
-mod columns;
-mod console;
-mod deployment;
-mod failure;
-mod history;
-mod old_images;
-mod page;
-mod rollback;
-mod run;
-mod team;
-mod tested;
-mod text;
-mod witness;
+//! `cargo xtask demo`: shows the whole product in a local cloud of its own. The story itself is the
+//! program `stablepin-demo`, in `tests/demo`, which speaks as the end-to-end tests do.
 
 use crate::cloud::{Cloud, Home};
 use crate::deploy::{Profile, Work};
 use crate::env_file::word;
+use crate::process::{bound, run};
+use crate::secrets;
 use crate::setup::setup;
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds, step};
-use crate::workspace::short;
+use crate::workspace::{root, short};
 use anyhow::{Context, Result, bail};
-use claims::Count;
-use run::Demo;
 use std::fs;
+use std::process::Command;
 use std::time::Instant;
-use witness::Witness;
 
 /// The directory of the demo's cloud, below `target`.
 const CLOUD: &str = "local-demo";
-
-const CHAPTERS: usize = 16;
-/// The chapters that need real containers, with their numbers.
-const NEED_CONTAINERS: [(usize, &str); 3] = [
-    (14, "Build 5 crashes in its container, and is rolled back automatically"),
-    (15, "Build 6 answers its health check with 500, and is rolled back automatically"),
-    (16, "Build 7, the fix, is approved past the hold, and pinned"),
-];
+/// The program that tells the story. Cargo puts it beside `xtask`.
+pub(crate) const PROGRAM: &str = "stablepin-demo";
 
 /// Runs the demo. With `keep`, its cloud keeps running.
 pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
@@ -57,6 +29,7 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
     );
     if work == Work::Builds {
         setup()?;
+        compile()?;
     }
     if Cloud::running(Home::named(CLOUD))?.is_some() {
         bail!("a demo is running, or one was kept: `cargo xtask down --name {CLOUD}` stops it");
@@ -64,12 +37,7 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
     let stack = Stack::start(CLOUD, profile, work)?;
     note(format!("ready after {}", seconds(start.elapsed())));
 
-    let containers_are_real = stack.engine().is_some();
-    if !containers_are_real {
-        note("claims about containers are LEFT OUT, and counted at the end");
-    }
-    let story = Instant::now();
-    let outcome = tell(&stack).map(|claims| (claims, seconds(story.elapsed())));
+    let outcome = tell(&stack);
     save_function_logs(&stack);
     let logs = stack.folder().join("logs");
     let logs = short(&logs).display().to_string();
@@ -84,74 +52,29 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
         }
         eprintln!("error: {}", chain(&error));
     }
-    let (claims, story) = outcome.with_context(|| format!("the demo FAILED; logs: {logs}"))?;
-    summary(claims, &story, containers_are_real);
+    outcome.with_context(|| format!("the demo FAILED; logs: {logs}"))?;
     println!("Total: {}.", seconds(start.elapsed()));
     Ok(())
 }
 
-/// Runs the chapters in order. Returns how many claims were checked.
-fn tell(stack: &Stack) -> Result<Count> {
-    let demo = Demo::new(stack)?;
-    chapter(1, "A team runs a service on ECS", || demo.run_service())?;
-    chapter(2, "The team registers its application, and subscribes its approver", || {
-        demo.register()?;
-        demo.subscribe()
-    })?;
-    let first = chapter(3, "Build 1 is pushed, and the lead gets a mail", || demo.push(1))?;
-    chapter(4, "The lead looks, and approves: pin 1", || {
-        demo.look(&first)?;
-        demo.approve(&first, 1)?;
-        demo.link_is_used(&first, 1)?;
-        demo.deploy(&first)
-    })?;
-    let good = chapter(5, "Build 2 becomes pin 2", || demo.release(2))?;
-    let bad = chapter(6, "Build 3 is approved too, pin 3, and is broken in production", || demo.release(3))?;
-    chapter(7, "The operator rolls back", || demo.roll_back(&good, &bad))?;
-    chapter(8, "The push of build 3 is delivered five more times", || demo.redeliver(&bad))?;
-    let pinned = good.clone();
-    chapter(9, "History, audit trail and the console", || {
-        let builds = [first, good, bad];
-        demo.history(&builds)?;
-        demo.console(&builds)
-    })?;
-    chapter(10, "A retention plan: which images may go, and why all of them stay", || {
-        demo.plan_old_images(&pinned)
-    })?;
-    chapter(11, "Nobody is asked about a build that is too large, or not yet tested", || demo.conditions())?;
-    let port = chapter(12, "Stablepin takes over the deployment", || demo.hand_over(&pinned))?;
-    let live = chapter(13, "Build 4 is approved, deployed, proven, and pinned", || demo.is_deployed(4))?;
-    if !demo.witness.containers_are_real() {
-        for (number, title) in NEED_CONTAINERS {
-            chapter(number, title, || {
-                demo.claims.leave_out("the whole part");
-                Ok(())
-            })?;
-        }
-        return Ok(demo.claims.count());
-    }
-    let [crash, unhealthy, fix] = NEED_CONTAINERS;
-    chapter(crash.0, crash.1, || demo.crashes(5, &live))?;
-    chapter(unhealthy.0, unhealthy.1, || demo.answers_500(6, &live, port))?;
-    chapter(fix.0, fix.1, || demo.is_deployed(7))?;
-    Ok(demo.claims.count())
+/// Compiles the program that tells the story.
+pub(crate) fn compile() -> Result<()> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root()).args(["build", "--quiet", "--package", "stablepin-tests", "--bin", PROGRAM]);
+    run(&mut cargo)
 }
 
-fn chapter<T>(number: usize, title: &str, tell: impl FnOnce() -> Result<T>) -> Result<T> {
-    println!();
-    step(&format!("{number}/{CHAPTERS}  {title}"), tell)
+fn tell(stack: &Stack) -> Result<()> {
+    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    run(bound(program.with_file_name(PROGRAM)).envs(stack.variables()))
 }
 
 /// Saves the logs of the Lambda functions, because the emulator loses the logs when it stops.
 fn save_function_logs(stack: &Stack) {
-    let witness = Witness::of(stack);
-    for (variable, function) in stack.variables() {
-        if variable.ends_with("_FUNCTION")
-            && let Ok(log) = witness.function_log(function)
-        {
-            // A missing log is no error of the demo.
-            let _ = fs::write(stack.folder().join("logs").join(format!("{function}.log")), log);
-        }
+    // A missing log is no error of the demo.
+    for (group, log) in secrets::logs(&stack.aws()).unwrap_or_default() {
+        let name = group.rsplit('/').next().unwrap_or_default();
+        let _ = fs::write(stack.folder().join("logs").join(format!("{name}.log")), log);
     }
 }
 
@@ -165,36 +88,4 @@ fn kept(stack: &Stack) -> String {
            {down:<36} # stops and removes everything",
         "cargo xtask inbox"
     )
-}
-
-fn summary(count: Count, story: &str, containers_are_real: bool) {
-    let Count { checked, left_out } = count;
-    println!("\nShown, with {checked} claims checked in {story}:");
-    println!("  - a push by digest becomes a build with a unique tag, and a mail to its approver;");
-    println!(
-        "  - looking changes nothing, one approval pins the very bytes that were pushed, a link works once;"
-    );
-    if containers_are_real {
-        println!(
-            "  - a broken release in real containers, brought back to the last good digest by one signed call;"
-        );
-        println!("  - an approved release deployed to its service, proven there, and only then the pin;");
-        println!(
-            "  - one that crashes and one that answers 500, both rolled back automatically, with notices to people;"
-        );
-    } else {
-        println!(
-            "  - a rollback by one signed call, and an approved release: the digest that each task names is proven;"
-        );
-    }
-    println!("  - a build is asked about only if it is valid, and when its tests have passed;");
-    println!("  - a push that is delivered again changes nothing;");
-    println!("  - every image of the repository has a reason why it stays or may go;");
-    println!("  - every pin has its audit record, on the bus too.");
-    if !containers_are_real {
-        println!(
-            "\nECS tasks were SIMULATED, no container has run: {left_out} claims about containers were left out.\n\
-             The line \"Starting the local cloud\" says why. With an engine that serves, all of them are checked."
-        );
-    }
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::thread;
 
+use crate::registry::Registry;
 use jiff::SignedDuration;
-use xtask::registry::Registry;
 
 use super::by_test::{Ecr, Repository};
 use super::wire;

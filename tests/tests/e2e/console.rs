@@ -53,7 +53,8 @@ fn only_a_signed_request_mints_a_console_link() {
     let unsigned = app.aws.call("POST", &url, None, None, false).expect("an answer");
     assert_eq!(unsigned.status, 403);
     let api = stack().api().split_once("//").and_then(|(_, host)| host.split('.').next()).expect("an id");
-    let other = xtask::iam::user(&app.aws, app.approver("lead"), api, &["GET/v1/*"]).expect("a user");
+    let other =
+        stablepin_tests::iam::user(&app.aws, app.approver("lead"), api, &["GET/v1/*"]).expect("a user");
     assert_eq!(other.call("POST", &url, None, None, true).expect("an answer").status, 403);
 
     let console = Console::mint();

@@ -135,7 +135,7 @@ fn put_events_refuses_events_with_an_aws_source() {
 fn put_service_events_refuses_users_other_than_root() {
     let aws = stack().aws();
     let name = format!("administrator-{}", unique());
-    let administrator = xtask::iam::user(&aws, &name, "", &[]).expect("a user");
+    let administrator = stablepin_tests::iam::user(&aws, &name, "", &[]).expect("a user");
     let everything = json!({
         "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "*", "Resource": "*" }],
     });

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use stablepin_tests::iam;
 use stablepin_tests::role::function_name;
 use stablepin_tests::template::Template;
 use stablepin_tests::{stack, unique, until};
 use xtask::aws::{Aws, AwsError, xml_text};
-use xtask::{iam, workspace};
+use xtask::workspace;
 
 const PERSONAS: [&str; 5] = ["Pipeline", "Approver", "Operator", "Owner", "Reader"];
 

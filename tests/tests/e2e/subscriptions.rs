@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::invoke_with;
+use stablepin_tests::iam;
 use stablepin_tests::server::Connection;
 use stablepin_tests::subscription::{queue_for, subscribe, unsubscribe};
 use stablepin_tests::{App, Plan, stack, until};
 use xtask::aws::{Aws, AwsError, xml_text};
-use xtask::iam;
 use xtask::image::Spec;
 
 fn sns(aws: &Aws, action: &str, parameters: &[(&str, &str)]) -> String {

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
+use crate::registry::Registry;
 use serde_json::json;
 use xtask::image::{Blob, MANIFEST, Spec, assemble, index};
-use xtask::registry::Registry;
 
 use super::super::{EcrFake, TagMutability};
 use super::{built, client, fake};

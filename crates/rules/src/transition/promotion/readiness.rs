@@ -38,7 +38,7 @@ pub(in super::super) fn validated(
         Err(invalid)
             if invalid.defect == Defect::Corrupted && promotion.complete_by.is_some_and(|by| at < by) =>
         {
-            return transition.problem(&invalid.to_string());
+            transition.problem(&invalid.to_string());
         }
         Err(invalid) => {
             let reason = PromotionReason::Invalid(invalid.clone());

@@ -1,6 +1,6 @@
 //! Rows of text in columns. Each column is as wide as its widest cell.
 
-pub(super) fn columns<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn columns<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
     let heads = heads.map(str::to_owned);
     let all = || std::iter::once(&heads).chain(rows);
     let mut text = String::new();

@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use crate::{
+use xtask::{
     aws::{Problem, Response, agent, encode, request},
     image::{Blob, OciImage, OciIndex, digest},
 };

@@ -2,13 +2,13 @@
 
 /// A page's heading and the lines below it: paragraphs, and facts as `name: value`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Page {
-    pub(super) heading: String,
-    pub(super) lines: Vec<String>,
+pub(crate) struct Page {
+    pub(crate) heading: String,
+    pub(crate) lines: Vec<String>,
 }
 
 impl Page {
-    pub(super) fn read(html: &str) -> Self {
+    pub(crate) fn read(html: &str) -> Self {
         let body = html.split_once("<h1>").map_or(html, |(_, body)| body);
         let body = body.split_once("<script>").map_or(body, |(body, _)| body);
         let body = body.replace("</dt>", ": ").replace("</b>", ": ").replace("<span class", " <span class");
@@ -34,7 +34,7 @@ impl Page {
     }
 
     /// Returns the value of a fact, or an empty text if the page has no such fact.
-    pub(super) fn fact(&self, name: &str) -> &str {
+    pub(crate) fn fact(&self, name: &str) -> &str {
         self.lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
     }
 }

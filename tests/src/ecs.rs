@@ -1,10 +1,10 @@
 //! A service in the local cloud's ECS. Its team creates the service and deploys to it.
 
-use crate::aws::{Aws, AwsError};
-use crate::cloud::ACCOUNT;
-use crate::image::PORT;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use xtask::aws::{Aws, AwsError};
+use xtask::cloud::ACCOUNT;
+use xtask::image::PORT;
 
 pub struct EcsService<'a> {
     pub aws: &'a Aws,

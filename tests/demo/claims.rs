@@ -1,52 +1,52 @@
 //! The claims of the demo. The demo checks each claim, and a wrong claim ends the demo.
 
-use crate::process::wait_for;
-use crate::step::note;
 use anyhow::Result;
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::time::Duration;
+use xtask::process::wait_for;
+use xtask::step::note;
 
 /// The time within which a claim must become true. Lambda functions start cold, the container
 /// engine pulls images, and other work may share the machine.
-pub(super) const SOON: Duration = Duration::from_secs(90);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// Counts the claims that were true, and the claims that this machine could not check.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     held: Cell<usize>,
     left_out: Cell<usize>,
 }
 
 /// The number of checked claims, and the number of claims that this machine cannot check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) checked: usize,
-    pub(super) left_out: usize,
+pub(crate) struct Count {
+    pub(crate) checked: usize,
+    pub(crate) left_out: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("a claim is wrong: {claim}\n  expected: {expected}\n  actual:   {actual}")]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     claim: String,
     expected: String,
     actual: String,
 }
 
 impl Claims {
-    pub(super) fn count(&self) -> Count {
+    pub(crate) fn count(&self) -> Count {
         Count { checked: self.held.get(), left_out: self.left_out.get() }
     }
 
     /// Prints and counts a claim that this machine cannot check.
-    pub(super) fn leave_out(&self, claim: &str) {
+    pub(crate) fn leave_out(&self, claim: &str) {
         self.left_out.set(self.left_out.get() + 1);
         note(format!("LEFT OUT, tasks are simulated: {claim}"));
     }
 
     /// Checks that `actual` equals `expected`. The emulator, the registry or a container returned
     /// `actual`.
-    pub(super) fn equal<A, E>(&self, claim: &str, actual: &A, expected: &E) -> Result<()>
+    pub(crate) fn equal<A, E>(&self, claim: &str, actual: &A, expected: &E) -> Result<()>
     where
         A: PartialEq<E> + Debug + ?Sized,
         E: Debug + ?Sized,
@@ -59,7 +59,7 @@ impl Claims {
     }
 
     /// Checks that `look` returns the expected value within [`SOON`].
-    pub(super) fn becomes<T: PartialEq + Debug>(
+    pub(crate) fn becomes<T: PartialEq + Debug>(
         &self,
         claim: &str,
         expected: &T,

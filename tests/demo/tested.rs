@@ -1,22 +1,22 @@
 //! The conditions before a question: the demo pushes a build that is too large, and a build whose
 //! tests are reported later.
 
-use super::claims::SOON;
-use super::run::{APPLICATION, CLUSTER, Demo, REPOSITORY, SERVICE};
-use super::team::file;
-use super::text::{brief, quote};
-use crate::image::{self, Spec};
-use crate::process::wait_for;
-use crate::step::note;
+use crate::claims::SOON;
+use crate::run::{CLUSTER, Demo, REPOSITORY, SERVICE};
+use crate::team::file;
+use crate::text::{brief, quote};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use xtask::image::{self, Spec};
+use xtask::process::wait_for;
+use xtask::step::note;
 
 /// The size of the layer that makes a build too large, in bytes. Its content cannot be compressed.
 const LARGE: usize = 25_000_000;
 
-impl Demo<'_> {
-    pub(super) fn conditions(&self) -> Result<()> {
+impl Demo {
+    pub(crate) fn conditions(&self) -> Result<()> {
         let deployment = format!(
             r#"deploy = "never"
 services = ["{CLUSTER}/{SERVICE}"]
@@ -24,14 +24,8 @@ requires = ["staging-tests"]                # nobody is asked before these have 
 validate = {{ max_size = "20MB" }}            # compressed, for each platform"#
         );
         quote(&deployment);
-        let put = self.team.call(
-            "PUT",
-            &self.url(""),
-            Some(file(&deployment).as_bytes()),
-            Some("application/toml"),
-            true,
-        )?;
-        self.claims.equal("the team adds two conditions: 200", &put.status, &200)?;
+        let put = self.put(&self.team, &file(&deployment), true)?;
+        self.claims.equal("the team adds two conditions: 200", &put, &200)?;
         self.too_large()?;
         self.untested()
     }
@@ -39,7 +33,7 @@ validate = {{ max_size = "20MB" }}            # compressed, for each platform"#
     fn too_large(&self) -> Result<()> {
         let mut spec = Spec::new("8.0");
         spec.layers = vec![BTreeMap::from([("noise".to_owned(), noise())])];
-        let digest = self.witness.registry.push(REPOSITORY, Some("main"), &image::build(&spec)?)?;
+        let digest = self.app.push_image(Some("main"), &image::build(&spec)?);
         note(format!("pushed {REPOSITORY}:main with a layer of {LARGE} bytes, {}", brief(&digest)));
         let ended = self.promotion_of(&digest, "its end", |one| one["state"] == "Failed")?;
         let defect = &ended["reason"]["invalid"]["defect"];
@@ -48,8 +42,7 @@ validate = {{ max_size = "20MB" }}            # compressed, for each platform"#
     }
 
     fn untested(&self) -> Result<()> {
-        let digest =
-            self.witness.registry.push(REPOSITORY, Some("main"), &image::build(&Spec::new("8.1"))?)?;
+        let digest = self.app.push_image(Some("main"), &image::build(&Spec::new("8.1"))?);
         note(format!("pushed {REPOSITORY}:main, version 8.1, {}", brief(&digest)));
         let tests = json!(["the check staging-tests"]);
         let waiting =
@@ -59,11 +52,11 @@ validate = {{ max_size = "20MB" }}            # compressed, for each platform"#
 
         let link = "https://github.com/acme/web/actions/runs/42";
         let report = json!({ "digest": digest, "name": "staging-tests", "result": "passed", "link": link });
-        let refused = self.api(&self.intern, "POST", "/checks", Some(&report))?;
-        self.claims.equal("a user without the IAM permission cannot report: 403", &refused.status, &403)?;
-        let answer = self.api(&self.pipeline, "POST", "/checks", Some(&report))?;
-        self.claims.equal("the pipeline reports that they passed: 200", &answer.status, &200)?;
-        let mail = self.witness.mail_about(&digest, SOON)?;
+        let (refused, _) = self.api(&self.intern, "POST", "/checks", Some(&report));
+        self.claims.equal("a user without the IAM permission cannot report: 403", &refused, &403)?;
+        let (reported, _) = self.api(&self.pipeline, "POST", "/checks", Some(&report));
+        self.claims.equal("the pipeline reports that they passed: 200", &reported, &200)?;
+        let mail = self.mail_about(&digest)?;
         self.claims.equal(
             "now the lead is asked, with a link to the run",
             &mail.body.contains(link),
@@ -71,22 +64,21 @@ validate = {{ max_size = "20MB" }}            # compressed, for each platform"#
         )?;
 
         let id = waiting["id"].as_str().unwrap_or_default();
-        let withdrawn = self.api(&self.pipeline, "POST", &format!("/promotions/{id}/withdraw"), None)?;
-        self.claims.equal("the pipeline withdraws it: 200", &withdrawn.status, &200)
+        let (withdrawn, _) = self.api(&self.pipeline, "POST", &format!("/promotions/{id}/withdraw"), None);
+        self.claims.equal("the pipeline withdraws it: 200", &withdrawn, &200)
     }
 
     /// Waits until the digest's promotion is as wanted, and returns the promotion.
     fn promotion_of(&self, digest: &str, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         wait_for(what, SOON, || {
-            let all = self.witness.records(&format!("APP#{APPLICATION}"), "PROMOTION#")?;
-            let promotions = all.into_iter().map(|mut one| one["operation"]["work"]["Promotion"].take());
-            Ok(promotions.filter(|one| one["digest"] == digest).find(&is_wanted))
+            let of_digest = self.app.promotions().into_iter().filter(|one| one["digest"] == digest);
+            Ok(of_digest.into_iter().find(&is_wanted))
         })
     }
 
     /// Returns the number of mails that ask an approver about the digest.
     fn questions(&self, digest: &str) -> Result<usize> {
-        let mails = self.witness.mails()?;
+        let mails = self.mails()?;
         Ok(mails.iter().filter(|mail| mail.approver.is_some() && mail.body.contains(digest)).count())
     }
 }

@@ -1,21 +1,21 @@
 //! The records of the demo. Repeated events change nothing, and each change has its audit record.
 
-use super::builds::PushedBuild;
-use super::columns::columns;
-use super::run::{APPLICATION, Demo, ENVIRONMENT, REPOSITORY, STABLE};
-use super::text::brief;
-use crate::step::note;
+use crate::builds::PushedBuild;
+use crate::columns::columns;
+use crate::run::{APPLICATION, Demo, ENVIRONMENT, STABLE};
+use crate::text::brief;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use xtask::step::note;
 
 const AGAIN: usize = 5;
 
-impl Demo<'_> {
+impl Demo {
     /// Delivers a push event several times after its first delivery. EventBridge may deliver an
     /// event more than once, with the same id and time.
-    pub(super) fn redeliver(&self, bad: &PushedBuild) -> Result<()> {
-        let pushes = self.pushes.events(&self.witness.aws)?;
+    pub(crate) fn redeliver(&self, bad: &PushedBuild) -> Result<()> {
+        let pushes = self.pushes.events(&self.app.aws)?;
         let event = pushes
             .iter()
             .find(|event| {
@@ -23,13 +23,12 @@ impl Demo<'_> {
             })
             .context("the push of build 3 never came over the bus")?;
         note(format!("event {} of {}", text(&event["id"]), text(&event["time"])));
-        let before = (self.witness.table()?, self.witness.mails()?.len(), self.pin_digest()?);
-        let tagger = self.stack.variable("STABLEPIN_TAGGER_FUNCTION");
+        let before = (self.table()?, self.mails()?.len(), self.app.tag(STABLE));
         for _ in 0..AGAIN {
-            self.witness.aws.invoke(tagger, event)?;
+            self.app.deliver(event);
         }
         note(format!("the tagger handled it {AGAIN} times"));
-        let after = (self.witness.table()?, self.witness.mails()?.len(), self.pin_digest()?);
+        let after = (self.table()?, self.mails()?.len(), self.app.tag(STABLE));
         let count =
             |prefix: &str| before.0.iter().filter(|item| text(&item["sk"]).starts_with(prefix)).count();
         let claim = format!(
@@ -43,7 +42,7 @@ impl Demo<'_> {
         self.claims.equal("and the stable tag stays", &after.2, &before.2)
     }
 
-    pub(super) fn history(&self, builds: &[PushedBuild; 3]) -> Result<()> {
+    pub(crate) fn history(&self, builds: &[PushedBuild; 3]) -> Result<()> {
         let pins = self.pins(builds)?;
         let audit = self.audit()?;
         let changes: Vec<_> = audit.iter().filter(|one| one["kind"] == "Pin Change").collect();
@@ -58,7 +57,7 @@ impl Demo<'_> {
         let wanted: BTreeSet<_> = audit.iter().map(|one| parts(one, &one["kind"])).collect();
         let claim = format!("all {} audit records came over the stack's bus too", audit.len());
         self.claims.becomes(&claim, &wanted, || {
-            let events = self.published.events(&self.witness.aws)?;
+            let events = self.published.events(&self.app.aws)?;
             Ok(events.iter().map(|event| parts(&event["detail"], &event["detail-type"])).collect())
         })
     }
@@ -66,7 +65,7 @@ impl Demo<'_> {
     /// Prints the pins, newest last. Returns the number of pins.
     fn pins(&self, builds: &[PushedBuild; 3]) -> Result<usize> {
         let path = format!("/environments/{ENVIRONMENT}/pins?limit=100");
-        let mut answer = self.api(&self.operator, "GET", &path, None)?.json("pins")?;
+        let (_, mut answer) = self.api(&self.operator, "GET", &path, None);
         let mut pins: Vec<Value> = answer["pins"].as_array_mut().map(std::mem::take).unwrap_or_default();
         pins.sort_by_key(|pin| pin["number"].as_u64());
         let rows: Vec<_> = pins
@@ -83,7 +82,8 @@ impl Demo<'_> {
             })
             .collect();
         note(columns(["pin", "version", "build tag", "digest", "at (UTC)"], &rows));
-        let table = self.witness.records(&format!("APP#{APPLICATION}"), &format!("PIN#{ENVIRONMENT}#"))?;
+        let table = self.app.items(&format!("PIN#{ENVIRONMENT}#"));
+        let table: Vec<Value> = table.into_iter().map(|mut item| item["record"].take()).collect();
         self.claims.equal("these are the table's pins", &pins, &table)?;
         let digests: Vec<_> = table.iter().map(|pin| text(&pin["digest"])).collect();
         let mut expected: Vec<_> = builds.iter().map(|build| build.digest.as_str()).collect();
@@ -96,7 +96,7 @@ impl Demo<'_> {
     fn audit(&self) -> Result<Vec<Value>> {
         let prefix = format!("AUDIT#{APPLICATION}#");
         let mut table: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for mut item in self.witness.table()? {
+        for mut item in self.table()? {
             if let Some(month) =
                 item["pk"].as_str().and_then(|pk| pk.strip_prefix(&prefix)).map(str::to_owned)
             {
@@ -106,7 +106,7 @@ impl Demo<'_> {
         let mut shown = Vec::new();
         for month in table.keys() {
             let path = format!("/audit?month={month}&limit=100");
-            let mut answer = self.api(&self.operator, "GET", &path, None)?.json("audit")?;
+            let (_, mut answer) = self.api(&self.operator, "GET", &path, None);
             shown.extend(answer["audit"].as_array_mut().map(std::mem::take).unwrap_or_default());
         }
         let table: Vec<Value> = table.into_values().flatten().collect();
@@ -126,10 +126,6 @@ impl Demo<'_> {
         note(columns(["at (UTC)", "what", "change", "who", "why"], &rows));
         self.claims.equal("these are the table's audit records", &shown, &table)?;
         Ok(shown)
-    }
-
-    fn pin_digest(&self) -> Result<Option<String>> {
-        Ok(self.witness.aws.tag(REPOSITORY, STABLE)?)
     }
 }
 

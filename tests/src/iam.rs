@@ -1,8 +1,8 @@
 //! IAM users that sign requests.
 
-use crate::aws::{Aws, xml_text};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use xtask::aws::{Aws, xml_text};
 
 /// Creates an IAM user who may send only these requests to the API. A request is `METHOD/path`, and
 /// may contain wildcards.

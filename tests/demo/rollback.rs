@@ -1,39 +1,39 @@
 //! The rollback by the operator.
 
-use super::builds::PushedBuild;
-use super::run::{APPLICATION, DESIRED, Demo, ENVIRONMENT, REPOSITORY};
-use super::team::OLD;
-use super::text::{brief, quote};
-use crate::aws::{Aws, Response};
-use crate::image::{self, Spec};
-use crate::step::{note, seconds};
+use crate::builds::PushedBuild;
+use crate::run::{APPLICATION, DESIRED, Demo, ENVIRONMENT};
+use crate::team::OLD;
+use crate::text::{brief, quote};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use stablepin_tests::stack;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use xtask::aws::Aws;
+use xtask::image::{self, Spec};
+use xtask::step::{note, seconds};
 
 /// The prefix of every ECS ARN in the local cloud. The demo does not print it.
-pub(super) const ARN: &str = "arn:aws:ecs:us-east-1:000000000000:";
+pub(crate) const ARN: &str = "arn:aws:ecs:us-east-1:000000000000:";
 
 /// The time limit of a rollback.
 const LIMIT: Duration = Duration::from_secs(180);
 /// The interval between two reads of an operation.
-pub(super) const LOOK: Duration = Duration::from_millis(200);
+pub(crate) const LOOK: Duration = Duration::from_millis(200);
 /// The interval of the demo's ticks. On AWS the schedule triggers the promoter once a minute.
-pub(super) const TICK: Duration = Duration::from_secs(5);
+pub(crate) const TICK: Duration = Duration::from_secs(5);
 
-impl Demo<'_> {
-    pub(super) fn roll_back(&self, good: &PushedBuild, bad: &PushedBuild) -> Result<()> {
+impl Demo {
+    pub(crate) fn roll_back(&self, good: &PushedBuild, bad: &PushedBuild) -> Result<()> {
         self.refusals()?;
         self.dry_run(good)?;
 
         let before = self.described()?;
         let start = Instant::now();
         let request = json!({ "to": "previous", "confirm": "ROLLBACK", "reason": "500s since build 3" });
-        let answer = self.ask(&self.operator, &request)?;
-        self.claims.equal("signed and confirmed, it is accepted: 202", &answer.status, &202)?;
+        let (status, body) = self.ask(&self.operator, &request);
+        self.claims.equal("signed and confirmed, it is accepted: 202", &status, &202)?;
         note(format!("answered after {}", seconds(start.elapsed())));
-        let body = answer.json("rollback")?;
         let id = body["id"].as_str().context("the answer has no id")?.to_owned();
         let name = body["target"]["build_tag"].as_str().unwrap_or_default();
         note(format!("rollback {id} to pin {}, {name}", body["target"]["pin"]));
@@ -45,8 +45,7 @@ impl Demo<'_> {
             Ok(())
         })?;
         let end = self.follow(&id, start)?;
-        let record = self.witness.record(&format!("APP#{APPLICATION}"), &format!("ROLLBACK#{id}"))?;
-        let rollback = &record["operation"]["work"]["Rollback"];
+        let rollback = self.app.rollback_record(&id);
         self.claims.equal("the table says the same", &rollback["state"], end.as_str())?;
         self.is_described(&before, good)?;
         self.claims.equal("it is Completed", end.as_str(), "Completed")?;
@@ -57,16 +56,16 @@ impl Demo<'_> {
 
     /// Checks that the API refuses invalid rollbacks and changes nothing.
     fn refusals(&self) -> Result<()> {
-        let table = self.witness.table()?;
+        let table = self.table()?;
         let task_definition = self.described()?;
         let stable = json!({ "to": "stable", "confirm": "ROLLBACK" });
         let body = stable.to_string();
-        let url = self.url(&path());
+        let url = format!("{}/v1/applications/{APPLICATION}{}", stack().api(), path());
         let unsigned =
             self.operator.call("POST", &url, Some(body.as_bytes()), Some("application/json"), false)?;
         self.claims.equal("an unsigned rollback is refused: 403", &unsigned.status, &403)?;
-        let intern = self.ask(&self.intern, &stable)?;
-        self.claims.equal("a rollback without the IAM permission is refused: 403", &intern.status, &403)?;
+        let (intern, _) = self.ask(&self.intern, &stable);
+        self.claims.equal("a rollback without the IAM permission is refused: 403", &intern, &403)?;
 
         let old = image::build(&Spec::new(OLD))?;
         let refused = [
@@ -86,23 +85,21 @@ impl Demo<'_> {
             ("to what is live already", stable, 409, "already-live"),
         ];
         for (what, request, status, kind) in refused {
-            let answer = self.ask(&self.operator, &request)?;
-            let problem = answer.json("rollback")?;
-            let seen = (answer.status, problem["type"].as_str().unwrap_or_default().to_owned());
+            let (answered, problem) = self.ask(&self.operator, &request);
+            let seen = (answered, problem["type"].as_str().unwrap_or_default().to_owned());
             let expected = (status, format!("urn:stablepin:problem:{kind}"));
             self.claims.equal(&format!("{what}: {status} {kind}"), &seen, &expected)?;
             quote(problem["detail"].as_str().unwrap_or_default());
         }
-        let same = self.witness.table()? == table && self.described()? == task_definition;
+        let same = self.table()? == table && self.described()? == task_definition;
         self.claims.equal("none of them changed the table or the service", &same, &true)
     }
 
     fn dry_run(&self, good: &PushedBuild) -> Result<()> {
-        let table = self.witness.table()?;
+        let table = self.table()?;
         let task_definition = self.described()?;
-        let answer = self.ask(&self.operator, &json!({ "to": "previous", "dry_run": true }))?;
-        self.claims.equal("a dry run needs no confirmation: 200", &answer.status, &200)?;
-        let plan = answer.json("rollback")?;
+        let (status, plan) = self.ask(&self.operator, &json!({ "to": "previous", "dry_run": true }));
+        self.claims.equal("a dry run needs no confirmation: 200", &status, &200)?;
         for service in plan["services"].as_array().into_iter().flatten() {
             let target = plan["target"]["digest"].as_str().unwrap_or_default();
             note(format!(
@@ -113,7 +110,7 @@ impl Demo<'_> {
             ));
         }
         self.claims.equal("`previous` is pin 2", &plan["target"]["digest"], good.digest.as_str())?;
-        let same = self.witness.table()? == table && self.described()? == task_definition;
+        let same = self.table()? == table && self.described()? == task_definition;
         self.claims.equal("it changed nothing", &same, &true)
     }
 
@@ -122,8 +119,7 @@ impl Demo<'_> {
         let mut last = String::new();
         let mut ticked = Instant::now();
         while start.elapsed() < LIMIT {
-            let answer = self.api(&self.operator, "GET", &format!("/rollbacks/{id}"), None)?;
-            let rollback = answer.json("rollback")?;
+            let (_, rollback) = self.api(&self.operator, "GET", &format!("/rollbacks/{id}"), None);
             let state = rollback["state"].as_str().unwrap_or("unreadable").to_owned();
             let seen = rollback["services"][0]["seen"].as_str().unwrap_or_default();
             let problem = rollback["problem"].as_str().map(|text| format!(" ({text})")).unwrap_or_default();
@@ -136,7 +132,7 @@ impl Demo<'_> {
                 return Ok(state);
             }
             if ticked.elapsed() > TICK {
-                self.tick()?;
+                self.app.tick();
                 ticked = Instant::now();
             }
             sleep(LOOK);
@@ -168,10 +164,10 @@ impl Demo<'_> {
     /// Checks that ECS, the pin and the stable tag agree with the containers.
     fn is_proven(&self, good: &PushedBuild) -> Result<()> {
         self.only_with_containers(["ECS reports that digest for each task"], |[claim]| {
-            let reported = self.witness.digests_in_ecs()?;
+            let reported = self.digests_in_ecs()?;
             self.claims.equal(claim, &reported, &vec![good.digest.clone(); DESIRED])
         })?;
-        let pin = self.environment_record()?["pin"].take();
+        let pin = self.app.environment()["pin"].take();
         self.claims.equal("the target of the rollback becomes a new pin: pin 4", &pin["number"], &4)?;
         self.claims.equal("with pin 2's digest", &pin["digest"], good.digest.as_str())?;
         self.stable_tag_shows(&good.digest)
@@ -179,21 +175,21 @@ impl Demo<'_> {
 
     fn is_backed_up(&self, bad: &PushedBuild) -> Result<()> {
         let prefix = format!("{ENVIRONMENT}-rollback-");
-        let tags = self.witness.aws.tags(REPOSITORY, &bad.digest)?;
+        let tags = self.app.tags(&bad.digest);
         let backups: Vec<_> = tags.into_iter().filter(|tag| tag.starts_with(&prefix)).collect();
         let claim = format!("what was live has the backup tag {}", backups.join(", "));
         self.claims.equal(&claim, &backups.len(), &1)
     }
 
     fn is_held(&self, id: &str) -> Result<()> {
-        let record = self.environment_record()?;
+        let record = self.app.environment();
         let hold = &record["hold"];
         let pin = &hold["reason"]["rollback"];
         self.claims.equal(&format!("the environment is held: rollback to pin {pin}"), &hold["by"], id)?;
         self.claims.equal("and its one rollout slot is free again", &record["slot"], &Value::Null)
     }
 
-    fn ask(&self, who: &Aws, body: &Value) -> Result<Response> {
+    fn ask(&self, who: &Aws, body: &Value) -> (u16, Value) {
         self.api(who, "POST", &path(), Some(body))
     }
 }

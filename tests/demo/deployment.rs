@@ -1,34 +1,35 @@
 //! Deployment by Stablepin. Stablepin proves that an approved build runs in its container before
 //! the build becomes the pin.
 
-use super::builds::PushedBuild;
-use super::claims::SOON;
-use super::page::Page;
-use super::rollback::{ARN, LOOK, TICK};
-use super::run::{APPLICATION, CLUSTER, Demo, ENVIRONMENT, REPOSITORY, SERVICE};
-use super::team::file;
-use super::text::{brief, quote};
-use super::witness::Running;
-use crate::process::wait_for;
-use crate::step::{note, seconds};
+use crate::builds::PushedBuild;
+use crate::claims::SOON;
+use crate::page::Page;
+use crate::rollback::{ARN, LOOK, TICK};
+use crate::run::{CLUSTER, Demo, ENVIRONMENT, SERVICE};
+use crate::team::file;
+use crate::text::{brief, quote};
+use crate::witness::Running;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use stablepin_tests::stack;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use xtask::process::wait_for;
+use xtask::step::{note, seconds};
 
 /// The time limit of a promotion.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Returns the service's name in the application's file.
-pub(super) fn service() -> String {
+pub(crate) fn service() -> String {
     format!("{CLUSTER}/{SERVICE}")
 }
 
-impl Demo<'_> {
+impl Demo {
     /// Publishes the service on one port of the host, and registers an application file that lets
     /// Stablepin deploy. Returns the port.
-    pub(super) fn hand_over(&self, pinned: &PushedBuild) -> Result<u16> {
-        let port = crate::port::free().context("no port is free")?;
+    pub(crate) fn hand_over(&self, pinned: &PushedBuild) -> Result<u16> {
+        let port = xtask::port::free().context("no port is free")?;
         let update = json!({
             "taskDefinition": self.register_task_definition(&pinned.digest, port)?,
             "desiredCount": 1,
@@ -42,12 +43,12 @@ impl Demo<'_> {
                 "deploymentCircuitBreaker": { "enable": true, "rollback": false },
             },
         });
-        self.witness.ecs().update(update)?;
+        self.ecs().update(update)?;
         note(format!("service {} now has one task, on port {port}", service()));
         self.is_live("build 2 runs there and is well", pinned)?;
 
         // A simulated task does not respond to requests.
-        let endpoints = if self.witness.containers_are_real() {
+        let endpoints = if stack().engine().is_some() {
             format!(r#", endpoints = ["http://127.0.0.1:{port}/health"]"#)
         } else {
             String::new()
@@ -60,23 +61,21 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         );
         let file = file(&deployment);
         quote(&deployment);
-        let put =
-            self.team.call("PUT", &self.url(""), Some(file.as_bytes()), Some("application/toml"), true)?;
-        self.claims.equal("the team's signed PUT is accepted: 200", &put.status, &200)?;
-        let stored = self.witness.record(&format!("CONFIG#{APPLICATION}"), "CONFIG")?;
-        self.claims.equal("the table holds the file as it was sent", &stored["text"], file.as_str())?;
-        let hold = self.environment_record()?["hold"]["reason"].take();
+        let put = self.put(&self.team, &file, true)?;
+        self.claims.equal("the team's signed PUT is accepted: 200", &put, &200)?;
+        self.claims.equal("the table holds the file as it was sent", &self.app.registered(), &Some(file))?;
+        let hold = self.app.environment()["hold"]["reason"].take();
         note(format!("still held: {hold}"));
         Ok(port)
     }
 
     /// Pushes, approves and deploys a build, although a failed release has put a hold on the
     /// environment.
-    pub(super) fn is_deployed(&self, number: usize) -> Result<PushedBuild> {
-        let before = self.environment_record()?;
+    pub(crate) fn is_deployed(&self, number: usize) -> Result<PushedBuild> {
+        let before = self.app.environment();
         self.claims.equal("the environment is held", &before["hold"].is_object(), &true)?;
         let build = self.push(number)?;
-        let page = Page::read(&self.open(&build)?.text());
+        let page = Page::read(&build.link.get().text());
         let held = page.lines.iter().find(|line| line.contains("held")).cloned().unwrap_or_default();
         quote(&held);
         self.claims.equal(
@@ -99,15 +98,15 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
 
     /// Checks the environment's record after a deployment.
     fn is_on_record(&self, build: &PushedBuild) -> Result<()> {
-        let after = self.environment_record()?;
-        let revision = json!(self.witness.ecs().revision()?);
+        let after = self.app.environment();
+        let revision = json!(self.ecs().revision()?);
         self.claims.equal(
             "the pin keeps the revision that it was proven with",
             &after["pin"]["revisions"][service()],
             &revision,
         )?;
         let current = format!("{ENVIRONMENT}-current");
-        let on = self.witness.aws.tag(REPOSITORY, &current)?;
+        let on = self.app.tag(&current);
         self.claims.equal(&format!("{current} is on it, too"), &on, &Some(build.digest.clone()))?;
         let free = (&after["hold"], &after["slot"]);
         self.claims.equal("the hold is released, the slot free", &free, &(&Value::Null, &Value::Null))
@@ -115,9 +114,9 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
 
     /// Checks that ECS has finished, and that the service's one container runs this build and is
     /// healthy.
-    pub(super) fn is_live(&self, claim: &str, build: &PushedBuild) -> Result<()> {
+    pub(crate) fn is_live(&self, claim: &str, build: &PushedBuild) -> Result<()> {
         wait_for("ECS's end of the deployment", SOON, || {
-            let state = self.witness.ecs().described()?;
+            let state = self.ecs().described()?;
             let done = state["deployments"][0]["rolloutState"] == "COMPLETED" && state["runningCount"] == 1;
             Ok(done.then_some(()))
         })
@@ -125,21 +124,21 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         self.only_with_containers([claim, "ECS reports its digest"], |[claim, reported]| {
             let version = build.version.to_owned();
             let one = Running { digest: build.digest.clone(), version, health: build.health() };
-            self.claims.becomes(claim, &vec![one], || self.witness.containers())?;
-            let in_ecs = self.witness.digests_in_ecs()?;
+            self.claims.becomes(claim, &vec![one], || self.containers())?;
+            let in_ecs = self.digests_in_ecs()?;
             self.claims.equal(reported, &in_ecs, &vec![build.digest.clone()])
         })
     }
 
     /// Waits until the promotion has ended and has no pending effects. Returns the promotion's
     /// record in the table.
-    pub(super) fn follow_promotion(&self, build: &PushedBuild) -> Result<Value> {
+    pub(crate) fn follow_promotion(&self, build: &PushedBuild) -> Result<Value> {
         let start = Instant::now();
-        let path = format!("/promotions/{}", build.promotion()?);
+        let path = format!("/promotions/{}", build.link.promotion());
         let mut last = String::new();
         let mut ticked = Instant::now();
         while start.elapsed() < LIMIT {
-            let promotion = self.api(&self.operator, "GET", &path, None)?.json("promotion")?;
+            let promotion = self.api(&self.operator, "GET", &path, None).1;
             let line = progress(&promotion);
             if line != last {
                 note(format!("{:>7}  {line}", seconds(start.elapsed())));
@@ -147,11 +146,10 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
             }
             let ended = !matches!(promotion["state"].as_str(), Some("Pending" | "InProgress"));
             if ended && promotion["next_look"].is_null() {
-                let mut record = self.promotion_record(build)?;
-                return Ok(record["work"]["Promotion"].take());
+                return Ok(self.app.promotion(build.link.promotion()));
             }
             if ticked.elapsed() > TICK {
-                self.tick()?;
+                self.app.tick();
                 ticked = Instant::now();
             }
             sleep(LOOK);
