@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use stablepin_aws::dynamodb::{Key, TableError};
 use stablepin_rules::application::CheckName;
-use stablepin_rules::effect::Outcome;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::records::{Check, Checks, Recorded, Subject};
@@ -70,6 +69,6 @@ async fn pass_on(
     checks: Checks,
     deadline: Deadline,
 ) -> Result<Subject, ReconcileError> {
-    let news = vec![Input::Outcome(Outcome::ChecksRead(checks))];
+    let news = vec![Input::ChecksReported(checks)];
     reconcile(clients, Source::Operation(promotion), news, deadline).await
 }

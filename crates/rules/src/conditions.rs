@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use crate::application::{CheckName, EnvironmentPolicy};
 use crate::approval::{approvals, approved};
 use crate::name::EnvironmentName;
-use crate::records::{CheckResult, Promotion, Subject};
+use crate::records::{CheckResult, Hold, Promotion, Subject, Validated};
 use crate::words::time;
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,10 +19,21 @@ pub enum Condition {
     Passed(CheckName),
     /// The digest has become a pin of the earlier environment.
     PinnedIn(EnvironmentName),
-    /// The checks and the earlier environment were read after the last approval.
+    /// The checks and the earlier environment were read shortly before the promotion begins.
     Reread,
     /// The digest has been a pin of the earlier environment for long enough.
     Soaked { environment: EnvironmentName, until: Timestamp },
+}
+
+impl Condition {
+    /// Returns whether only a read is missing that Stablepin repeats shortly before the promotion
+    /// begins. Nobody else has to act.
+    pub(crate) fn is_repeated_read(&self) -> bool {
+        match self {
+            Self::Valid | Self::Reread => true,
+            Self::Passed(_) | Self::PinnedIn(_) | Self::Soaked { .. } => false,
+        }
+    }
 }
 
 impl Display for Condition {
@@ -46,64 +57,115 @@ pub fn unmet(
     policy: &EnvironmentPolicy,
     promotion: &Promotion,
 ) -> Vec<Condition> {
-    let valid = (!is_validated(subject, promotion)).then_some(Condition::Valid);
+    // What was read before may have changed while the promotion waited.
+    let begins = approved(subject, policy, promotion) && !is_blocked(subject, policy, promotion);
+    let recently = if begins { now - FRESH } else { Timestamp::MIN };
+    let valid = (!is_validated(subject, promotion, recently)).then_some(Condition::Valid);
     let has_passed = |name: &&CheckName| {
         promotion.checks.get(name).is_some_and(|check| check.result == CheckResult::Passed)
     };
     let checks = policy.requires.iter().filter(|name| !has_passed(name)).cloned().map(Condition::Passed);
-    let earlier = policy.after.as_ref().and_then(|after| match promotion.pinned_earlier_at {
-        None => Some(Condition::PinnedIn(after.clone())),
-        Some(at) => {
-            let until = at + policy.soak;
-            // A rollback in the earlier environment sends no report, so that environment is read
-            // once more at the end.
-            let is_over = until <= now && promotion.reports_read_at.is_some_and(|read| read >= until);
-            (!is_over).then(|| Condition::Soaked { environment: after.clone(), until })
-        }
+    let earlier = policy.after.as_ref().and_then(|after| {
+        let read = promotion.earlier.as_ref().filter(|read| read.environment == *after);
+        let Some((pinned_at, read_at)) = read.and_then(|read| Some((read.pinned_at?, read.read_at))) else {
+            return Some(Condition::PinnedIn(after.clone()));
+        };
+        let until = pinned_at + policy.soak;
+        // A rollback in the earlier environment sends no report, so that environment is read once
+        // more at the end.
+        let is_over = until <= now && read_at >= until;
+        (!is_over).then(|| Condition::Soaked { environment: after.clone(), until })
     });
-    let reread = must_reread(subject, policy, promotion).then_some(Condition::Reread);
-    valid.into_iter().chain(checks).chain(earlier).chain(reread).collect()
+    let reread = begins && must_reread(subject, policy, promotion, recently);
+    valid.into_iter().chain(checks).chain(earlier).chain(reread.then_some(Condition::Reread)).collect()
 }
 
-/// Returns whether an approved promotion must read its reports once more. A report may have failed
-/// to reach the promotion, and a rollback of the earlier environment sends none.
-fn must_reread(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
-    let has_reports = !policy.requires.is_empty() || policy.after.is_some();
+/// The age up to which a validation and a read of the reports count when approvers are asked, and
+/// when the promotion begins.
+pub(crate) const FRESH: SignedDuration = SignedDuration::from_mins(10);
+
+/// Returns whether the promotion must read its reports once more before it begins: after the last
+/// approval, and after `recently`. A report may have failed to reach the promotion, and a rollback
+/// of the earlier environment sends none.
+fn must_reread(
+    subject: &Subject,
+    policy: &EnvironmentPolicy,
+    promotion: &Promotion,
+    recently: Timestamp,
+) -> bool {
     let last = approvals(subject, policy, promotion).map(|(_, vote)| vote.at).max();
-    let is_old = |at| promotion.reports_read_at.is_none_or(|read| read < at);
-    has_reports && approved(subject, policy, promotion) && last.is_some_and(is_old)
+    let since = last.map_or(recently, |last| last.max(recently));
+    let is_old = |read_at: Option<Timestamp>| read_at.is_none_or(|read_at| read_at < since);
+    let earlier_read_at = promotion.earlier.as_ref().map(|read| read.read_at);
+    (!policy.requires.is_empty() && is_old(promotion.checks_read_at))
+        || (policy.after.is_some() && is_old(earlier_read_at))
 }
 
-/// Returns whether the image has been validated against the current version of the application
-/// file. A new version may have other settings, so Stablepin validates the image again.
-pub(crate) fn is_validated(subject: &Subject, promotion: &Promotion) -> bool {
+/// Returns whether the image has been validated since this time, against the current version of
+/// the application file. A new version may have other settings, so Stablepin validates the image
+/// again.
+pub(crate) fn is_validated(subject: &Subject, promotion: &Promotion, since: Timestamp) -> bool {
     let version = subject.configuration.version;
-    promotion.validated.as_ref().is_some_and(|validated| validated.configuration == version)
+    let counts = |one: &&Validated| one.configuration == version && one.at >= since;
+    promotion.validated.as_ref().is_some_and(|one| counts(&one))
+}
+
+/// Returns whether a freeze, a hold or another operation blocks the promotion.
+pub(crate) fn is_blocked(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
+    let environment = &subject.environment;
+    let is_other = environment.slot.as_ref().is_some_and(|slot| slot.operation != promotion.id);
+    is_other || environment.freeze.is_some() || held(subject, policy, promotion).is_some()
+}
+
+/// Returns the hold that blocks this promotion. None if an approver approved the promotion after
+/// the hold began.
+pub(crate) fn held<'a>(
+    subject: &'a Subject,
+    policy: &EnvironmentPolicy,
+    promotion: &Promotion,
+) -> Option<&'a Hold> {
+    let hold = subject.environment.hold.as_ref()?;
+    let released = approvals(subject, policy, promotion).any(|(_, vote)| vote.at > hold.since);
+    (!released).then_some(hold)
 }
 
 /// The shortest and the longest time between two reads of the checks and the earlier environment,
 /// while a promotion waits for them. The time is a tenth of the time that the promotion has waited
-/// already, within these limits. Normally the Lambda function that records a report passes the report on to the
-/// promotion at once. The reads find a report whose Lambda function ended before that.
+/// already, within these limits. Normally the Lambda function that records a report passes the
+/// report on to the promotion at once. The reads find a report whose Lambda function ended before
+/// that.
 const READ_REPORTS_AFTER: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(10)];
 
-/// Returns the time of the next read of the checks and the earlier environment. The end of the soak
-/// time is such a time too. None if the promotion waits for neither.
-pub(crate) fn reports_due_at(promotion: &Promotion, conditions: &[Condition]) -> Option<Timestamp> {
+/// Returns the time of the next read for this condition. The end of the soak time is such a time
+/// too. None if the condition needs no report.
+fn read_due_at(promotion: &Promotion, condition: &Condition) -> Option<Timestamp> {
     let [shortest, longest] = READ_REPORTS_AFTER;
-    let read_at = promotion.reports_read_at.unwrap_or(Timestamp::MIN);
-    let pause = (read_at.duration_since(promotion.opened_at) / 10).clamp(shortest, longest);
-    let due_at = |condition: &Condition| match condition {
-        Condition::Valid => None,
-        Condition::Passed(_) | Condition::PinnedIn(_) => Some(read_at + pause),
-        Condition::Soaked { until, .. } => Some((*until).min(read_at + pause)),
-        // The read after an approval does not wait.
-        Condition::Reread => Some(Timestamp::MIN),
+    let next = |read_at: Option<Timestamp>| {
+        read_at.map_or(Timestamp::MIN, |at| {
+            at + (at.duration_since(promotion.opened_at) / 10).clamp(shortest, longest)
+        })
     };
-    conditions.iter().filter_map(due_at).min()
+    let next_earlier = || next(promotion.earlier.as_ref().map(|read| read.read_at));
+    match condition {
+        Condition::Valid => None,
+        Condition::Passed(_) => Some(next(promotion.checks_read_at)),
+        Condition::PinnedIn(environment) => {
+            let is_other = promotion.earlier.as_ref().is_some_and(|read| read.environment != *environment);
+            Some(if is_other { Timestamp::MIN } else { next_earlier() })
+        }
+        Condition::Soaked { until, .. } => Some((*until).min(next_earlier())),
+        // The last read does not wait.
+        Condition::Reread => Some(Timestamp::MIN),
+    }
 }
 
-/// Returns whether the checks and the earlier environment must be read now.
-pub(crate) fn reports_are_due(now: Timestamp, promotion: &Promotion, conditions: &[Condition]) -> bool {
-    reports_due_at(promotion, conditions).is_some_and(|at| at <= now)
+/// Returns the time of the next read of the checks or the earlier environment. None if the
+/// promotion waits for neither.
+pub(crate) fn reports_due_at(promotion: &Promotion, conditions: &[Condition]) -> Option<Timestamp> {
+    conditions.iter().filter_map(|condition| read_due_at(promotion, condition)).min()
+}
+
+/// Returns whether the condition's report must be read now.
+pub(crate) fn is_due(now: Timestamp, promotion: &Promotion, condition: &Condition) -> bool {
+    read_due_at(promotion, condition).is_some_and(|at| at <= now)
 }

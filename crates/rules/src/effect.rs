@@ -77,7 +77,7 @@ pub enum Outcome {
     ChecksRead(Checks),
     /// The time at which the digest became a pin of the earlier environment. None if the digest is
     /// not a pin of that environment, or if a rollback has replaced the digest there.
-    EarlierPinRead(Option<Timestamp>),
+    EarlierPinRead(EnvironmentName, Option<Timestamp>),
     ApprovalRequested {
         approver: ApproverName,
         token: TokenHash,

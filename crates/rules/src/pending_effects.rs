@@ -4,7 +4,7 @@ use crate::application::{EnvironmentPolicy, Latest};
 use crate::approval::address_changed;
 use crate::approval::is_unreachable;
 use crate::audit::Actor;
-use crate::conditions::{Condition, reports_are_due, unmet};
+use crate::conditions::{Condition, is_due, unmet};
 use crate::effect::Effect;
 use crate::image::ImageDigest;
 use crate::name::ApproverName;
@@ -146,20 +146,16 @@ fn condition_effects(
     unmet: &[Condition],
 ) -> Vec<Effect> {
     let Some(policy) = subject.policy() else { return Vec::new() };
-    let is_due = reports_are_due(now, promotion, unmet);
-    let effects = unmet.iter().filter_map(|condition| match condition {
-        Condition::Valid => Some(Effect::Inspect),
-        Condition::Passed(_) => is_due.then_some(Effect::ReadChecks),
-        Condition::PinnedIn(earlier) => is_due.then(|| Effect::ReadEarlierPin(earlier.clone())),
-        Condition::Soaked { environment, .. } => is_due.then(|| Effect::ReadEarlierPin(environment.clone())),
-        Condition::Reread => None,
+    let earlier = policy.after.clone().map(Effect::ReadEarlierPin);
+    let effects = unmet.iter().filter(|one| is_due(now, promotion, one) || **one == Condition::Valid);
+    let effects = effects.flat_map(|condition| match condition {
+        Condition::Valid => vec![Effect::Inspect],
+        Condition::Passed(_) => vec![Effect::ReadChecks],
+        Condition::PinnedIn(_) | Condition::Soaked { .. } => earlier.iter().cloned().collect(),
+        Condition::Reread => std::iter::once(Effect::ReadChecks).chain(earlier.clone()).collect(),
     });
     let mut effects: Vec<Effect> = effects.collect();
-    if unmet.contains(&Condition::Reread) {
-        effects.push(Effect::ReadChecks);
-        effects.extend(policy.after.clone().map(Effect::ReadEarlierPin));
-        effects.sort_by_key(|effect| matches!(effect, Effect::ReadEarlierPin(_)));
-    }
+    effects.sort_by_key(|effect| matches!(effect, Effect::ReadEarlierPin(_)));
     // One read returns every check.
     effects.dedup();
     effects

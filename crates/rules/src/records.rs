@@ -21,7 +21,8 @@ pub use ignored_push::IgnoredPush;
 pub use operation::{DriftReport, Lease, Notice, Operation, Repair, Work};
 pub use pin::{Current, NotPut, Pin, TakenTag};
 pub use promotion::{
-    ApprovalRequest, Promotion, PromotionState, RefusedBuildTag, RefusedMail, Validated, Verdict, Vote,
+    ApprovalRequest, EarlierPin, Promotion, PromotionState, RefusedBuildTag, RefusedMail, Validated, Verdict,
+    Vote,
 };
 pub(crate) use reason::revert_goal;
 pub use reason::{

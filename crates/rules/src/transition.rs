@@ -24,7 +24,9 @@ use crate::operation_id::OperationId;
 use crate::pending_effects::{MAX_NOTIFY_FAILURES, drift_notice_at, notification_due_at, remaining_effects};
 use crate::pin_number::PinNumber;
 use crate::pipeline_run::PipelineRun;
-use crate::records::{Build, Direction, Hold, Notice, Occurrence, Pin, Rollout, Subject, Token, Work};
+use crate::records::{
+    Build, Checks, Direction, Hold, Notice, Occurrence, Pin, Rollout, Subject, Token, Work,
+};
 use crate::refusal::Refusal;
 
 pub use drift::Drifted;
@@ -58,6 +60,8 @@ pub enum Input {
         reason: Option<String>,
     },
     Outcome(Outcome),
+    /// The recorded checks of the digest, passed on with a report.
+    ChecksReported(Checks),
     /// A tag of Stablepin that is on another image, or that does not exist.
     Drifted(Drifted),
     /// An observation of what the services run while no rollout changes them.
@@ -111,6 +115,7 @@ pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Resu
             Input::Attributed(caller) => transition.attribute(caller),
             Input::Contained(index) => promotion::contained(&mut transition, index),
             Input::RunNamed { run, by } => promotion::run_named(&mut transition, run.clone(), by),
+            Input::ChecksReported(checks) => promotion::checks_reported(&mut transition, checks),
             Input::Withdrawn { actor, reason } => {
                 promotion::withdraw(&mut transition, actor, reason.as_deref())?;
             }
@@ -189,7 +194,9 @@ impl Transition {
                 promotion::validated(self, *configuration, result);
             }
             Outcome::ChecksRead(checks) => promotion::checks_read(self, checks),
-            Outcome::EarlierPinRead(at) => promotion::earlier_pin_read(self, *at),
+            Outcome::EarlierPinRead(environment, at) => {
+                promotion::earlier_pin_read(self, environment, *at);
+            }
             Outcome::ApprovalRequested { approver, token, mail } => {
                 promotion::asked(self, approver, token, mail)
             }
@@ -418,7 +425,8 @@ impl Transition {
         let Some(operation) = &mut self.change.after.operation else { return };
         let look = match (later, pause) {
             (None, _) => None,
-            (Some(later), Some(pause)) => Some(later.min(now + pause)),
+            (Some(later), Some(pause)) if later > now => Some(later.min(now + pause)),
+            (Some(_), Some(pause)) => Some(now + pause),
             (Some(later), None) if nothing => Some(later),
             // A tick that brings nothing new does not shorten a pause.
             (Some(_), None) => match operation.wake_at {

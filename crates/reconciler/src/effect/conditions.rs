@@ -50,7 +50,7 @@ pub(super) async fn read_earlier_pin(
 ) -> Outcome {
     let Some(promotion) = subject.promotion() else { return Outcome::Problem(NO_PROMOTION.to_owned()) };
     match clients.table.pinned_at(subject.application(), environment, &promotion.digest).await {
-        Ok(at) => Outcome::EarlierPinRead(at),
+        Ok(at) => Outcome::EarlierPinRead(environment.clone(), at),
         Err(error) => problem(&error),
     }
 }

@@ -13,7 +13,7 @@ use super::rollout::{Progress, Rollout, ServiceRollout};
 use super::token::TokenHash;
 use crate::audit::Actor;
 use crate::image::{ImageDigest, ImageTag};
-use crate::name::ApproverName;
+use crate::name::{ApproverName, EnvironmentName};
 use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
 use crate::subscription_status::SubscriptionStatus;
@@ -55,13 +55,12 @@ pub struct Promotion {
     /// The checks that pipelines have reported for the digest.
     #[serde(default)]
     pub checks: Checks,
-    /// The time at which the digest became a pin of the earlier environment. None if the digest is
-    /// not a pin of that environment, or if a rollback has replaced the digest there.
+    /// The time of the last read of the recorded checks.
     #[serde(default)]
-    pub pinned_earlier_at: Option<Timestamp>,
-    /// The time of the last read of the checks and the earlier environment.
+    pub checks_read_at: Option<Timestamp>,
+    /// The last read of the earlier environment.
     #[serde(default)]
-    pub reports_read_at: Option<Timestamp>,
+    pub earlier: Option<EarlierPin>,
     /// The conditions that were not met at the last look, for people. Empty if all are met.
     #[serde(default)]
     pub waits_for: Vec<String>,
@@ -106,6 +105,16 @@ pub struct Validated {
     pub at: Timestamp,
     /// The version of the file.
     pub configuration: u64,
+}
+
+/// A read of the earlier environment, in which the digest must be a pin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierPin {
+    pub environment: EnvironmentName,
+    /// The time at which the digest became a pin of the environment. None if the digest is not a
+    /// pin there, or if a rollback has replaced the digest.
+    pub pinned_at: Option<Timestamp>,
+    pub read_at: Timestamp,
 }
 
 impl Promotion {

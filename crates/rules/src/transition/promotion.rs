@@ -11,13 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AuditEntry, LONGEST_PAUSE, NewPin, Transition, build_intent};
 use crate::application::{EnvironmentPolicy, ServiceName};
-use crate::approval::{approvals, approved, decided_by, is_own};
+use crate::approval::{approved, decided_by, is_own};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::caller::{Caller, keep_pusher};
 use crate::commit::Commit;
 use crate::commit8::Commit8;
-use crate::conditions::{Condition, reports_due_at, unmet};
+use crate::conditions::{Condition, held, is_blocked, reports_due_at, unmet};
 use crate::containing_index::ContainingIndex;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
@@ -27,7 +27,7 @@ use crate::pending_effects::reminder;
 use crate::pin_number::PinNumber;
 use crate::pipeline_run::PipelineRun;
 use crate::records::{
-    Aftermath, ApprovalRequest, Blocker, Build, Environment, Hold, Latest, Occurrence, Operation, Promotion,
+    Aftermath, ApprovalRequest, Blocker, Build, Environment, Latest, Occurrence, Operation, Promotion,
     PromotionReason, PromotionState, Question, RefusedBuildTag, RefusedMail, RolloutFailure, Slot, SlotKind,
     Subject, TokenHash, Work,
 };
@@ -35,7 +35,7 @@ use crate::refusal::Refusal;
 
 pub use decide::{Decision, Form, may_decide};
 pub(super) use decide::{decide, withdraw, wrong_code};
-pub(super) use readiness::{checks_read, earlier_pin_read, run_named, validated};
+pub(super) use readiness::{checks_read, checks_reported, earlier_pin_read, run_named, validated};
 
 /// A push that the tagger has handled, or a signed request for a promotion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +148,9 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
     // enough. The promotion gets the position of the later push.
     if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
         asked.occurrence = asked.occurrence.clone().max(occurrence);
+        if opening.is_copied {
+            asked.complete_by = Some(now + PARTS_ARRIVE_WITHIN);
+        }
         asked.asked_by = asked.asked_by.take().or_else(|| opening.asked_by.clone());
         for arn in &opening.pushers {
             keep_pusher(&mut asked.pushers, arn);
@@ -173,8 +176,8 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         complete_by: opening.is_copied.then(|| now + PARTS_ARRIVE_WITHIN),
         validated: None,
         checks: Default::default(),
-        pinned_earlier_at: None,
-        reports_read_at: None,
+        checks_read_at: None,
+        earlier: None,
         waits_for: Vec::new(),
         ready_at: None,
         ask_at: None,
@@ -368,10 +371,12 @@ fn expire(transition: &mut Transition) {
                 PromotionReason::Superseded(pin)
             } else if promotion.expires_at > now {
                 return;
-            } else if unmet.iter().any(|one| promotion.ready_at.is_none() || *one != Condition::Valid) {
+            } else if unmet.iter().any(|one| promotion.ready_at.is_none() || !one.is_repeated_read()) {
                 PromotionReason::Expired(still_unmet(after, unmet))
             } else if !approved(after, policy, promotion) {
                 PromotionReason::Expired(Blocker::Decision)
+            } else if !unmet.is_empty() && failures(after) >= MOST_FAILED_READS {
+                PromotionReason::Expired(still_unmet(after, unmet))
             } else if let Some(freeze) = &after.environment.freeze {
                 let reason = freeze.reason.clone();
                 PromotionReason::Expired(Blocker::Freeze(reason))
@@ -388,6 +393,13 @@ fn expire(transition: &mut Transition) {
     let waited_for_conditions = matches!(reason, PromotionReason::Expired(Blocker::Conditions { .. }));
     let state = if waited_for_conditions { PromotionState::Failed } else { PromotionState::Cancelled };
     end(transition, state, reason, Actor::Stablepin);
+}
+
+/// The number of failed reads after which an approved promotion that has expired fails.
+const MOST_FAILED_READS: u32 = 5;
+
+fn failures(subject: &Subject) -> u32 {
+    subject.operation.as_ref().map_or(0, |operation| operation.failures)
 }
 
 /// Returns the conditions that an expired promotion waited for, with the last error of a read.
@@ -436,9 +448,7 @@ fn begin(transition: &mut Transition) {
         return end(transition, PromotionState::Cancelled, reason, Actor::Stablepin);
     }
     let after = &transition.change.after;
-    let free = after.environment.slot.is_none()
-        && after.environment.freeze.is_none()
-        && held(after, &policy, &promotion).is_none();
+    let free = !is_blocked(after, &policy, &promotion);
     let is_ready = unmet(transition.now, after, &policy, &promotion).is_empty();
     if !is_ready || !approved(after, &policy, &promotion) || !free {
         return;
@@ -459,14 +469,6 @@ fn begin(transition: &mut Transition) {
         move_to(transition, PromotionState::InProgress, None, actor);
         set_pin(transition, &policy, Default::default());
     }
-}
-
-/// Returns the hold that blocks this promotion. None if an approver approved the promotion after
-/// the hold began.
-fn held<'a>(subject: &'a Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> Option<&'a Hold> {
-    let hold = subject.environment.hold.as_ref()?;
-    let released = approvals(subject, policy, promotion).any(|(_, vote)| vote.at > hold.since);
-    (!released).then_some(hold)
 }
 
 /// Sets the pin for an approved promotion. If Stablepin deploys to the environment, the services

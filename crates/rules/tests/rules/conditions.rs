@@ -12,7 +12,7 @@ use stablepin_rules::link::Link;
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{
-    Blocker, Check, CheckResult, Checks, Notice, Promotion, PromotionReason, PromotionState, Verdict,
+    Blocker, Check, CheckResult, Checks, Freeze, Notice, Promotion, PromotionReason, PromotionState, Verdict,
 };
 use stablepin_rules::transition::Input;
 use stablepin_rules::validation::{Defect, InvalidImage};
@@ -62,7 +62,7 @@ fn record(world: &mut World, n: u8, result: CheckResult) -> Checks {
 /// Reports a check as a pipeline does: records the report, and passes it on to the promotion.
 fn report(world: &mut World, id: OperationId, n: u8, result: CheckResult) {
     let checks = record(world, n, result);
-    world.observe(Some(id), None, &[Input::Outcome(Outcome::ChecksRead(checks))]).unwrap();
+    world.observe(Some(id), None, &[Input::ChecksReported(checks)]).unwrap();
     world.settle();
 }
 
@@ -410,10 +410,10 @@ fn waiting_promotion_reads_its_reports_less_often_with_time() {
     let id = asked(&mut world, 0, 1);
     let mut reads = Vec::new();
     for _ in 0..24 * 60 {
-        let before = promotion(&world, id).reports_read_at;
+        let before = promotion(&world, id).checks_read_at;
         world.wait(60);
         world.settle();
-        let read = promotion(&world, id).reports_read_at;
+        let read = promotion(&world, id).checks_read_at;
         reads.extend(read.filter(|_| read != before));
     }
     let pauses: Vec<i64> =
@@ -432,4 +432,110 @@ fn other_environments_do_not_move_the_latest_tag() {
         pinned(&mut world, 0, 1);
         assert_eq!(world.tags.get(&latest_tag()), None, "{setting:?}");
     }
+}
+
+fn problem() -> Input {
+    Input::Outcome(Outcome::Problem("the table is busy".to_owned()))
+}
+
+#[test]
+fn failed_read_of_the_reports_is_repeated_after_a_pause() {
+    let mut world = requiring(ONE);
+    let id = world.push(0, 1).unwrap();
+    let valid = Input::Outcome(Outcome::Validated { configuration: 1, result: Ok(()) });
+    world.observe(Some(id), None, &[valid, problem()]).unwrap();
+    assert!(world.operations[&id].wake_at.unwrap() >= world.now + SignedDuration::from_mins(1));
+}
+
+#[test]
+fn report_of_a_check_does_not_end_the_soak_time() {
+    let mut world = after_staging();
+    world.earlier_pins.insert(digest(1), world.now);
+    let id = asked(&mut world, 0, 1);
+    world.earlier_pins.clear();
+    world.wait(31 * 60);
+    world.observe(Some(id), None, &[Input::ChecksReported(Checks::default())]).unwrap();
+    assert_eq!(promotion(&world, id).ready_at, None, "staging was not read after the soak time");
+    world.settle();
+    assert_eq!(promotion(&world, id).waits_for, ["a pin of this digest in staging"]);
+}
+
+#[test]
+fn pin_of_another_environment_does_not_count_after_the_file_changes() {
+    let mut world = after_staging();
+    world.earlier_pins.insert(digest(1), world.now - SignedDuration::from_hours(1));
+    let id = world.push(0, 1).unwrap();
+    let staging = EnvironmentName::parse("staging").unwrap();
+    let pinned_at = Some(world.now - SignedDuration::from_hours(1));
+    let read = Input::Outcome(Outcome::EarlierPinRead(staging, pinned_at));
+    world.observe(Some(id), None, &[read]).unwrap();
+    let preprod = EnvironmentName::parse("preprod").unwrap();
+    world.configuration.application.environments[0].after = Some(preprod);
+    world.configuration.version += 1;
+    world.earlier_pins.clear();
+    world.settle();
+    assert_eq!(promotion(&world, id).waits_for, ["a pin of this digest in preprod"]);
+}
+
+/// Approves a promotion while the environment is frozen.
+fn approved_while_frozen(mut world: World) -> (World, OperationId) {
+    record(&mut world, 1, CheckResult::Passed);
+    world.earlier_pins.insert(digest(1), world.now);
+    let id = asked(&mut world, 0, 1);
+    world.wait(31 * 60);
+    world.settle();
+    let by = Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() };
+    world.environment.freeze = Some(Freeze { since: world.now, reason: "sale".to_owned(), by });
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Pending);
+    (world, id)
+}
+
+#[test]
+fn conditions_are_read_again_when_a_freeze_ends() {
+    let (mut world, id) = approved_while_frozen(after_staging());
+    world.earlier_pins.clear();
+    world.wait(15 * 60);
+    world.environment.freeze = None;
+    world.settle();
+    assert_eq!(promotion(&world, id).waits_for, ["a pin of this digest in staging"]);
+
+    let (mut world, id) = approved_while_frozen(requiring(ONE));
+    world.wait(15 * 60);
+    record(&mut world, 1, CheckResult::Failed);
+    world.environment.freeze = None;
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Failed);
+
+    let (mut world, id) = approved_while_frozen(requiring(ONE));
+    world.wait(15 * 60);
+    world.defects.insert(digest(1), InvalidImage::gone());
+    world.environment.freeze = None;
+    world.settle();
+    assert_eq!((state(&world, id), world.pins.len()), (PromotionState::Failed, 0));
+
+    let (mut world, id) = approved_while_frozen(requiring(ONE));
+    world.wait(15 * 60);
+    world.environment.freeze = None;
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Completed);
+}
+
+#[test]
+fn approved_promotion_ends_if_its_image_stays_unreadable() {
+    let mut world = World::new(application(ONE, ""));
+    let id = asked(&mut world, 0, 1);
+    world.configuration.version += 1;
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    for _ in 0..20 {
+        world.wait(16 * 60);
+        world.observe(Some(id), None, &[problem()]).unwrap();
+        world.tick(id);
+    }
+    let ended = promotion(&world, id);
+    assert_eq!(ended.state, PromotionState::Failed);
+    let reason = ended.reason.unwrap().to_string();
+    assert!(reason.starts_with("expired: still waited for the validation of the image"), "{reason}");
+    assert!(reason.contains("the table is busy"), "{reason}");
 }

@@ -6,11 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::{audit_news, end, promotion};
 use crate::application::EnvironmentPolicy;
 use crate::audit::Actor;
-use crate::conditions::unmet;
+use crate::conditions::{FRESH, is_validated, unmet};
+use crate::name::EnvironmentName;
 use crate::pipeline_run::{PipelineRun, RunSource};
 use crate::records::{
-    CheckResult, Checks, Environment, Promotion, PromotionReason, PromotionState, Question, Recorded,
-    Validated, Waiting,
+    CheckResult, Checks, EarlierPin, Environment, Promotion, PromotionReason, PromotionState, Question,
+    Recorded, Validated, Waiting,
 };
 use crate::transition::Transition;
 use crate::validation::{Defect, InvalidImage};
@@ -27,14 +28,7 @@ pub(in super::super) fn validated(
     let waits = |one: &&mut Promotion| is_current && one.state == PromotionState::Pending;
     let Some(promotion) = promotion(transition).filter(waits) else { return };
     match result {
-        Ok(()) => {
-            // A new version of the application file may name a different earlier environment. The
-            // times read under the old version no longer count.
-            if promotion.validated.as_ref().is_some_and(|before| before.configuration != configuration) {
-                (promotion.pinned_earlier_at, promotion.reports_read_at) = (None, None);
-            }
-            promotion.validated = Some(Validated { at, configuration });
-        }
+        Ok(()) => promotion.validated = Some(Validated { at, configuration }),
         Err(invalid)
             if invalid.defect == Defect::Corrupted && promotion.complete_by.is_some_and(|by| at < by) =>
         {
@@ -48,19 +42,29 @@ pub(in super::super) fn validated(
 }
 
 /// Records the time at which the digest became a pin of the earlier environment.
-pub(in super::super) fn earlier_pin_read(transition: &mut Transition, pinned_at: Option<Timestamp>) {
+pub(in super::super) fn earlier_pin_read(
+    transition: &mut Transition,
+    environment: &EnvironmentName,
+    pinned_at: Option<Timestamp>,
+) {
+    let (environment, read_at) = (environment.clone(), transition.now);
+    let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return };
+    promotion.earlier = Some(EarlierPin { environment, pinned_at, read_at });
+}
+
+/// Records the checks that a read of the table returned.
+pub(in super::super) fn checks_read(transition: &mut Transition, checks: &Checks) {
     let at = transition.now;
     let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return };
-    (promotion.reports_read_at, promotion.pinned_earlier_at) = (Some(at), pinned_at);
+    promotion.checks_read_at = Some(at);
+    checks_reported(transition, checks);
 }
 
 /// Records the checks that pipelines have reported for the digest.
-pub(in super::super) fn checks_read(transition: &mut Transition, checks: &Checks) {
-    let at = transition.now;
+pub(in super::super) fn checks_reported(transition: &mut Transition, checks: &Checks) {
     let policy = transition.change.after.policy();
     let required = policy.map(|policy| policy.requires.iter().cloned().collect()).unwrap_or_default();
     let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return };
-    promotion.reports_read_at = Some(at);
     let mut news = Vec::new();
     for (name, check) in checks.iter() {
         if promotion.checks.record(name.clone(), check.clone(), &required) == Recorded::New {
@@ -110,9 +114,6 @@ pub(super) fn fail_on_a_check(transition: &mut Transition) {
     }
 }
 
-/// The age up to which a validation counts when approvers are asked.
-const FRESH: SignedDuration = SignedDuration::from_mins(10);
-
 /// Starts to ask the approvers once every condition is met. The approvers' time to decide begins
 /// then.
 pub(super) fn begin_to_ask(transition: &mut Transition) {
@@ -123,7 +124,7 @@ pub(super) fn begin_to_ask(transition: &mut Transition) {
         return;
     }
     // The image may have been deleted while the promotion waited for its conditions.
-    if waiting.validated.as_ref().is_some_and(|validated| validated.at + FRESH < now) {
+    if !is_validated(after, &waiting, now - FRESH) {
         if let Some(promotion) = promotion(transition) {
             promotion.validated = None;
         }

@@ -121,9 +121,10 @@ impl World {
                 let digest = self.promoted(operation);
                 Outcome::ChecksRead(self.checks.get(&digest).cloned().unwrap_or_default())
             }
-            Effect::ReadEarlierPin(_) => {
-                Outcome::EarlierPinRead(self.earlier_pins.get(&self.promoted(operation)).copied())
-            }
+            Effect::ReadEarlierPin(environment) => Outcome::EarlierPinRead(
+                environment.clone(),
+                self.earlier_pins.get(&self.promoted(operation)).copied(),
+            ),
             Effect::Prepare => Outcome::Prepared(self.prepare()),
             Effect::Deploy(direction, service) => {
                 Outcome::Service(*direction, service.clone(), self.deploy(operation, *direction, service))
