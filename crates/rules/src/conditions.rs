@@ -57,10 +57,14 @@ pub fn unmet(
     policy: &EnvironmentPolicy,
     promotion: &Promotion,
 ) -> Vec<Condition> {
-    // What was read before may have changed while the promotion waited.
+    // What was read before may have changed while a freeze, a hold or another operation blocked the
+    // approved promotion.
     let begins = approved(subject, policy, promotion) && !is_blocked(subject, policy, promotion);
     let recently = if begins { now - FRESH } else { Timestamp::MIN };
-    let valid = (!is_validated(subject, promotion, recently)).then_some(Condition::Valid);
+    let last = approvals(subject, policy, promotion).map(|(_, vote)| vote.at).max();
+    let has_waited = last.or(promotion.ready_at).is_some_and(|since| since < recently);
+    let validated_since = if has_waited { recently } else { Timestamp::MIN };
+    let valid = (!is_validated(subject, promotion, validated_since)).then_some(Condition::Valid);
     let has_passed = |name: &&CheckName| {
         promotion.checks.get(name).is_some_and(|check| check.result == CheckResult::Passed)
     };
@@ -76,7 +80,8 @@ pub fn unmet(
         let is_over = until <= now && read_at >= until;
         (!is_over).then(|| Condition::Soaked { environment: after.clone(), until })
     });
-    let reread = begins && must_reread(subject, policy, promotion, recently);
+    let read_since = last.map_or(recently, |last| last.max(recently));
+    let reread = begins && must_reread(policy, promotion, read_since);
     valid.into_iter().chain(checks).chain(earlier).chain(reread.then_some(Condition::Reread)).collect()
 }
 
@@ -84,17 +89,10 @@ pub fn unmet(
 /// when the promotion begins.
 pub(crate) const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
-/// Returns whether the promotion must read its reports once more before it begins: after the last
-/// approval, and after `recently`. A report may have failed to reach the promotion, and a rollback
+/// Returns whether the promotion must read its reports once more before it begins, because it has
+/// not read them since this time. A report may have failed to reach the promotion, and a rollback
 /// of the earlier environment sends none.
-fn must_reread(
-    subject: &Subject,
-    policy: &EnvironmentPolicy,
-    promotion: &Promotion,
-    recently: Timestamp,
-) -> bool {
-    let last = approvals(subject, policy, promotion).map(|(_, vote)| vote.at).max();
-    let since = last.map_or(recently, |last| last.max(recently));
+fn must_reread(policy: &EnvironmentPolicy, promotion: &Promotion, since: Timestamp) -> bool {
     let is_old = |read_at: Option<Timestamp>| read_at.is_none_or(|read_at| read_at < since);
     let earlier_read_at = promotion.earlier.as_ref().map(|read| read.read_at);
     (!policy.requires.is_empty() && is_old(promotion.checks_read_at))
@@ -110,11 +108,10 @@ pub(crate) fn is_validated(subject: &Subject, promotion: &Promotion, since: Time
     promotion.validated.as_ref().is_some_and(|one| counts(&one))
 }
 
-/// Returns whether a freeze, a hold or another operation blocks the promotion.
+/// Returns whether a freeze, a hold or another operation blocks the waiting promotion.
 pub(crate) fn is_blocked(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     let environment = &subject.environment;
-    let is_other = environment.slot.as_ref().is_some_and(|slot| slot.operation != promotion.id);
-    is_other || environment.freeze.is_some() || held(subject, policy, promotion).is_some()
+    environment.slot.is_some() || environment.freeze.is_some() || held(subject, policy, promotion).is_some()
 }
 
 /// Returns the hold that blocks this promotion. None if an approver approved the promotion after

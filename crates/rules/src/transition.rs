@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::containing_index::ContainingIndex;
 use crate::effect::{Effect, Outcome};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::name::EnvironmentName;
 use crate::one_line::{LONGEST_TEXT, bounded, clause};
 use crate::operation_id::OperationId;
 use crate::pending_effects::{MAX_NOTIFY_FAILURES, drift_notice_at, notification_due_at, remaining_effects};
@@ -62,6 +63,8 @@ pub enum Input {
     Outcome(Outcome),
     /// The recorded checks of the digest, passed on with a report.
     ChecksReported(Checks),
+    /// Another environment of the application has a new pin.
+    PinChanged(EnvironmentName),
     /// A tag of Stablepin that is on another image, or that does not exist.
     Drifted(Drifted),
     /// An observation of what the services run while no rollout changes them.
@@ -115,6 +118,7 @@ pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Resu
             Input::Attributed(caller) => transition.attribute(caller),
             Input::Contained(index) => promotion::contained(&mut transition, index),
             Input::RunNamed { run, by } => promotion::run_named(&mut transition, run.clone(), by),
+            Input::PinChanged(environment) => promotion::pin_changed(&mut transition, environment),
             Input::ChecksReported(checks) => promotion::checks_reported(&mut transition, checks),
             Input::Withdrawn { actor, reason } => {
                 promotion::withdraw(&mut transition, actor, reason.as_deref())?;

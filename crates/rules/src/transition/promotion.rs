@@ -35,7 +35,9 @@ use crate::refusal::Refusal;
 
 pub use decide::{Decision, Form, may_decide};
 pub(super) use decide::{decide, withdraw, wrong_code};
-pub(super) use readiness::{checks_read, checks_reported, earlier_pin_read, run_named, validated};
+pub(super) use readiness::{
+    checks_read, checks_reported, earlier_pin_read, pin_changed, run_named, validated,
+};
 
 /// A push that the tagger has handled, or a signed request for a promotion.
 #[derive(Debug, Clone, PartialEq, Eq)]

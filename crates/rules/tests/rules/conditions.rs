@@ -539,3 +539,17 @@ fn approved_promotion_ends_if_its_image_stays_unreadable() {
     assert!(reason.starts_with("expired: still waited for the validation of the image"), "{reason}");
     assert!(reason.contains("the table is busy"), "{reason}");
 }
+
+#[test]
+fn pin_in_the_earlier_environment_is_noticed_at_once() {
+    let mut world = after_staging();
+    world.configuration.application.environments[0].soak = SignedDuration::ZERO;
+    let id = asked(&mut world, 0, 1);
+    world.earlier_pins.insert(digest(1), world.now);
+    world.settle();
+    assert!(!is_asked(&world, id), "staging was read a moment ago");
+    let staging = EnvironmentName::parse("staging").unwrap();
+    world.observe(Some(id), None, &[Input::PinChanged(staging)]).unwrap();
+    world.settle();
+    assert!(is_asked(&world, id));
+}

@@ -52,6 +52,14 @@ pub(in super::super) fn earlier_pin_read(
     promotion.earlier = Some(EarlierPin { environment, pinned_at, read_at });
 }
 
+/// Forgets the read of the earlier environment, because that environment has a new pin. The next
+/// read is then due at once.
+pub(in super::super) fn pin_changed(transition: &mut Transition, environment: &EnvironmentName) {
+    if let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) {
+        promotion.earlier.take_if(|read| read.environment == *environment);
+    }
+}
+
 /// Records the checks that a read of the table returned.
 pub(in super::super) fn checks_read(transition: &mut Transition, checks: &Checks) {
     let at = transition.now;
