@@ -198,16 +198,21 @@ impl ImageIndex {
     }
 
     /// Returns the children that can run. Excludes the attestations that BuildKit adds with the
-    /// platform `unknown/unknown`.
+    /// platform `unknown/unknown`, and artifacts without a platform. A runtime chooses a child by its
+    /// platform, so a child that names a platform can run, whatever its annotations say.
     /// <https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md>
     pub fn images(&self) -> impl Iterator<Item = &Descriptor> {
         self.children.iter().filter(|child| {
-            let unknown =
-                child.platform.as_ref().is_some_and(|p| p.os == "unknown" || p.architecture == "unknown");
-            let annotated =
-                child.annotations.as_ref().is_some_and(|all| all.contains_key("vnd.docker.reference.type"));
-            let artifact = child.artifact_type.as_deref().is_some_and(|t| !CONFIGS.contains(&t));
-            ACCEPTED.contains(&child.media_type.as_str()) && !unknown && !annotated && !artifact
+            let can_run = match &child.platform {
+                Some(platform) => platform.os != "unknown" || platform.architecture != "unknown",
+                None => {
+                    let annotations = child.annotations.as_ref();
+                    let is_annotated =
+                        annotations.is_some_and(|all| all.contains_key("vnd.docker.reference.type"));
+                    !is_annotated && child.artifact_type.as_deref().is_none_or(|kind| CONFIGS.contains(&kind))
+                }
+            };
+            can_run && ACCEPTED.contains(&child.media_type.as_str())
         })
     }
 

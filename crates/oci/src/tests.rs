@@ -103,7 +103,7 @@ fn artifact_manifest_is_no_image() {
 #[test]
 fn images_of_an_image_index_exclude_attestations() {
     let linux = json!({"os": "linux", "architecture": "arm64", "variant": "v8"});
-    let mut annotated = child(OCI_MANIFEST, linux.clone());
+    let mut annotated = blob(OCI_MANIFEST, "ee", 300);
     annotated["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
     let value = index(&[
         child(OCI_MANIFEST, json!({"os": "unknown", "architecture": "unknown"})),
@@ -119,6 +119,15 @@ fn images_of_an_image_index_exclude_attestations() {
     assert_eq!(images[0].platform.as_ref().unwrap().to_string(), "linux/arm64/v8");
     assert_eq!(images[1].media_type, OCI_INDEX);
     assert_eq!(read.kind(), Kind::Image);
+}
+
+#[test]
+fn child_with_a_platform_is_an_image_whatever_its_annotations() {
+    let mut annotated = child(OCI_MANIFEST, json!({"os": "linux", "architecture": "arm64"}));
+    annotated["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+    annotated["artifactType"] = json!("application/vnd.example");
+    let Manifest::Index(read) = read(&index(&[annotated])).unwrap() else { panic!("an index") };
+    assert_eq!(read.images().count(), 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::item::{Item, StoredOperation, record, take, text};
 use super::keys::{self, WAKE, sortable};
 use super::operation_key::{Key, OperationKey};
 use super::table::Table;
+use super::uuid_v7::uuid_v7;
 
 /// The end of a page: the sort key of its last item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +193,26 @@ impl Table {
             after,
         })
         .await
+    }
+
+    /// Returns the audit records of an application with this time.
+    pub async fn audit_at(
+        &self,
+        application: &ApplicationName,
+        at: Timestamp,
+    ) -> Result<Vec<AuditRecord>, TableError> {
+        let id = uuid_v7(at).to_string();
+        let range = Range {
+            partition: keys::audit_partition(application, &at.strftime("%Y-%m").to_string()),
+            // The id of an audit record begins with its time in milliseconds.
+            prefix: &id[..13],
+            newest_first: false,
+            limit: None,
+            after: None,
+        };
+        let mut records: Vec<AuditRecord> = self.query(range).await?.items;
+        records.retain(|record| record.at == at);
+        Ok(records)
     }
 
     /// A page of the names of all applications, in alphabetical order.

@@ -16,7 +16,7 @@ use super::client::Ecr;
 use super::digest::digest;
 use super::error::EcrError;
 use super::image_id::ImageId;
-use super::manifests::{Manifest, must_hash_to};
+use super::manifests::{ABSENT, Manifest, must_hash_to, reported};
 use crate::call::{Call, CallError};
 use crate::errors::chain;
 
@@ -45,6 +45,22 @@ struct PlatformManifest {
     digest: ImageDigest,
     image: oci::ImageManifest,
     platform: Option<oci::Platform>,
+}
+
+/// The blobs of an image, compared with those that ECR has.
+struct Blobs {
+    /// The blobs that ECR does not have.
+    missing: BTreeSet<ImageDigest>,
+    /// The first blob for which the manifest names another size than ECR.
+    wrong_size: Option<ImageDigest>,
+}
+
+/// The result of reading a configuration. A defect is no error.
+enum Config {
+    Read(ImageConfig),
+    Missing,
+    /// The defect of the configuration, in words.
+    Invalid(String),
 }
 
 impl Ecr {
@@ -144,11 +160,16 @@ impl Ecr {
                     ));
                 }
                 found.extend(read);
-                missing.extend(gone);
+                for (child, code) in gone {
+                    if !ABSENT.iter().any(|absent| absent.as_str() == code) {
+                        let call = Call::new("BatchGetImage", format!("read the manifest of {child}"));
+                        return Err(call.failed(reported(&code, "")).into());
+                    }
+                    missing.push(child);
+                }
             }
-            if let Some((digest, _)) = missing.first() {
+            if let Some(digest) = missing.first() {
                 let platform = platform_of(&children, digest).map_or(digest.to_string(), |one| name(&one));
-                let missing: Vec<ImageDigest> = missing.into_iter().map(|(digest, _)| digest).collect();
                 return Ok(Err(InvalidImage::corrupted(&platform, &missing)));
             }
             level = found
@@ -168,15 +189,20 @@ impl Ecr {
         manifest: PlatformManifest,
     ) -> Result<InspectedImage, EcrError> {
         let PlatformManifest { digest, image, platform } = manifest;
-        let (missing, config) = tokio::join!(
-            self.missing_blobs(repository, &image),
-            self.config(repository, &digest, &image.config)
-        );
+        let (blobs, config) =
+            tokio::join!(self.blobs(repository, &image), self.config(repository, &digest, &image.config));
+        let Blobs { mut missing, wrong_size } = blobs?;
         let said = platform.as_ref().map(name);
-        let (found, labels) = match (config?, image.size_bytes()) {
-            (Err(defect), _) => (None, Err(defect)),
-            (Ok(_), Err(error)) => (None, Err(format!("{digest}: {error}"))),
-            (Ok(config), Ok(_)) => match contradiction(&image, &config, platform.as_ref()) {
+        let (found, labels) = match (config?, image.size_bytes(), wrong_size) {
+            (Config::Missing, ..) => {
+                // The configuration may have arrived, or gone, between the two calls.
+                missing.insert(image.config.digest.clone());
+                (None, Err(format!("the configuration of {digest} is missing")))
+            }
+            (Config::Invalid(defect), ..) => (None, Err(defect)),
+            (_, Err(error), _) => (None, Err(format!("{digest}: {error}"))),
+            (_, Ok(_), Some(blob)) => (None, Err(format!("{digest} names a wrong size for the blob {blob}"))),
+            (Config::Read(config), Ok(_), None) => match contradiction(&image, &config, platform.as_ref()) {
                 Some(defect) => (Some(config.platform()), Err(format!("{digest}: {defect}"))),
                 None => (Some(config.platform()), Ok(config.labels)),
             },
@@ -185,27 +211,27 @@ impl Ecr {
         Ok(InspectedImage {
             platform: said.or(found).unwrap_or_else(|| digest.to_string()),
             size_bytes: image.size_bytes().unwrap_or(u64::MAX),
-            missing: missing?,
+            missing: missing.into_iter().collect(),
             labels,
             digest,
         })
     }
 
-    /// Returns the blobs of the image that ECR does not have. Layers that may not be distributed
-    /// are not in a registry, so the result omits them.
-    async fn missing_blobs(
+    /// Compares the blobs that the manifest names with those that ECR has. Layers that may not be
+    /// distributed are not in a registry, so they are omitted.
+    async fn blobs(
         &self,
         repository: &RepositoryName,
         image: &oci::ImageManifest,
-    ) -> Result<Vec<ImageDigest>, CallError> {
+    ) -> Result<Blobs, CallError> {
         let call = Call::new("BatchCheckLayerAvailability", format!("look for layers in {repository}"));
         let layers = image.layers.iter().filter(|layer| layer.is_distributed());
-        let blobs: BTreeSet<&str> =
-            std::iter::once(&image.config).chain(layers).map(|blob| blob.digest.as_str()).collect();
-        let blobs: Vec<&str> = blobs.into_iter().collect();
-        let mut missing = Vec::new();
-        for part in blobs.chunks(PER_LAYER_CHECK) {
-            let digests = part.iter().map(|digest| (*digest).to_owned()).collect();
+        let all: Vec<&oci::Descriptor> = std::iter::once(&image.config).chain(layers).collect();
+        let digests: BTreeSet<&ImageDigest> = all.iter().map(|blob| &blob.digest).collect();
+        let digests: Vec<&ImageDigest> = digests.into_iter().collect();
+        let mut stored = BTreeMap::new();
+        for part in digests.chunks(PER_LAYER_CHECK) {
+            let digests = part.iter().map(ToString::to_string).collect();
             let answer = self
                 .client
                 .batch_check_layer_availability()
@@ -214,29 +240,34 @@ impl Ecr {
                 .send()
                 .await
                 .map_err(|error| call.failed(error))?;
-            let mut available = BTreeMap::new();
             for layer in answer.layers() {
-                let is_there = layer.layer_availability() == Some(&LayerAvailability::Available);
                 let of = digest(layer.layer_digest()).ok_or_else(|| call.lacks("layerDigest"))?;
-                available.insert(of, is_there);
+                if layer.layer_availability() == Some(&LayerAvailability::Available) {
+                    stored.insert(of, layer.layer_size().and_then(|bytes| u64::try_from(bytes).ok()));
+                }
             }
-            let asked = part.iter().filter_map(|blob| ImageDigest::parse(blob).ok());
-            missing.extend(asked.filter(|blob| !available.get(blob).copied().unwrap_or(false)));
         }
-        Ok(missing)
+        let is_false = |blob: &&&oci::Descriptor| {
+            stored.get(&blob.digest).copied().flatten().is_some_and(|bytes| bytes != blob.size)
+        };
+        let wrong_size = all.iter().find(is_false).map(|blob| blob.digest.clone());
+        let is_missing = |digest: &&&ImageDigest| !stored.contains_key(**digest);
+        let missing = digests.iter().filter(is_missing).map(|digest| (*digest).clone()).collect();
+        Ok(Blobs { missing, wrong_size })
     }
 
-    /// Reads a configuration. A defect of the configuration is a result, not an error.
+    /// Reads a configuration.
     async fn config(
         &self,
         repository: &RepositoryName,
         image: &ImageDigest,
         descriptor: &oci::Descriptor,
-    ) -> Result<Result<ImageConfig, String>, EcrError> {
+    ) -> Result<Config, EcrError> {
         let (config, bytes) = (&descriptor.digest, descriptor.size);
         let what = format!("the configuration {config} of {image} in {repository}");
         if bytes > MAX_CONFIG_BYTES as u64 {
-            return Ok(Err(format!("{what} has {bytes} bytes; at most {MAX_CONFIG_BYTES} are read")));
+            let defect = format!("{what} has {bytes} bytes; at most {MAX_CONFIG_BYTES} are read");
+            return Ok(Config::Invalid(defect));
         }
         let call = Call::new("GetDownloadUrlForLayer", format!("get an address for {what}"));
         let download = Call::new("GET", format!("download {what}"));
@@ -249,15 +280,19 @@ impl Ecr {
             .await;
         let gone = ["LayersNotFoundException", "LayerInaccessibleException"];
         let Some(address) = call.none_if(&gone, address)? else {
-            return Ok(Err(format!("{what} is not in the registry")));
+            return Ok(Config::Missing);
         };
         let url = address.download_url().ok_or_else(|| call.lacks("downloadUrl"))?;
         let read = self.http.download(url, MAX_CONFIG_BYTES).await.map_err(|why| download.failed(why));
         let read = read.and_then(|bytes| must_hash_to(&download, config, &bytes).map(|()| bytes));
         match read {
-            Ok(bytes) => Ok(ImageConfig::parse(&bytes)
-                .map_err(|error| one_line(&format!("{what} is not valid: {error}"), LONGEST_REASON))),
-            Err(failed) if failed.reason().is_unusable() => Ok(Err(words(&failed))),
+            Ok(bytes) => Ok(match ImageConfig::parse(&bytes) {
+                Ok(config) => Config::Read(config),
+                Err(error) => {
+                    Config::Invalid(one_line(&format!("{what} is not valid: {error}"), LONGEST_REASON))
+                }
+            }),
+            Err(failed) if failed.reason().is_unusable() => Ok(Config::Invalid(words(&failed))),
             Err(failed) => Err(failed.into()),
         }
     }

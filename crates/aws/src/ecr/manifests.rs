@@ -28,6 +28,12 @@ pub struct Manifest {
     pub bytes: String,
 }
 
+/// The codes of missing and archived images. AWS does not document which of the two an archived
+/// image gets.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
+pub(super) const ABSENT: [ImageFailureCode; 2] =
+    [ImageFailureCode::ImageNotFound, ImageFailureCode::ImageInaccessible];
+
 impl Manifest {
     /// Parses the bytes.
     pub fn parse(&self) -> Result<oci::Manifest, ManifestError> {
@@ -51,10 +57,7 @@ impl Ecr {
         for ids in ids.chunks(PER_BATCH_GET) {
             let answer = self.batch_get(repository, ids.iter().map(ImageId::identifier).collect()).await?;
             for failure in answer.failures() {
-                // AWS does not document which of these two codes an archived image gets.
-                // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
-                let absent = [ImageFailureCode::ImageNotFound, ImageFailureCode::ImageInaccessible];
-                if failure.failure_code().is_some_and(|code| absent.contains(code)) {
+                if failure.failure_code().is_some_and(|code| ABSENT.contains(code)) {
                     continue;
                 }
                 let id = failure.image_id();
