@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
+use jiff::Timestamp;
 use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::ecr::{EcrError, ImageId};
 use stablepin_rules::application::Application;
 use stablepin_rules::audit::{Actor, AuditRecord, Kind};
 use stablepin_rules::commit::commit_of;
+use stablepin_rules::event_time::place;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::pipeline_run::PipelineRun;
@@ -17,7 +19,7 @@ use stablepin_rules::transition::Input;
 
 use crate::clock::now;
 use crate::open_promotions::open_promotions;
-use crate::push::{self, Push, PushError};
+use crate::push::{self, NoBuild, Push, PushError};
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
 /// The content of a signed request that names an image.
@@ -79,6 +81,8 @@ pub enum ArrivalError {
         "{digest} has no tag that a pattern of the application's `builds` names: put such a tag on it, or name one"
     )]
     NoTag { digest: ImageDigest },
+    #[error("ECR does not have {digest} yet")]
+    NotYet { digest: ImageDigest },
     #[error("the table could not be read or written")]
     Table(#[from] TableError),
     #[error("the image could not be read")]
@@ -118,24 +122,17 @@ pub async fn arrive(
         NamedImage::Digest(_) => None,
     };
     let by = Actor::Principal { arn: by.clone() };
-    let open = open_promotions(clients, application, &BTreeSet::from([image.digest.clone()])).await?;
     // A known build has had its promotions. Only a request for a promotion opens another one.
-    let is_known = || clients.table.build(application, &image.digest);
-    if open.is_empty() && is_known().await?.is_none() {
+    let mut promotions = Vec::new();
+    if clients.table.build(application, &image.digest).await?.is_none() {
         let named_by = match tag.take() {
             Some(tag) => tag,
             None => tag_of(clients, &configured, &image.digest).await?,
         };
-        clients.table.put_audit(&announcement(arrival, &named_by, &image.digest, by.clone())).await?;
+        clients.table.put_audit(&announcement(arrival, &named_by, &image.digest, by)).await?;
         tag = Some(named_by);
-    }
-    let mut promotions = Vec::new();
-    for (key, _) in open {
-        let news = match run {
-            Some(run) => Input::RunNamed { run: run.clone(), by: by.clone() },
-            None => Input::Nudge,
-        };
-        promotions.push(reconcile(clients, Source::Operation(key), vec![news], deadline).await?);
+    } else if let Some(run) = run {
+        promotions = name_run(clients, &configured, &image.digest, run, &by, deadline).await?;
     }
     Ok(Arrived { tag, digest: image.digest, promotions })
 }
@@ -146,13 +143,23 @@ async fn tag_of(
     configured: &Application,
     digest: &ImageDigest,
 ) -> Result<ImageTag, ArrivalError> {
+    let mut tags = build_tags(clients, configured, digest).await?;
+    tags.sort_by_key(|tag| (commit_of(None, tag, digest).commit().is_none(), tag.clone()));
+    tags.into_iter().next().ok_or_else(|| ArrivalError::NoTag { digest: digest.clone() })
+}
+
+/// Returns the tags of the image that the application's `builds` names. Omits Stablepin's own tags.
+async fn build_tags(
+    clients: &Clients,
+    configured: &Application,
+    digest: &ImageDigest,
+) -> Result<Vec<ImageTag>, ArrivalError> {
     let found = clients.ecr.describe(&configured.repository, digest).await?;
     let mut tags = found.map(|image| image.tags).unwrap_or_default();
     let known = clients.table.known_tags(&configured.name, &configured.repository, &tags).await?;
     let is_ours = |tag: &ImageTag| known.get(tag).is_some_and(|known| known.intents.contains(digest));
     tags.retain(|tag| configured.builds.matches(tag) && !is_ours(tag));
-    tags.sort_by_key(|tag| (commit_of(None, tag, digest).commit().is_none(), tag.clone()));
-    tags.into_iter().next().ok_or_else(|| ArrivalError::NoTag { digest: digest.clone() })
+    Ok(tags)
 }
 
 fn announcement(arrival: &Arrival, tag: &ImageTag, digest: &ImageDigest, by: Actor) -> AuditRecord {
@@ -173,25 +180,76 @@ fn announcement(arrival: &Arrival, tag: &ImageTag, digest: &ImageDigest, by: Act
     }
 }
 
-/// Opens the promotions of an announced image, and passes its run on to them. The time of the
-/// announcement identifies it, so a repeated event opens nothing.
+/// Opens the promotions of an announced image. The time of the announcement identifies it, so a
+/// repeated event opens nothing. The event only says that an announcement exists: the announcement
+/// itself is read from the audit trail, which nobody else can write.
 pub async fn take(
     clients: &Clients,
-    announced: &AuditRecord,
+    application: &ApplicationName,
+    at: Timestamp,
     deadline: Deadline,
 ) -> Result<usize, ArrivalError> {
-    let AuditRecord { application, digest: Some(digest), run, at, .. } = announced else {
+    let announced = clients.table.audit_at(application, at).await?;
+    let announced = announced.into_iter().find(|record| record.kind == Kind::ImageNamed);
+    let configured = clients.table.configured(application).await?;
+    let (Some(configured), Some(AuditRecord { digest: Some(digest), to, run, actor, .. })) =
+        (configured, announced)
+    else {
         return Ok(0);
     };
-    let configured = clients.table.configured(application).await?;
-    let (Some(configured), Ok(tag)) = (configured, ImageTag::parse(&announced.to)) else { return Ok(0) };
-    let (repository, run) = (configured.repository, run.clone());
-    let push = Push { at: *at, repository, digest: digest.clone(), tag, run, is_copied: true };
+    let Ok(tag) = ImageTag::parse(&to) else { return Ok(0) };
+    // Another event has opened the promotions meanwhile.
+    let known = clients.table.build(application, &digest).await?;
+    if known.is_some_and(|build| build.pushed_at != place(now(), at)) {
+        let promotions = match run {
+            Some(run) => name_run(clients, &configured, &digest, &run, &actor, deadline).await?,
+            None => Vec::new(),
+        };
+        return Ok(promotions.len());
+    }
+    let repository = configured.repository.clone();
+    let push = Push { at, repository, digest, tag, run, is_copied: true };
     match push::take(clients, application, &push, deadline).await? {
-        Ok(environments) => Ok(environments),
+        Ok(environments) => {
+            // One question is enough, whatever number of build tags the image has.
+            for tag in build_tags(clients, &configured, &push.digest).await? {
+                let (repository, digest) = (&push.repository, &push.digest);
+                clients.table.put_push(application, repository, &tag, digest, place(now(), at), true).await?;
+            }
+            Ok(environments)
+        }
+        // ECR may still fetch the image through a pull-through cache.
+        Err(NoBuild::Gone) => Err(ArrivalError::NotYet { digest: push.digest }),
         Err(no_build) => {
             push::keep_ignored(clients, application, &push, &no_build).await;
             Ok(0)
         }
     }
+}
+
+/// Passes the run of the pipeline on to the open promotions of a known build, or else records the
+/// run with the build.
+async fn name_run(
+    clients: &Clients,
+    configured: &Application,
+    digest: &ImageDigest,
+    run: &PipelineRun,
+    by: &Actor,
+    deadline: Deadline,
+) -> Result<Vec<Subject>, ArrivalError> {
+    let named = || vec![Input::RunNamed { run: run.clone(), by: by.clone() }];
+    let digests = BTreeSet::from([digest.clone()]);
+    let mut promotions = Vec::new();
+    for (key, _) in open_promotions(clients, &configured.name, &digests).await? {
+        promotions.push(reconcile(clients, Source::Operation(key), named(), deadline).await?);
+    }
+    if promotions.is_empty() {
+        let found = clients.table.configured_environment(&configured.name, &configured.build_environment);
+        let (found, build) = (found.await?, clients.table.build(&configured.name, digest).await?);
+        if let (Some(mut subject), Some(build)) = (found, build) {
+            subject.build = Some(build);
+            reconcile(clients, Source::Subject(Box::new(subject)), named(), deadline).await?;
+        }
+    }
+    Ok(promotions)
 }

@@ -15,10 +15,11 @@ use stablepin_oci::{ImageIndex, Manifest};
 use stablepin_rules::containing_index::ContainingIndex;
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::name::ApplicationName;
+use stablepin_rules::records::{Promotion, PromotionReason};
 use stablepin_rules::transition::Input;
 
 use crate::errors::chain;
-use crate::open_promotions::open_promotions;
+use crate::open_promotions::{newest_promotions, open_promotions};
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
 /// The most images of an image index that are examined. No real build has more.
@@ -36,24 +37,31 @@ pub(crate) async fn images(
     index: ImageIndex,
 ) -> Result<BTreeSet<ImageDigest>, EcrError> {
     let mut all = BTreeSet::new();
-    let mut indexes = vec![index];
-    for _ in 0..DEEPEST {
-        let mut nested = Vec::new();
-        for child in indexes.iter().flat_map(|index| &index.children) {
-            let is_new = all.len() < MOST_CONTAINED && all.insert(child.digest.clone());
-            if is_new && child.is_index() {
-                nested.push(child.digest.clone());
+    let mut nested = keep_children(&mut all, &index);
+    drop(index);
+    for _ in 1..DEEPEST {
+        let mut deeper = Vec::new();
+        // An index may have 4 MB, so only one of them is in memory.
+        for one in &nested {
+            if let Some(index) = nested_index(ecr, repository, one).await? {
+                deeper.extend(keep_children(&mut all, &index));
             }
         }
-        if nested.is_empty() {
-            break;
-        }
-        indexes.clear();
-        for one in &nested {
-            indexes.extend(nested_index(ecr, repository, one).await?);
-        }
+        nested = deeper;
     }
     Ok(all)
+}
+
+/// Adds the children of an index, up to the limit. Returns the new nested indexes.
+fn keep_children(all: &mut BTreeSet<ImageDigest>, index: &ImageIndex) -> Vec<ImageDigest> {
+    let mut nested = Vec::new();
+    for child in &index.children {
+        let is_new = all.len() < MOST_CONTAINED && all.insert(child.digest.clone());
+        if is_new && child.is_index() {
+            nested.push(child.digest.clone());
+        }
+    }
+    nested
 }
 
 /// Returns the nested image index. Returns `None` if the digest is not an image index, or if ECR
@@ -82,8 +90,8 @@ async fn nested_index(
 }
 
 /// Returns the image index that is promoted instead of the image. Returns `None` if the image index
-/// has no promotion, for example because ECR or retention refused the image index. If it gets a
-/// promotion later, that promotion cancels the image's promotion.
+/// has no promotion, for example because ECR or retention refused the image index, or if it is not
+/// valid. If it gets a promotion later, that promotion cancels the image's promotion.
 pub(crate) async fn asked_instead(
     clients: &Clients,
     application: &ApplicationName,
@@ -91,7 +99,14 @@ pub(crate) async fn asked_instead(
 ) -> Result<Option<ContainingIndex>, TableError> {
     let Some(index) = index else { return Ok(None) };
     let builds = clients.table.known_builds(application, std::slice::from_ref(&index.digest)).await?;
-    Ok((!builds.is_empty()).then_some(index))
+    if builds.is_empty() {
+        return Ok(None);
+    }
+    let digests = BTreeSet::from([index.digest.clone()]);
+    let promotions = newest_promotions(clients, application, &digests, 1).await?;
+    let is_invalid = |one: &Promotion| matches!(one.reason, Some(PromotionReason::Invalid(_)));
+    let never = !promotions.is_empty() && promotions.iter().all(|(_, one)| is_invalid(one));
+    Ok((!never).then_some(index))
 }
 
 /// Records which images the image index contains, before the promotion of the image index opens.

@@ -1,4 +1,4 @@
-//! Finds the open promotions of images in all environments of an application.
+//! Finds the newest and the open promotions of images in all environments of an application.
 
 use std::collections::BTreeSet;
 
@@ -20,15 +20,27 @@ pub(crate) async fn open_promotions(
     application: &ApplicationName,
     digests: &BTreeSet<ImageDigest>,
 ) -> Result<Vec<(Key, Promotion)>, TableError> {
-    let (mut open, mut after) = (Vec::new(), None);
-    for _ in 0..MOST_READS {
+    let mut promotions = newest_promotions(clients, application, digests, MOST_READS).await?;
+    promotions.retain(|(_, promotion)| !promotion.state.is_terminal());
+    Ok(promotions)
+}
+
+/// Returns those of the application's newest promotions that promote one of these images.
+pub(crate) async fn newest_promotions(
+    clients: &Clients,
+    application: &ApplicationName,
+    digests: &BTreeSet<ImageDigest>,
+    reads: usize,
+) -> Result<Vec<(Key, Promotion)>, TableError> {
+    let (mut found, mut after) = (Vec::new(), None);
+    for _ in 0..reads {
         let page = clients.table.promotions(application, PER_READ, after).await?;
         for (environment, operation) in page.items {
             let id = OperationKey::of(&operation);
             let Work::Promotion(promotion) = operation.work else { continue };
-            if !promotion.state.is_terminal() && digests.contains(&promotion.digest) {
+            if digests.contains(&promotion.digest) {
                 let key = Key { application: application.clone(), environment, operation: id };
-                open.push((key, promotion));
+                found.push((key, promotion));
             }
         }
         match page.next {
@@ -36,5 +48,5 @@ pub(crate) async fn open_promotions(
             None => break,
         }
     }
-    Ok(open)
+    Ok(found)
 }

@@ -147,7 +147,11 @@ pub async fn take(
             clients.table.put_push(application, repository, tag, digest, *at, false).await?;
         }
         let opened = opened?;
-        contained::cancel(clients, application, &index, &contained, deadline).await?;
+        if !contained.is_empty()
+            && contained::asked_instead(clients, application, Some(index.clone())).await?.is_some()
+        {
+            contained::cancel(clients, application, &index, &contained, deadline).await?;
+        }
         // The push of an image index may have arrived while this promotion opened.
         let containing = clients.table.containing_index(application, &push.digest).await?;
         if let Some(index) = contained::asked_instead(clients, application, containing).await? {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use stablepin_api_types::{NamedBuild, ReportedPromotion};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::arrival::{Arrival, ArrivalError, Arrived, NamedImage, arrive};
+use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::{Clients, Deadline};
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::link::Link;
@@ -75,10 +76,13 @@ pub(crate) async fn post(
         ArrivalError::NoBuild { .. } | ArrivalError::NoTag { .. } => {
             Problem::new(409, "no-build", "No build", error.to_string())
         }
-        ArrivalError::Table(_)
-        | ArrivalError::Ecr(_)
-        | ArrivalError::Push(_)
-        | ArrivalError::Reconcile(_) => internal_error(request, &error),
+        ArrivalError::Ecr(_) | ArrivalError::NotYet { .. } => {
+            let detail = format!("{}: nothing was changed, try again", chain(&error));
+            Problem::new(502, "image-not-read", "ECR did not give the image", detail)
+        }
+        ArrivalError::Table(_) | ArrivalError::Push(_) | ArrivalError::Reconcile(_) => {
+            internal_error(request, &error)
+        }
     })?;
     let promotions = arrived.promotions.iter().filter_map(ReportedPromotion::new).collect();
     let Arrived { tag, digest, .. } = arrived;

@@ -77,8 +77,8 @@ pub async fn handle(
         Trigger::Sweep(application) => {
             Ok(sweep::sweep_application(clients, &application, deadline).await?.into())
         }
-        Trigger::ImageNamed(announced) => {
-            let environments = arrival::take(clients, &announced, deadline).await?;
+        Trigger::ImageNamed { application, at } => {
+            let environments = arrival::take(clients, &application, at, deadline).await?;
             Ok(json!({ "environments": environments }))
         }
         Trigger::Operation(key) => {
@@ -86,10 +86,12 @@ pub async fn handle(
             Ok(json!({ "driven": driven }))
         }
         // The new pin supersedes older builds that still wait for approval. The promoter ends the
-        // promotions of these builds now, before the promotions expire.
+        // promotions of these builds now, before the promotions expire. Promotions to later
+        // environments may wait for the pin.
         Trigger::Pinned { application, environment } => {
-            let open = clients.table.open_promotions(&application, Some(&environment)).await?;
-            let driven = reconcile_all(clients, open, &[Input::Tick], deadline).await?;
+            let open = clients.table.open_promotions(&application, None).await?;
+            let pinned = Input::PinChanged(environment);
+            let driven = reconcile_all(clients, open, &[Input::Tick, pinned], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Trigger::Configured { application } => {

@@ -66,7 +66,7 @@ fn entry(record: &Value) -> Result<Option<Entry>, OutboxError> {
         "to": audit.to,
         "reason": audit.reason,
         "actor": audit.actor,
-        "run": Value::Null,
+        "run": audit.run,
         "at": audit.at,
     });
     Ok(Some(Entry {

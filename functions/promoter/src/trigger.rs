@@ -1,9 +1,9 @@
 //! The events that start the promoter.
 
+use jiff::Timestamp;
 use serde_json::Value;
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_reconciler::StackLocation;
-use stablepin_rules::audit::AuditRecord;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 
@@ -24,7 +24,7 @@ pub enum Trigger {
     /// A promotion or a rollback has changed its state, for example after an approval.
     Operation(Key),
     /// A pipeline named an image that no event announced.
-    ImageNamed(Box<AuditRecord>),
+    ImageNamed { application: ApplicationName, at: Timestamp },
     /// An environment has a new pin.
     Pinned { application: ApplicationName, environment: EnvironmentName },
     /// A promotion or a rollback has ended. The promoter sends the operation's notices and checks
@@ -74,9 +74,10 @@ impl Trigger {
                 if service_arn.is_empty() { Err(unreadable()) } else { Ok(Self::Deployment { service_arn }) }
             }
             "Image Named" => {
-                let announced = event.get("detail").cloned().unwrap_or_default();
-                let announced = serde_json::from_value(announced).map_err(|_| unreadable())?;
-                Ok(Self::ImageNamed(Box::new(announced)))
+                let application =
+                    ApplicationName::parse(text("/detail/application")).map_err(|_| unreadable())?;
+                let at = text("/detail/at").parse().map_err(|_| unreadable())?;
+                Ok(Self::ImageNamed { application, at })
             }
             "Configuration Change" => ApplicationName::parse(text("/detail/application"))
                 .map(|application| Self::Configured { application })
