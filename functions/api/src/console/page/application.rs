@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use stablepin_http::Response;
+use stablepin_rules::build_tag::numbered;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
@@ -101,9 +102,17 @@ fn section(settings: &AllowedResources, application: &ApplicationName, environme
                 dd { (live(environment)) }
                 @if let Some(policy) = environment.subject.policy() {
                     dt { "Stable tag" }
-                    dd { code { (policy.stable_tag) } " "
-                        @if let Some(taken) = &record.tag_taken { (taken.words()) }
-                        @else { @match record.applied { Some(pin) => { "points to pin " (pin) } None => { "is not set yet" } } } }
+                    dd {
+                        @match (&record.tag_taken, record.applied) {
+                            (Some(taken), _) => { code { (policy.stable_tag) } " " (taken.words()) }
+                            // The record does not say whether the repository lets tags move.
+                            (None, Some(pin)) => {
+                                code { (policy.stable_tag) } ", or " code { (numbered(&policy.stable_tag, pin)) }
+                                " where tags cannot move, points to pin " (pin)
+                            }
+                            (None, None) => { code { (policy.stable_tag) } " is not set yet" }
+                        }
+                    }
                 }
                 dt { "Pending" }
                 dd {

@@ -65,7 +65,7 @@ fn application_page_shows_history_and_rollback_commands() {
     <dl>
     <dt>Pin</dt><dd><strong>7</strong>, since 2026-11-21 14:40 UTC<br><code>production-20261121-143007-a1b2c3d4</code><br><code>sha256:0000000000000000000000000000000000000000000000000000000000000007</code></dd>
     <dt>Live</dt><dd><div><code>prod/production</code>: pin 7 on 2 tasks</div></dd>
-    <dt>Stable tag</dt><dd><code>production-stable</code> points to pin 7</dd>
+    <dt>Stable tag</dt><dd><code>production-stable</code>, or <code>production-stable-000007</code> where tags cannot move, points to pin 7</dd>
     <dt>Pending</dt><dd>none</dd>
     <dt>Earlier pins</dt><dd><div>6, <code>production-20261121-143006-a1b2c3d4</code></div><div>5, <code>production-20261121-143005-a1b2c3d4</code></div></dd></dl>
     <details><summary>Roll back to pin 6, production-20261121-143006-a1b2c3d4</summary><label for="production-6">Back to pin 6, in a shell with your AWS credentials</label><textarea id="production-6" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \

@@ -20,7 +20,7 @@ fn console_shows_drift_if_a_service_runs_another_image() {
     <h2>production <span class="badges"><b class="badge bad">Drift</b> </span></h2>
     <p class="note"><strong>Drift: </strong>prod/production does not run pin 7.</p>
     <dt>Live</dt><dd><div><code>prod/production</code>: an unknown digest on 1 task, pin 6 on 1 task, <code>sha256:000000000000</code> on 2 tasks</div></dd>
-    <dt>Stable tag</dt><dd><code>production-stable</code> points to pin 7</dd>
+    <dt>Stable tag</dt><dd><code>production-stable</code>, or <code>production-stable-000007</code> where tags cannot move, points to pin 7</dd>
     <details open><summary>Roll back to pin 7, which does not run everywhere</summary><label for="production-7">Back to pin 7, in a shell with your AWS credentials</label><textarea id="production-7" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
       --json '{&quot;confirm&quot;:&quot;ROLLBACK&quot;,&quot;reason&quot;:&quot;back to pin 7&quot;,&quot;to&quot;:&quot;stable&quot;}' \
       'https://api.example.com/v1/applications/web/environments/production/rollback'</textarea></details>
