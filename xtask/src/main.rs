@@ -42,19 +42,19 @@ enum Task {
         #[arg(long)]
         release: bool,
         /// The cloud's directory below `target`; clouds of different names run at the same time
-        #[arg(long, default_value = up::LOCAL)]
+        #[arg(long, default_value = up::LOCAL, value_parser = cloud_name)]
         name: String,
     },
     /// Compile one Lambda function, and replace its code in the running local cloud
     Redeploy {
         /// The Lambda function's folder below `functions`, such as `promoter`
         function: String,
-        #[arg(long, default_value = up::LOCAL)]
+        #[arg(long, default_value = up::LOCAL, value_parser = cloud_name)]
         name: String,
     },
     /// Stop the local cloud, and remove its containers and files
     Down {
-        #[arg(long, default_value = up::LOCAL)]
+        #[arg(long, default_value = up::LOCAL, value_parser = cloud_name)]
         name: String,
     },
     /// Show the mails that approvers would have received, newest last
@@ -120,6 +120,28 @@ fn run(task: Task) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Parses the name of a cloud. The name becomes a folder, and part of shell commands.
+fn cloud_name(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    match text.len() {
+        1..=40 if text.bytes().all(is_plain) && !text.starts_with('-') => Ok(text.to_owned()),
+        _ => Err("use 1 to 40 letters, digits, hyphens and underscores".to_owned()),
+    }
+}
+
 fn profile(release: bool) -> Profile {
     if release { Profile::Release } else { Profile::Debug }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cloud_name;
+
+    #[test]
+    fn name_of_a_cloud_is_a_plain_folder_below_target() {
+        assert_eq!(cloud_name("local-demo"), Ok("local-demo".to_owned()));
+        for name in ["", "../x", "a/b", "it's $HOME", ".", "-x", &"x".repeat(41)] {
+            assert!(cloud_name(name).is_err(), "{name}");
+        }
+    }
 }
