@@ -21,8 +21,10 @@ impl EcrWorld {
         let repository = &self.repositories[&name];
         let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
         for id in &ids {
-            let found =
-                id.find(repository).and_then(|digest| pullable(&repository.images[&digest], &accepted));
+            let found = id.find(repository).and_then(|digest| match repository.unreadable.get(&digest) {
+                Some(code) => Err(BatchFailure { code, reason: "the image cannot be read".to_owned() }),
+                None => pullable(&repository.images[&digest], &accepted),
+            });
             match found {
                 Err(failure) => failures.push(id.failed(&failure)),
                 Ok(image) => {

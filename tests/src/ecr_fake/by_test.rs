@@ -354,6 +354,20 @@ impl Repository {
         self
     }
 
+    /// Makes BatchGetImage report this failure code for an image, as ECR does while the key of the
+    /// repository is disabled.
+    #[track_caller]
+    pub fn fails_to_read(&self, digest: &str, code: &'static str) -> &Self {
+        self.with(|repository| repository.unreadable.insert(Digest::from(digest), code));
+        self
+    }
+
+    #[track_caller]
+    pub fn is_readable(&self, digest: &str) -> &Self {
+        self.with(|repository| repository.unreadable.remove(digest));
+        self
+    }
+
     /// Replaces the manifest of an image, so that the manifest no longer matches its digest.
     #[track_caller]
     pub fn corrupts_manifest(&self, digest: &str, bytes: &str) -> &Self {

@@ -33,6 +33,7 @@ impl EcrWorld {
             referrers: HashMap::new(),
             order: BTreeSet::new(),
             seed: self.seed,
+            unreadable: HashMap::new(),
             upstream: HashMap::new(),
         };
         self.repositories.insert(name.to_owned(), repository);

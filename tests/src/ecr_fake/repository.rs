@@ -44,6 +44,8 @@ pub(super) struct StoredRepository {
     /// order.
     pub(super) order: BTreeSet<ListPosition>,
     pub(super) seed: u64,
+    /// The failure codes of the images that BatchGetImage does not return.
+    pub(super) unreadable: HashMap<Digest, &'static str>,
     /// The images that a pull-through cache fetches on the first pull, by their tags.
     pub(super) upstream: HashMap<Arc<str>, NewImage>,
 }

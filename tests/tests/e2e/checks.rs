@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use stablepin_tests::ecr_fake::NewImage;
+use stablepin_tests::ecr_fake::{NewImage, TagMutability};
 use stablepin_tests::{App, Plan, until};
 use xtask::image::Spec;
 
@@ -187,6 +187,10 @@ fn request_names_an_image_by_its_digest_alone() {
     assert_eq!(answer["tag"], "main-4f2a9c1", "the tag with a commit names the build: {answer:#}");
     app.ticks_until("the approver is asked", App::everybody_is_asked);
 
+    // One question is enough for both tags, also for the sweep.
+    app.ecr().time_passes(SignedDuration::from_mins(-10));
+    app.sweep_with_fakes(None);
+    assert_eq!(app.promotions().len(), 1, "{:#?}", app.promotions());
     // The build is known now, so no tag is needed any more.
     let run = json!({ "id": "7", "link": LINK });
     let (status, answer) = app.api_with_fakes(BUILDS, &json!({ "digest": digest, "run": run }));
@@ -288,9 +292,137 @@ fn push_that_needs_no_condition_makes_few_calls() {
         ("Publish", 1),
         ("PutImage", 1),
         ("PutItem", 1),
-        ("Query", 1),
         ("TransactWriteItems", 3),
         ("UpdateItem", 2),
     ];
     assert_eq!(calls, BTreeMap::from(expected));
+}
+
+/// The announcement goes through the audit trail, the event bus and its rule to the promoter.
+#[test]
+fn named_image_opens_a_promotion_with_its_run_in_the_stack() {
+    let app = Plan::new("named-in-stack").with_repository();
+    let narrow = app.plan.toml().replace("\"main-*\", ", "");
+    assert_eq!(app.put(&narrow).status, 201);
+    let digest = app.push("main-7", &Spec::new("1"));
+    until("the ignored push", || app.items("IGNORED#").pop());
+    assert_eq!(app.put(&app.plan.toml()).status, 200);
+    let run = json!({ "repository": "acme/web", "id": "7", "link": LINK });
+    let (status, answer) = app.api("POST", "/builds", Some(&json!({ "tag": "main-7", "run": run })));
+    assert_eq!((status, &answer["digest"]), (202, &json!(digest)), "{answer:#}");
+    let promotion = until("the promotion", || promotion_of(&app, &digest));
+    assert_eq!(promotion["build"]["run"]["link"], LINK, "{promotion:#}");
+    app.link(&digest);
+}
+
+/// Anybody with access to the bus can send an event, but nobody else writes the audit trail.
+#[test]
+fn forged_announcement_opens_nothing() {
+    let app = Plan::new("forged").create_with_fakes();
+    let digest = app.push_unheard("main-7", &Spec::new("1"));
+    let forged = json!({ "application": app.plan.name, "kind": "Image Named", "to": "main-7", "digest": digest,
+        "at": Timestamp::now(), "version": 1, "actor": { "type": "push" } });
+    app.publish("Image Named", &forged);
+    assert_eq!(app.promotions(), Vec::<Value>::new());
+}
+
+#[test]
+fn run_that_arrives_after_the_promotion_is_recorded_with_the_build() {
+    let app = Plan::new("late-run").create_with_fakes();
+    let digest = app.push_unheard("main-7", &Spec::new("1"));
+    app.hears();
+    let link = app.link(&digest);
+    app.decides(&link, "reject");
+    let (status, answer) = app.api_with_fakes(BUILDS, &json!({ "tag": "main-7", "run": { "link": LINK } }));
+    assert_eq!((status, &answer["promotions"]), (202, &json!([])), "{answer:#}");
+    assert_eq!(app.build(&digest).expect("the build")["run"]["link"], LINK);
+}
+
+#[test]
+fn failure_of_ecr_is_no_answer_about_the_image() {
+    let app = Plan::new("ecr-fails").create_with_fakes();
+    app.push_unheard("main-7", &Spec::new("1"));
+    app.ecr().keeps_failing("BatchGetImage", 1, 400, "UpstreamUnavailableException");
+    let (status, answer) = app.api_with_fakes(BUILDS, &json!({ "tag": "main-7" }));
+    assert_eq!(status, 502, "{answer:#}");
+    assert!(answer["detail"].as_str().expect("a detail").contains("UpstreamUnavailable"), "{answer:#}");
+    app.ecr().is_well();
+}
+
+#[test]
+fn run_label_is_shown_as_unverified() {
+    let app = Plan::new("run-label").create_with_fakes();
+    let labelled = app.plan.toml().replacen("repository", "run_label = \"ci.run\"\nrepository", 1);
+    app.registers(&app.plan.name, &labelled);
+    let digest = app.web().put(NewImage::named("image").label("ci.run", LINK).tag("main"));
+    app.deliver(&app.push_event("main", &digest, Timestamp::now()));
+    assert_eq!(app.promotions()[0]["build"]["run"]["source"], "label");
+    let mail = app.mails("lead").pop().expect("a mail");
+    assert!(mail.body.contains("/acme/web/actions/runs/7 (unverified"), "{}", mail.body);
+}
+
+/// Returns the plan's file with an earlier environment, in which builds are pinned without approval.
+fn after_staging(app: &App) -> String {
+    let staging = "\n[[environment]]\nname = \"staging\"\nstable_tag = \"staging-stable\"\ndeploy = \"never\"\n\
+                   approval = { required = 0, approvers = [] }\n";
+    format!("{}{staging}", app.plan.toml())
+}
+
+#[test]
+fn promotion_waits_until_the_digest_is_a_pin_of_the_earlier_environment() {
+    let app = App::create_unregistered(Plan::new("after-staging").with("after = \"staging\"\nsoak = \"1m\""));
+    app.registers(&app.plan.name, &after_staging(&app));
+    let digest = app.push_unheard("main", &Spec::new("1"));
+    app.hears();
+    app.ticks_until("the pin of staging", |app| app.tag("staging-stable") == Some(digest.clone()));
+    let pinned = app.audit().into_iter().find(|one| one["kind"] == "Pin Change").expect("an audit record");
+    app.publish("Pin Change", &pinned);
+    let production =
+        || app.promotions().into_iter().find(|one| one["pushed_tag"] == "main" && one["state"] == "Pending");
+    app.ticks_until("the soak time", |_| {
+        production().is_some_and(|one| {
+            one["waits_for"][0].as_str().is_some_and(|text| text.contains("soak time in staging"))
+        })
+    });
+    assert!(app.mails("lead").is_empty());
+    for pin in app.items("PIN#staging#") {
+        app.rewrite(pin["sk"].as_str().expect("a key"), "record.at", "2026-01-01T00:00:00Z");
+    }
+    let id = production().expect("the promotion")["id"].as_str().expect("an id").to_owned();
+    app.rewrite(
+        &format!("PROMOTION#{id}"),
+        "record.operation.work.Promotion.earlier.read_at",
+        "2026-01-01T00:00:00Z",
+    );
+    app.ticks_until("the mail", |app| !app.mails("lead").is_empty());
+}
+
+#[test]
+fn latest_tag_is_on_the_newest_push_or_on_the_pin() {
+    for (setting, at_push) in [("push", true), ("pin", false)] {
+        let app = Plan::new(&format!("latest-{setting}")).with_repository();
+        let text = app.plan.toml().replacen("repository", &format!("latest = \"{setting}\"\nrepository"), 1);
+        assert_eq!(app.put(&text).status, 201);
+        let digest = app.push("main", &Spec::new("1"));
+        let link = app.link(&digest);
+        if at_push {
+            until("the tag of the push", || (app.tag("latest") == Some(digest.clone())).then_some(()));
+        } else {
+            assert_eq!(app.tag("latest"), None);
+        }
+        link.approve();
+        until("the tag of the pin", || (app.tag("latest") == Some(digest.clone())).then_some(()));
+    }
+}
+
+#[test]
+fn immutable_repository_keeps_its_latest_tag() {
+    let app = Plan::new("latest-immutable").tags_are(TagMutability::Immutable).create_with_fakes();
+    let text = app.plan.toml().replacen("repository", "latest = \"pin\"\nrepository", 1);
+    app.registers(&app.plan.name, &text);
+    let old = app.web().put(NewImage::named("old").tag("latest"));
+    let digest = app.push("main-1", &Spec::new("1"));
+    app.approve(&digest);
+    assert_eq!(app.pins(), [(1, digest)]);
+    assert_eq!(app.tag("latest"), Some(old));
 }

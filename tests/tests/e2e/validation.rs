@@ -163,3 +163,57 @@ fn promotion_fails_if_its_image_is_deleted_meanwhile() {
     app.ticks_until("the promotion's end", |app| app.promotions()[0]["state"] == "Failed");
     assert!(app.reason(&app.promotions()[0]).contains("not in the registry any more"));
 }
+
+#[test]
+fn image_with_a_false_layer_size_has_invalid_metadata() {
+    let app = Plan::new("false-size").with("validate = { max_size = \"2MB\" }").create_with_fakes();
+    let image = app.web().put(NewImage::named("image").layer("large layer", 3_000_000));
+    let small = app.web().manifest(&image).expect("a manifest").replace("3000000", "1");
+    let small = app.web().put(NewImage::manifest(small, IMAGE));
+    fails(&app, &small, "names a wrong size for the blob");
+}
+
+/// A runtime chooses a child by its platform, whatever its annotations say.
+#[test]
+fn annotated_platform_is_validated() {
+    let app = Plan::new("annotated").with("validate = { max_size = \"2MB\" }").create_with_fakes();
+    let large = app.web().put(NewImage::named("large arm").layer("large layer", 3_000_000));
+    let small = app.web().put(NewImage::named("small").layer("small layer", 1000));
+    let index = app.web().put(NewImage::index([&small, &large]));
+    let mut hidden: Value =
+        serde_json::from_str(&app.web().manifest(&index).expect("a manifest")).expect("JSON");
+    hidden["manifests"][1]["annotations"] = json!({ "vnd.docker.reference.type": "attestation-manifest" });
+    let hidden = app.web().put(NewImage::manifest(hidden.to_string(), INDEX));
+    fails(&app, &hidden, "too large: linux/arm64");
+}
+
+/// A key that is disabled for a moment is no missing image.
+#[test]
+fn failed_read_of_a_child_manifest_is_no_defect() {
+    let app = Plan::new("child-fails").create_with_fakes();
+    let image = app.web().put(NewImage::named("image"));
+    let index = app.web().put(NewImage::index([&image]));
+    app.web().fails_to_read(&image, "KmsError");
+    let waiting = pushed(&app, "main", &index);
+    assert_eq!((&waiting["state"], &waiting["asked"]), (&json!("Pending"), &json!({})), "{waiting:#}");
+    app.web().is_readable(&image);
+    app.pauses_end();
+    app.ticks_until("the approver is asked", App::everybody_is_asked);
+}
+
+#[test]
+fn invalid_index_does_not_hide_its_valid_image() {
+    let app = Plan::new("bad-index").with("validate = { labels = [\"team\"] }").create_with_fakes();
+    let good = app.web().put(NewImage::named("amd").label("team", "web"));
+    let bad = app.web().put(NewImage::named("arm"));
+    assert_eq!(pushed(&app, "main-amd64", &good)["state"], "Pending");
+    let index = app.web().put(NewImage::index([&good, &bad]));
+    fails(&app, &index, "the label team is missing");
+    let of_good = |one: &Value| one["digest"] == good.as_str();
+    assert_eq!(app.promotions().into_iter().find(of_good).expect("a promotion")["state"], "Pending");
+
+    let later = app.web().put(NewImage::named("another amd").label("team", "web"));
+    let index = app.web().put(NewImage::index([&later, &bad]));
+    fails(&app, &index, "the label team is missing");
+    assert_eq!(pushed(&app, "main-later", &later)["state"], "Pending");
+}
