@@ -1,4 +1,4 @@
-//! `stablepin-demo`: the story of `cargo xtask demo`, told in the stack that this process's
+//! `stablepin-demo` tells the story of `cargo xtask demo`, in the stack that this process's
 //! environment variables describe.
 //!
 //! A team's service runs in containers. The demo pushes builds, and the lead approves them. One

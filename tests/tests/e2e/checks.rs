@@ -327,7 +327,7 @@ fn forged_announcement_opens_nothing() {
 }
 
 #[test]
-fn run_that_arrives_after_the_promotion_is_recorded_with_the_build() {
+fn run_of_an_ended_promotion_is_recorded_with_the_build() {
     let app = Plan::new("late-run").create_with_fakes();
     let digest = app.push_unheard("main-7", &Spec::new("1"));
     app.hears();
@@ -361,7 +361,7 @@ fn run_label_is_shown_as_unverified() {
     assert!(mail.body.contains("/acme/web/actions/runs/7 (unverified"), "{}", mail.body);
 }
 
-/// Returns the plan's file with an earlier environment, in which builds are pinned without approval.
+/// Returns the plan's file with an earlier environment that needs no approval.
 fn after_staging(app: &App) -> String {
     let staging = "\n[[environment]]\nname = \"staging\"\nstable_tag = \"staging-stable\"\ndeploy = \"never\"\n\
                    approval = { required = 0, approvers = [] }\n";
@@ -369,7 +369,7 @@ fn after_staging(app: &App) -> String {
 }
 
 #[test]
-fn promotion_waits_until_the_digest_is_a_pin_of_the_earlier_environment() {
+fn promotion_waits_for_a_pin_of_the_earlier_environment() {
     let app = App::create_unregistered(Plan::new("after-staging").with("after = \"staging\"\nsoak = \"1m\""));
     app.registers(&app.plan.name, &after_staging(&app));
     let digest = app.push_unheard("main", &Spec::new("1"));

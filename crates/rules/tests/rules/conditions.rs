@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use stablepin_rules::application::{Application, CheckName, Latest, Platform};
+use stablepin_rules::application::{CheckName, Platform};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::effect::Outcome;
-use stablepin_rules::image::ImageTag;
 use stablepin_rules::link::Link;
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::operation_id::OperationId;
@@ -273,46 +272,6 @@ fn people_are_notified_of_a_rejected_promotion() {
     assert!(world.operations[&id].notified.contains(&Notice::Ended));
 }
 
-fn latest(setting: Latest) -> Application {
-    let mut configured = application(ONE, "");
-    configured.latest = setting;
-    configured
-}
-
-fn latest_tag() -> ImageTag {
-    ImageTag::parse("latest").unwrap()
-}
-
-#[test]
-fn latest_tag_is_on_the_image_of_the_newest_push() {
-    let mut world = World::new(latest(Latest::Push));
-    asked(&mut world, 1, 1);
-    assert_eq!(world.tags.get(&latest_tag()), Some(&digest(1)));
-    asked(&mut world, 2, 2);
-    assert_eq!(world.tags.get(&latest_tag()), Some(&digest(2)));
-    // The event of this older push arrives last.
-    asked(&mut world, 0, 3);
-    assert_eq!(world.tags.get(&latest_tag()), Some(&digest(2)));
-}
-
-#[test]
-fn latest_tag_is_on_the_image_of_the_pin() {
-    let mut world = World::new(latest(Latest::Pin));
-    asked(&mut world, 0, 1);
-    assert_eq!(world.tags.get(&latest_tag()), None);
-    pinned(&mut world, 1, 2);
-    assert_eq!(world.tags.get(&latest_tag()), Some(&digest(2)));
-}
-
-#[test]
-fn promotion_completes_if_the_latest_tag_cannot_be_put() {
-    let mut world = World::new(latest(Latest::Pin));
-    world.immutable = true;
-    let id = pinned(&mut world, 0, 1);
-    assert_eq!(state(&world, id), PromotionState::Completed);
-    assert_eq!(world.tags.get(&latest_tag()), None);
-}
-
 #[test]
 fn rollback_of_the_earlier_environment_during_the_soak_counts() {
     let mut world = after_staging();
@@ -423,17 +382,6 @@ fn waiting_promotion_reads_its_reports_less_often_with_time() {
     assert!(reads.len() < 180, "{} reads in a day", reads.len());
 }
 
-#[test]
-fn other_environments_do_not_move_the_latest_tag() {
-    for setting in [Latest::Push, Latest::Pin] {
-        let mut configured = latest(setting);
-        configured.build_environment = EnvironmentName::parse("staging").unwrap();
-        let mut world = World::new(configured);
-        pinned(&mut world, 0, 1);
-        assert_eq!(world.tags.get(&latest_tag()), None, "{setting:?}");
-    }
-}
-
 fn problem() -> Input {
     Input::Outcome(Outcome::Problem("the table is busy".to_owned()))
 }
@@ -461,7 +409,7 @@ fn report_of_a_check_does_not_end_the_soak_time() {
 }
 
 #[test]
-fn pin_of_another_environment_does_not_count_after_the_file_changes() {
+fn pin_of_a_former_earlier_environment_does_not_count() {
     let mut world = after_staging();
     world.earlier_pins.insert(digest(1), world.now - SignedDuration::from_hours(1));
     let id = world.push(0, 1).unwrap();

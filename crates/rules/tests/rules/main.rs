@@ -13,6 +13,7 @@ mod event_times;
 mod explore;
 mod facts;
 mod fixtures;
+mod latest;
 mod lifecycle;
 mod live_drift;
 mod pins;
