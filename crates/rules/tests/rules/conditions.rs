@@ -263,16 +263,6 @@ fn promotion_waits_for_pin_and_soak_in_the_earlier_environment() {
 }
 
 #[test]
-fn people_are_notified_of_a_rejected_promotion() {
-    let mut world = World::new(application(ONE, ""));
-    let id = asked(&mut world, 0, 1);
-    world.vote(id, "lead", Verdict::Reject).unwrap();
-    world.settle();
-    assert_eq!(state(&world, id), PromotionState::Cancelled);
-    assert!(world.operations[&id].notified.contains(&Notice::Ended));
-}
-
-#[test]
 fn rollback_of_the_earlier_environment_during_the_soak_counts() {
     let mut world = after_staging();
     world.earlier_pins.insert(digest(1), world.now);
