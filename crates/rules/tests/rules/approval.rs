@@ -599,8 +599,7 @@ fn approver_gets_mail_about_the_next_build_after_a_vote() {
 
 #[test]
 fn people_are_notified_of_a_rejected_promotion() {
-    let mut world = World::new(application(ONE, ""));
-    let id = asked(&mut world, 0, 1);
+    let (mut world, id) = asked(ONE);
     world.vote(id, "lead", Verdict::Reject).unwrap();
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Cancelled);
