@@ -36,7 +36,7 @@ use self::errors::Problems;
 impl Application {
     /// Parses an application file (TOML). With `allowed`, the file counts as new: the stack's
     /// parameters must allow its resources, and the checks for new files apply. Without `allowed`,
-    /// the file counts as stored: it must still parse, even if newer checks would refuse it.
+    /// the file counts as stored, and the checks for new files do not apply.
     ///
     /// Returns all errors in the file's order. For invalid TOML, returns only the first error.
     pub fn parse(text: &str, allowed: Option<&Allowed>) -> Result<Self, Vec<ConfigError>> {

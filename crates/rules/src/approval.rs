@@ -35,8 +35,7 @@ pub fn approvals<'a>(
 }
 
 /// Returns the actor and the reason of the latest approval that counts. If no approval counts any
-/// more, returns those of the latest approval that was given. Without any approval, the actor is
-/// the push.
+/// more, uses the latest of all approvals. Without any approval, the actor is the push.
 pub(crate) fn decided_by(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -82,8 +81,9 @@ fn signers(promotion: &Promotion) -> impl Iterator<Item = &str> {
     asked_by.into_iter().chain(promotion.pushers.iter().map(String::as_str))
 }
 
-/// Returns the ARNs of the requester and the pushers, each only if it identifies a person or role.
-/// If one pusher's ARN does not, the result contains no pusher, because that pusher may be anyone.
+/// Returns the ARNs of the requester and the pushers that identify a person or role. If one
+/// pusher's ARN identifies nobody, the result contains no pusher, because that pusher may be any
+/// person.
 pub(crate) fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
     let asked_by = promotion.asked_by.as_ref().and_then(signer).filter(|arn| is_identified(arn));
     let pushers = promotion.pushers.iter().map(String::as_str);

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn cloudtrail_attribution_is_recent_for_a_day() {
+    fn cloudtrail_attribution_is_recent_for_two_hours() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let caller =
             Caller { arn: "arn:aws:iam::111122223333:user/a".to_owned(), at: at("2026-11-21T12:00:00Z") };

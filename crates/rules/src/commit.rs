@@ -87,8 +87,7 @@ pub fn commit_of(revision_label: Option<&str>, tag: &ImageTag, digest: &ImageDig
     }
     let stand_in = Commit8::of_digest(digest);
     match commit_in_tag(tag) {
-        // This is a build tag. Its last digits are the digest's digits, because the commit was
-        // unknown.
+        // The tag ends with the digest's digits, like the build tag of an unknown commit.
         Some(commit) if commit.commit8() == stand_in => Origin::Digest(stand_in),
         Some(commit) if !commit.is_null() => Origin::Tag(commit),
         _ => Origin::Digest(stand_in),
@@ -100,7 +99,8 @@ pub fn commit_of(revision_label: Option<&str>, tag: &ImageTag, digest: &ImageDig
 ///
 /// In other tags, a commit needs both a letter and a digit, because dates (`main-20250717`), run
 /// numbers (`build-16234567890`) and words (`main-defaced`) are hexadecimal too. The rule misses
-/// one short commit in 25, which has digits only. A missed commit is better than a wrong one.
+/// short commits that have only digits, about one in 25. A missed commit is better than a wrong
+/// commit.
 fn commit_in_tag(tag: &ImageTag) -> Option<Commit> {
     let text = tag.as_str();
     if let Ok(build) = BuildTag::parse(text) {

@@ -19,15 +19,16 @@ pub enum Condition {
     Passed(CheckName),
     /// The digest has become a pin of the earlier environment.
     PinnedIn(EnvironmentName),
-    /// The checks and the earlier environment were read shortly before the promotion begins.
+    /// The checks and the earlier environment have been read again shortly before the promotion
+    /// begins.
     Reread,
     /// The digest has been a pin of the earlier environment for long enough.
     Soaked { environment: EnvironmentName, until: Timestamp },
 }
 
 impl Condition {
-    /// Returns whether only a read is missing that Stablepin repeats shortly before the promotion
-    /// begins. Nobody else has to act.
+    /// Returns whether the condition needs only a read that Stablepin makes shortly before the
+    /// promotion begins. No person or pipeline needs to act.
     pub(crate) fn is_repeated_read(&self) -> bool {
         match self {
             Self::Valid | Self::Reread => true,
@@ -57,8 +58,8 @@ pub fn unmet(
     policy: &EnvironmentPolicy,
     promotion: &Promotion,
 ) -> Vec<Condition> {
-    // What was read before may have changed while a freeze, a hold or another operation blocked the
-    // approved promotion.
+    // A freeze, a hold or another operation may have blocked the approved promotion for a long
+    // time, so its earlier reads may be out of date.
     let begins = approved(subject, policy, promotion) && !is_blocked(subject, policy, promotion);
     let recently = if begins { now - FRESH } else { Timestamp::MIN };
     let last = approvals(subject, policy, promotion).map(|(_, vote)| vote.at).max();
@@ -75,8 +76,8 @@ pub fn unmet(
             return Some(Condition::PinnedIn(after.clone()));
         };
         let until = pinned_at + policy.soak;
-        // A rollback in the earlier environment sends no report, so that environment is read once
-        // more at the end.
+        // A rollback in the earlier environment sends no report, so Stablepin reads that
+        // environment once more at the end of the soak time.
         let is_over = until <= now && read_at >= until;
         (!is_over).then(|| Condition::Soaked { environment: after.clone(), until })
     });
@@ -85,13 +86,13 @@ pub fn unmet(
     valid.into_iter().chain(checks).chain(earlier).chain(reread.then_some(Condition::Reread)).collect()
 }
 
-/// The age up to which a validation and a read of the reports count when approvers are asked, and
-/// when the promotion begins.
+/// The maximum age of a validation when Stablepin asks the approvers or begins the promotion. The
+/// same limit applies to a read of the reports when the promotion begins.
 pub(crate) const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
 /// Returns whether the promotion must read its reports once more before it begins, because it has
-/// not read them since this time. A report may have failed to reach the promotion, and a rollback
-/// of the earlier environment sends none.
+/// not read them since this time. A report may not have reached the promotion, and a rollback of
+/// the earlier environment sends no report.
 fn must_reread(policy: &EnvironmentPolicy, promotion: &Promotion, since: Timestamp) -> bool {
     let is_old = |read_at: Option<Timestamp>| read_at.is_none_or(|read_at| read_at < since);
     let earlier_read_at = promotion.earlier.as_ref().map(|read| read.read_at);
@@ -99,9 +100,8 @@ fn must_reread(policy: &EnvironmentPolicy, promotion: &Promotion, since: Timesta
         || (policy.after.is_some() && is_old(earlier_read_at))
 }
 
-/// Returns whether the image has been validated since this time, against the current version of
-/// the application file. A new version may have other settings, so Stablepin validates the image
-/// again.
+/// Returns whether the image has been validated since this time, against the current version of the
+/// application file. A new version may have other settings, so Stablepin validates the image again.
 pub(crate) fn is_validated(subject: &Subject, promotion: &Promotion, since: Timestamp) -> bool {
     let version = subject.configuration.version;
     let counts = |one: &&Validated| one.configuration == version && one.at >= since;
@@ -126,15 +126,13 @@ pub(crate) fn held<'a>(
     (!released).then_some(hold)
 }
 
-/// The shortest and the longest time between two reads of the checks and the earlier environment,
-/// while a promotion waits for them. The time is a tenth of the time that the promotion has waited
-/// already, within these limits. Normally the Lambda function that records a report passes the
-/// report on to the promotion at once. The reads find a report whose Lambda function ended before
-/// that.
+/// The shortest and the longest time between two reads of the reports that a promotion waits for.
+/// Within these limits, the time is a tenth of the promotion's age. The reads find reports that a
+/// Lambda function recorded but did not pass on to the promotion.
 const READ_REPORTS_AFTER: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(10)];
 
-/// Returns the time of the next read for this condition. The end of the soak time is such a time
-/// too. None if the condition needs no report.
+/// Returns the time of the next read for this condition. During a soak time, the next read is due
+/// at the end of the soak time or earlier. None if the condition needs no report.
 fn read_due_at(promotion: &Promotion, condition: &Condition) -> Option<Timestamp> {
     let [shortest, longest] = READ_REPORTS_AFTER;
     let next = |read_at: Option<Timestamp>| {

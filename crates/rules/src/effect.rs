@@ -69,7 +69,7 @@ pub enum Outcome {
     BuildTagTaken(ImageTag),
     /// ECR refuses the build tag for this reason.
     BuildTagRefused(String),
-    /// The result of the image's validation under this version of the application file.
+    /// The result of the image's validation against this version of the application file.
     Validated {
         configuration: u64,
         result: Result<(), InvalidImage>,
@@ -104,10 +104,10 @@ pub enum Outcome {
     BackupTried,
     CurrentTried(ImageDigest),
     LatestTried(ImageDigest),
-    /// An observation of one service.
+    /// The outcome of [`Effect::Deploy`] for one service.
     Service(Direction, ServiceName, Observation),
-    /// An observation of one service's deployment. `service_deployment` is the service deployment's
-    /// ARN, if ECS reports one.
+    /// The outcome of [`Effect::Follow`] for one service. `service_deployment` is the service
+    /// deployment's ARN, if ECS reports one.
     Followed {
         direction: Direction,
         service: ServiceName,
@@ -167,8 +167,8 @@ pub enum Observation {
     Superseded {
         reason: String,
     },
-    /// A late ECS call of the operation that this one pre-empted started another deployment. That
-    /// deployment replaced this operation's deployment.
+    /// A delayed call of the pre-empted operation started another deployment. That deployment
+    /// replaced Stablepin's deployment of this operation.
     Overtaken,
     /// The deployment has failed permanently.
     Failed {

@@ -34,8 +34,8 @@ impl ImageDigest {
         &self.0["sha256:".len()..]
     }
 
-    /// Returns the first sixteen digits as a number. Digests sort by this number as they sort by
-    /// text.
+    /// Returns the first sixteen digits as a number. Sorting digests by this number agrees with
+    /// sorting them as text.
     pub fn beginning(&self) -> u64 {
         u64::from_str_radix(&self.hex()[..16], 16).expect("hexadecimal digits were parsed")
     }

@@ -2,7 +2,8 @@
 //! no logging. The caller passes the time as an argument. The same arguments always give the same
 //! decision.
 
-// Forbids `_` match arms on enums. A new variant then fails to compile until each match handles it.
+// Forbids `_` match arms on enums. The code then compiles only if every match handles every
+// variant.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 #[macro_use]

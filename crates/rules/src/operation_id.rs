@@ -1,4 +1,4 @@
-//! Ids of promotions and rollbacks.
+//! Ids of operations, such as promotions and rollbacks.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -31,9 +31,9 @@ impl Pattern {
         &self.0
     }
 
-    /// Returns true only if this pattern matches every text that the other pattern matches. Matches
-    /// the other pattern as if it were a text. A `?` would match a `*` as one character, so the
-    /// result is false if this pattern has a `?` and the other pattern has a wildcard.
+    /// Returns true only if this pattern matches every text that the other pattern matches. The
+    /// check applies this pattern to the text of the other pattern. A `?` could match a `*` there,
+    /// so the result is false if this pattern has a `?` and the other pattern has a wildcard.
     pub fn covers(&self, other: &Self) -> bool {
         let sure = !self.0.contains('?') || !other.0.contains(['*', '?']);
         sure && self.matches(&other.0)
@@ -173,7 +173,7 @@ mod tests {
         }
 
         #[test]
-        fn pattern_matches_all_texts_of_each_pattern_it_covers(wide in "[ab*?]{1,4}", pattern in "[ab*?]{1,4}", text in "[ab]{0,6}") {
+        fn covering_pattern_matches_all_texts_of_the_covered_pattern(wide in "[ab*?]{1,4}", pattern in "[ab*?]{1,4}", text in "[ab]{0,6}") {
             let [wide, pattern] = [wide, pattern].map(|text| Pattern::parse(&text).unwrap());
             prop_assert!(!wide.covers(&pattern) || !pattern.matches(&text) || wide.matches(&text));
         }

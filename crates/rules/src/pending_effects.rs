@@ -200,9 +200,9 @@ pub(crate) fn is_newest(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.latest.as_ref().is_some_and(|latest| latest.promotion == promotion.id)
 }
 
-/// Returns the time of the only reminder to approvers who have not voted. A quarter of the
-/// promotion's time is left then, but at most a day. Only the newest build gets a reminder,
-/// although older builds may still be approved.
+/// Returns the time of the single reminder to approvers who have not voted. At this time, a quarter
+/// of the promotion's time is left, but at most a day. Only the newest build gets a reminder,
+/// although approvers may still approve older builds.
 pub(crate) fn reminder(subject: &Subject, promotion: &Promotion) -> Option<Timestamp> {
     let newest = is_newest(subject, promotion) && !promotion.asked.is_empty();
     let began = promotion.ready_at.unwrap_or(promotion.opened_at);
@@ -232,7 +232,7 @@ fn question_effects(
         (Notice::Unreachable, is_unreachable(subject, policy, promotion)),
         (Notice::MailRefused, promotion.mail_refused.is_some()),
     ];
-    // Notifications may fail too, so Stablepin stops trying after many failures.
+    // Every attempt to notify may fail, so Stablepin stops after many failures.
     let is_pending =
         |notice: &Notice| operation.failures < MAX_NOTIFY_FAILURES && !operation.notified.contains(notice);
     let notices = notices.into_iter().filter(|(notice, holds)| *holds && is_pending(notice));
@@ -255,8 +255,8 @@ fn approval_requests(
         _ if crate::approval::is_own(subject, policy, promotion, name) => false,
         None => turn,
         Some(asked) if address_changed(subject, name, asked) => asked.before < MOST_LINKS,
-        // Only a person who has the old link can have tried codes. That person does not receive the
-        // new link.
+        // The person who tried wrong codes has the old link. Stablepin mails the new link only to
+        // the approver.
         Some(asked) if asked.burnt => asked.before < MOST_LINKS,
         Some(asked) => reminder(subject, promotion).is_some_and(|at| asked.at < at && at <= now),
     };
@@ -282,8 +282,8 @@ fn latest_pin_tag(subject: &Subject) -> Option<Effect> {
     latest_tag(subject, Latest::Pin, subject.environment.pin.as_ref().map(|pin| &pin.digest))
 }
 
-/// Returns the effect that puts the tag `latest` on the digest. None if this digest was the last
-/// for which Stablepin tried this. Only the environment that names the builds decides the tag's
+/// Returns the effect that puts the tag `latest` on the digest. None if Stablepin's last attempt
+/// was for the same digest. Only the environment whose name is in the build tags decides the tag's
 /// digest.
 fn latest_tag(subject: &Subject, setting: Latest, wanted: Option<&ImageDigest>) -> Option<Effect> {
     let application = &subject.configuration.application;
@@ -384,7 +384,7 @@ fn rollback_effects(
     services.into_iter().chain(tag).chain(backup).collect()
 }
 
-/// Returns the effects of a rollout. Services that have reached their goal are observed until
+/// Returns the effects of a rollout. Stablepin observes services that have reached their goal until
 /// `until`, and once after `until`.
 fn rollout_effects(
     now: Timestamp,

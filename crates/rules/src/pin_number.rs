@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pin_number_round_trips(number in 1..=MAX) {
+        fn pin_number_round_trips_through_text_and_json(number in 1..=MAX) {
             let pin = PinNumber::new(number).unwrap();
             prop_assert_eq!(PinNumber::parse(&pin.to_string()), Ok(pin));
             prop_assert_eq!(PinNumber::parse(&pin.padded()), Ok(pin));

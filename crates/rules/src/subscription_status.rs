@@ -116,7 +116,8 @@ impl Subscription {
 
 /// Returns the problem of a subscription that is not an approver's mailbox. Pending subscriptions
 /// count too: the topic's policy denies only new subscriptions, so the owner may still confirm a
-/// pending one. `approvers` contains the lower-case addresses of the approvers of all applications.
+/// pending subscription. `approvers` contains the lower-case addresses of the approvers of all
+/// applications.
 pub fn unknown_subscriber(subscription: &Subscription, approvers: &BTreeSet<String>) -> Option<String> {
     let name = subscription.name();
     if subscription.protocol != "email" {

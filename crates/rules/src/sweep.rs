@@ -22,7 +22,7 @@ pub struct FoundTag {
 /// A tag in the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownTag {
-    /// The digests that Stablepin has put the tag on, or has intended to.
+    /// The digests on which Stablepin has put the tag, or has intended to put it.
     pub intents: BTreeSet<ImageDigest>,
     /// The digest and time of the newest push of the tag that Stablepin has handled.
     pub followed: Option<(ImageDigest, Timestamp)>,
@@ -38,7 +38,7 @@ impl KnownTag {
     }
 }
 
-/// A push for which no event arrived, with the earliest possible time of the push.
+/// A push that the sweep found and that Stablepin must still handle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     pub tag: ImageTag,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn sweep_skips_tags_that_are_no_builds_and_stablepins_own() {
+    fn sweep_skips_other_tags_and_stablepins_own_tags() {
         assert!(found(&[("latest", 1, 20)], &[]).is_empty());
         let ours = KnownTag { intents: BTreeSet::from([digest(1)]), ..KnownTag::default() };
         assert!(found(&[("v1", 1, 20)], &[("v1", ours.clone())]).is_empty());

@@ -45,12 +45,13 @@ pub fn ready(environment: &Environment) -> Result<&Pin, Refusal> {
     }
 }
 
-/// Returns the digests in the task definitions of an environment's services, even if their tasks
-/// crash. If a task definition has no digest, the digests of its running containers count. If
-/// nothing is known, the pin counts. Tasks of an older deployment may run the rollback's target, so
-/// they do not count.
+/// Returns the digests that an environment is supposed to run, from the task definitions of its
+/// services. If a task definition has no digest, the digests of its running containers count.
+/// Returns the pin if no digest is known.
 pub fn intended(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
     let of = |rollout: &ServiceRollout| match &rollout.before.described {
+        // Running tasks do not count here, because tasks of an older deployment may run the
+        // rollback's target.
         Some(digest) => BTreeSet::from([digest.clone()]),
         None => rollout.before.digests.clone(),
     };

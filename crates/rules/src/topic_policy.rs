@@ -19,9 +19,8 @@ pub struct TopicRoles {
     pub publishers: Vec<String>,
 }
 
-/// Returns the problems of the policy: one if other principals may subscribe, and one if other
-/// principals may publish. A statement that this function does not fully understand does not count
-/// as a denial.
+/// Returns a problem if other principals may subscribe, and a problem if other principals may
+/// publish. A statement that this function does not fully understand does not count as a denial.
 pub fn open_to_others(policy: Option<&str>, topic_arn: &str, roles: &TopicRoles) -> Vec<String> {
     let document: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let is_open = |action: &str, roles: &[String]| {
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_that_denies_publishing_closes_topic_to_publishers() {
+    fn policy_that_denies_other_publishers_closes_the_topic() {
         let policy = json!({ "Statement": [statement(), publish_statement()] });
         assert_eq!(findings(Some(&policy.to_string())), [""; 0]);
         for (member, value) in [

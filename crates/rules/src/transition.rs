@@ -61,7 +61,7 @@ pub enum Input {
         reason: Option<String>,
     },
     Outcome(Outcome),
-    /// The recorded checks of the digest, passed on with a report.
+    /// The recorded checks of the digest, passed on after a pipeline's report.
     ChecksReported(Checks),
     /// Another environment of the application has a new pin.
     PinChanged(EnvironmentName),
@@ -100,7 +100,7 @@ pub struct Intent {
     pub repository: RepositoryName,
     pub tag: ImageTag,
     pub digest: ImageDigest,
-    /// True if the transaction must fail if Stablepin has already put this tag on another digest.
+    /// True if the transaction must fail when Stablepin has already put this tag on another digest.
     pub exclusive: bool,
 }
 
@@ -380,7 +380,8 @@ impl Transition {
         );
     }
 
-    /// Completes the operation, because the stable tag now shows the pin.
+    /// Completes the operation, because the stable tag now shows the pin or ECR did not accept the
+    /// tag.
     fn stable_tagged(&mut self) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::stable_tagged(self),

@@ -11,8 +11,7 @@ use crate::application::{LabelName, Platform, Validate};
 use crate::image::ImageDigest;
 use crate::words::size;
 
-/// The images of a build, one for each platform, or the defect because of which the images cannot
-/// be read.
+/// The images of a build, one for each platform, or the defect that prevents reading them.
 pub type Inspection = Result<Vec<InspectedImage>, InvalidImage>;
 
 /// The image of one platform, as the registry stores it.
@@ -40,7 +39,7 @@ pub struct InvalidImage {
     words: String,
 }
 
-/// The kind of a defect, in the order in which validation looks for it.
+/// The kind of a defect. Validation looks for the kinds in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Defect {
@@ -125,7 +124,7 @@ impl InvalidImage {
         Self { defect: Defect::Gone, words }
     }
 
-    /// Makes the defect of an image with missing blobs or manifests.
+    /// Returns the defect of an image with missing blobs or manifests.
     pub fn corrupted(platform: &str, missing: &[ImageDigest]) -> Self {
         let named: Vec<&str> = missing.iter().take(MOST_NAMED).map(ImageDigest::as_str).collect();
         let more = if missing.len() > MOST_NAMED { ", …" } else { "" };

@@ -34,8 +34,7 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
     size(application, problems);
 }
 
-/// Runs the checks for new files only. A stored file may have been stored before these checks
-/// existed.
+/// Runs the checks that apply only to new files. A stored file may be older than these checks.
 pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) {
     check_signers_differ(application, problems);
     lists(application, problems);
@@ -55,8 +54,8 @@ const MOST_PATTERNS: usize = 50;
 /// them.
 const MOST_PRINCIPALS: usize = 20;
 
-/// The most endpoints of an environment. Stablepin probes all endpoints at once, each up to five
-/// times. Other work waits until the probes have ended.
+/// The most endpoints of an environment. Stablepin probes all endpoints at the same time, each up
+/// to five times. Other work waits until the probes have ended.
 const MOST_ENDPOINTS: usize = 20;
 
 /// The most waived accounts and AWS services. A repository's policy has no space for more accounts.

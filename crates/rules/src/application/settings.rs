@@ -45,9 +45,9 @@ impl Application {
         self.approvers.iter().find(|approver| approver.name == *name)
     }
 
-    /// Returns the approvers that have a principal that matches the signer of a request. `arn` is
-    /// the ARN that API Gateway reports. In a stored file, principals may overlap, so several
-    /// approvers may match.
+    /// Returns the approvers with a principal that matches the signer of a request. `arn` is the
+    /// ARN that API Gateway reports. In a stored file, principals may overlap, so several approvers
+    /// may match.
     pub fn approvers_of(&self, arn: &str) -> impl Iterator<Item = &ApproverName> {
         let signs = move |approver: &&Approver| approver.principals.iter().any(|one| one.is(arn));
         self.approvers.iter().filter(signs).map(|approver| &approver.name)
@@ -100,9 +100,9 @@ pub struct EnvironmentPolicy {
     pub approval: Approval,
     /// The checks that the digest must have passed, as a pipeline reports them.
     pub requires: Vec<CheckName>,
-    /// The environment in which the digest must be verified first.
+    /// The environment in which the digest must become a pin first.
     pub after: Option<EnvironmentName>,
-    /// The shortest time from the verification in the environment `after` to the promotion.
+    /// The shortest time from the digest's pin in the environment `after` to the promotion.
     pub soak: SignedDuration,
     pub verify: Verify,
     pub validate: Validate,

@@ -1,6 +1,6 @@
 //! The settings that a file may have but that this version does not support. The parser refuses
-//! them: people would rely on a safeguard that Stablepin does not enforce. When a version supports
-//! a setting, the setting is removed from this list.
+//! them, because people would otherwise rely on a safeguard that Stablepin does not enforce. When a
+//! version supports a setting, the setting is removed from this list.
 
 use super::errors::Problems;
 use super::settings::{Application, EnvironmentPolicy, Signature};

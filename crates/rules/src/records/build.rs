@@ -7,9 +7,9 @@ use crate::build_tag::BuildTag;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pipeline_run::PipelineRun;
 
-/// The position of a push among the pushes of an environment: by time, then by digest. The time is
-/// fixed when Stablepin first sees the push. The time is never later than Stablepin's clock
-/// [allows](crate::event_time::place).
+/// The position of a push among the pushes of an environment: by time, then by digest. Stablepin
+/// fixes the time when it first sees the push, and [corrects](crate::event_time::place) an
+/// impossible time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Occurrence {
     pub at: Timestamp,

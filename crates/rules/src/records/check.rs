@@ -17,10 +17,10 @@ pub const MOST_CHECKS: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     pub result: CheckResult,
-    /// The time at which the check ended, as the pipeline reports it. Of several results of a
-    /// check, the result that ended last counts.
+    /// The time at which the check ended, as the pipeline reports it. If a check has several
+    /// results, the result that ended last counts.
     pub at: Timestamp,
-    /// The page of the run.
+    /// The web page of the check's run.
     pub link: Option<Link>,
     pub seconds: Option<u32>,
     /// The signer of the report.
@@ -60,11 +60,11 @@ pub enum Recorded {
 }
 
 impl Checks {
-    /// Records a report. The result that ended last is kept, whatever the order in which the
-    /// reports arrive. Of two results that ended at the same time, the failure is kept.
+    /// Records a report. Keeps the result that ended last, even if the reports arrive in another
+    /// order. If two results ended at the same time, keeps the failure.
     ///
     /// At the limit, a required check displaces the oldest check that is not required. Otherwise
-    /// reports that nobody needs could keep a promotion waiting.
+    /// checks that no environment requires could block a promotion.
     pub fn record(&mut self, name: CheckName, check: Check, required: &BTreeSet<CheckName>) -> Recorded {
         let (result, at) = (check.result, check.at);
         match self.0.get(&name) {

@@ -25,7 +25,7 @@ pub struct Environment {
     /// The pin that the stable tag showed when Stablepin last read or wrote the tag.
     pub applied: Option<PinNumber>,
     /// The pin's tag that ECR did not accept. Stablepin tries again when no other image has the
-    /// tag.
+    /// tag, or a day after a refusal.
     #[serde(default)]
     pub tag_taken: Option<TakenTag>,
     /// The latest push that ever became a pin. Stablepin never replaces this watermark by an
@@ -33,7 +33,7 @@ pub struct Environment {
     pub watermark: Option<Occurrence>,
     pub latest: Option<Latest>,
     /// The undecided approval requests of the last minutes, oldest first. Their number limits how
-    /// many promotions request approval at once.
+    /// many promotions request approval at the same time.
     #[serde(default)]
     pub asked: Vec<Question>,
     /// Open promotions that have not yet requested approval. The promotion with the newest push is
@@ -99,8 +99,8 @@ impl Environment {
     }
 }
 
-/// A stop for automation: Stablepin does not change the environment by itself until the hold is
-/// released by a person or by a newer approval.
+/// A stop for automation: Stablepin does not change the environment by itself until a person or a
+/// newer approval releases the hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub since: Timestamp,
@@ -109,7 +109,7 @@ pub struct Hold {
     pub by: OperationId,
 }
 
-/// A stop for promotions that a person has set. Rollbacks are still allowed.
+/// A stop that a person has set for promotions. Rollbacks are still allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freeze {
     pub since: Timestamp,
@@ -145,7 +145,8 @@ pub struct Latest {
     pub promotion: OperationId,
     /// True if the promotion is still in the state `Pending`.
     pub open: bool,
-    /// The time until which another tag on the same digest does not request approval again.
+    /// The time until which a push of the same digest with another tag does not request approval
+    /// again.
     pub fresh_until: Timestamp,
 }
 
@@ -156,7 +157,8 @@ pub struct Question {
     pub promotion: OperationId,
 }
 
-/// A promotion that has not yet requested approval, because many promotions were opened at once.
+/// A promotion that has not yet requested approval, because many promotions became ready at the
+/// same time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Waiting {
     pub occurrence: Occurrence,

@@ -19,8 +19,7 @@ use crate::operation_id::OperationId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
     pub work: Work,
-    /// The time at which the reconciler next works on the operation. None after the operation's
-    /// end.
+    /// The time at which the reconciler next works on the operation. None if nothing is left to do.
     pub wake_at: Option<Timestamp>,
     pub lease: Option<Lease>,
     /// The number of failed notifications in a row. Notifications have their own count and pause,

@@ -65,8 +65,8 @@ pub enum NotPut {
     Refused { reason: String, at: Timestamp },
 }
 
-/// The time from a refusal to the next attempt to put the same tag. The tag of a new pin is tried
-/// at once.
+/// The time from a refusal to the next attempt to put the same tag. Stablepin tries the tag of a
+/// new pin at once.
 const REFUSED_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
 impl TakenTag {

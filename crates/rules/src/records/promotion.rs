@@ -35,7 +35,7 @@ pub struct Promotion {
     /// ECR's event does not name the pusher.
     #[serde(default)]
     pub asked_by: Option<Actor>,
-    /// The ARNs of all principals that pushed this digest with a tag that is a build, from
+    /// The ARNs of all principals that pushed this digest with a tag that counts as a build, from
     /// CloudTrail.
     #[serde(default)]
     pub pushers: BTreeSet<String>,
@@ -61,7 +61,8 @@ pub struct Promotion {
     /// The last read of the earlier environment.
     #[serde(default)]
     pub earlier: Option<EarlierPin>,
-    /// The conditions that were not met at the last look, for people. Empty if all are met.
+    /// The conditions that were not met at the last check, in words for people. Empty if all are
+    /// met.
     #[serde(default)]
     pub waits_for: Vec<String>,
     /// The first time at which all conditions were met. Stablepin may ask the approvers from this

@@ -33,7 +33,7 @@ pub enum PromotionReason {
         by: Actor,
         reason: Option<String>,
     },
-    /// A later build became this pin.
+    /// A later build became the pin with this number.
     Superseded(PinNumber),
     /// The promotion expired while it waited for this event.
     Expired(Blocker),
@@ -99,7 +99,7 @@ pub enum RolloutFailure {
 #[serde(rename_all = "kebab-case")]
 pub enum Aftermath {
     Untouched,
-    /// Stablepin did not revert, so the services are in the state after the failure.
+    /// Stablepin did not revert, so the services stay as the failure left them.
     Unchanged,
     /// No service changed: no revert was necessary, or the revert found that no service had
     /// changed.

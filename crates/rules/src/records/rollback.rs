@@ -36,8 +36,8 @@ pub struct Rollback {
     /// The digest of the promotion that this rollback pre-empted. A delayed call of that promotion
     /// may still reach ECS.
     pub preempted: Option<ImageDigest>,
-    /// The earliest possible end of the rollback if it pre-empted a promotion. The rollback must
-    /// observe every service once more after this time.
+    /// The earliest possible end of the rollback, if a call of the pre-empted promotion may still
+    /// reach ECS. The rollback must observe every service once more after this time.
     #[serde(default)]
     pub preempted_until: Option<Timestamp>,
     /// The backup tag for the digest that was live. None if no digest or several digests were live.

@@ -33,7 +33,7 @@ pub struct Rollout {
 }
 
 impl Rollout {
-    /// Returns a rollout without deployments, whose services have not yet been updated.
+    /// Returns a rollout that has not yet updated any service.
     pub fn begun(destination: Destination, services: Vec<ServiceRollout>, deadline: Timestamp) -> Self {
         Self { destination, services, deadline, bake: None, rebaked: 0 }
     }
@@ -216,7 +216,7 @@ pub struct Started {
     pub service_deployment: Option<String>,
     /// The task definition's ARN with its revision.
     pub task_definition: String,
-    /// True if an essential container has a health check. Only then ECS reports the health of
+    /// True if an essential container has a health check. Only then does ECS report the health of
     /// tasks.
     pub health_checked: bool,
     pub at: Timestamp,

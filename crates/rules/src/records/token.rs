@@ -38,7 +38,7 @@ pub struct Token {
     pub wrong_codes: u8,
 }
 
-/// A link to the console's pages that a principal has created. It works until it expires, and
+/// A link to the console's pages, created by a principal. The link works until it expires, and
 /// allows only reading.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleLink {

@@ -20,8 +20,8 @@ pub struct Clone {
     pub already: bool,
 }
 
-/// Returns the one digest that all of the application's containers have in the task definition.
-/// Returns `None` if their digests differ, or if a container has only a tag.
+/// Returns the digest that all of the application's containers have in the task definition. Returns
+/// `None` if their digests differ, or if a container has only a tag.
 pub fn described_digest(
     described: &Value,
     own: &OwnContainers<'_>,

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_essential_containers_make_a_task_health_checked() {
+    fn only_health_checks_of_essential_containers_count() {
         let checked = |container: Value| {
             let definition = json!({ "containerDefinitions": [{ "name": "web" }, container] });
             let role = container_roles(&definition).pop().expect("there are two");

@@ -68,8 +68,8 @@ pub(super) fn carry_out(transition: &mut Transition, order: &EnvironmentCommand)
     Ok(())
 }
 
-/// Resets a watermark that lies in the future to the current time. It never goes further back:
-/// otherwise an old push could replace a newer pin.
+/// Resets a watermark that lies in the future to the current time. Never resets it to an earlier
+/// time, because an old push could then replace a newer pin.
 fn reset(environment: &mut Environment, now: Timestamp) -> Result<(String, String), Refusal> {
     let Environment { watermark, latest, .. } = environment;
     let at = watermark.as_ref().map(|mark| mark.at);

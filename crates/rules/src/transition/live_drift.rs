@@ -64,8 +64,8 @@ fn differing(
     policy: Option<&EnvironmentPolicy>,
     seen: &LiveSeen,
 ) -> BTreeMap<ServiceName, Deviation> {
-    // If the team deploys without Stablepin, services may run a newer build than the pin. This is
-    // no drift.
+    // If the team deploys without Stablepin, services may run a newer build than the pin. Such a
+    // difference is no drift.
     let Some(policy) = policy.filter(|policy| policy.is_deployed()) else { return BTreeMap::new() };
     let mut services = open(environment).map(|drift| drift.services.clone()).unwrap_or_default();
     for (service, deviation) in &seen.services {
@@ -94,7 +94,7 @@ fn is_known_drift(environment: &Environment, policy: Option<&EnvironmentPolicy>,
 }
 
 /// Records an observation. The subject must not contain an operation. Ignores the observation while
-/// a rollout has the slot, and if the environment's record has changed since.
+/// a rollout has the slot, and if the environment's record has changed since the observation.
 pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
     let now = transition.now;
     let environment = &mut transition.change.after.environment;

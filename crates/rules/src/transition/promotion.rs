@@ -216,8 +216,8 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
     Ok(())
 }
 
-/// Records that ECR refuses the build tag. Returns whether the refusal counts as handled: from the
-/// second refusal on, a pending promotion fails, because the mail names the build tag. A pinned
+/// Records that ECR refused the build tag. Returns whether the refusal is handled. After the second
+/// refusal, a pending promotion fails, because the approval mail names the build tag, and a pinned
 /// promotion completes without the tag.
 pub(super) fn build_tag_refused(transition: &mut Transition, reason: &str) -> bool {
     let at = transition.now;

@@ -225,7 +225,7 @@ fn names_all(services: &[ServiceName], rollback: &Rollback) -> bool {
 }
 
 /// Returns whether the pre-empted promotion may still deploy to a service, or may have deployed to
-/// one since the last observation. The rollback keeps the slot until both are impossible.
+/// a service since the last observation. The rollback keeps the slot until both are impossible.
 fn may_be_overtaken(now: Timestamp, rollback: &Rollback) -> bool {
     rollback
         .preempted_until

@@ -13,15 +13,15 @@ use crate::records::{Current, Direction, Pause, Progress, Rollout, RolloutFailur
 /// The time from an accepted deployment to Stablepin's first observation. Containers need time to
 /// start.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
-/// The time between two observations after the first.
+/// The time between two observations while a deployment is in progress.
 const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(5);
 /// The longest time that Stablepin waits for ECS's own rollback to end.
 const RETURNS_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// The time for which the last observation of a pause is valid.
 const PAUSE_COUNTS: SignedDuration = SignedDuration::from_mins(15);
-/// The number of times that a bake may restart with a new deadline, because ECS may replace a task
-/// or scale a service. The limit exists because the next promotion waits for the slot meanwhile. A
-/// service that is not proven for a whole bake in six attempts counts as unhealthy.
+/// The most times that a bake restarts with a new deadline, for example after ECS replaced a task.
+/// The next promotion waits for the slot meanwhile. A service that does not stay proven in six
+/// bakes counts as unhealthy.
 const REBAKES: u32 = 5;
 
 /// The verdict on a whole rollout.
@@ -328,8 +328,8 @@ impl Rollout {
         });
         let broken = said(&|service| match &service.progress {
             Progress::Failed { reason } => Some(reason),
-            // ECS rolled Stablepin's deployment back. With `if_moved`, no deployment has changed
-            // the service, which is no failure.
+            // If `if_moved` is false, ECS rolled Stablepin's deployment back. If `if_moved` is
+            // true, the service counts as unchanged, so the revert has nothing to do there.
             Progress::Returned { reason, .. } => (!service.if_moved).then_some(reason),
             Progress::Waiting
             | Progress::Deployed
@@ -377,8 +377,8 @@ impl Rollout {
         })
     }
 
-    /// Returns the oldest time of a last observation, among the services that have reached their
-    /// goal. None if no service has reached its goal.
+    /// Returns the earliest of the times at which Stablepin last observed the services that have
+    /// reached their goal. None if no service has reached its goal.
     pub(super) fn seen_since(&self) -> Option<Timestamp> {
         let at = |service: &ServiceRollout| match service.progress {
             Progress::Proven { at, .. } | Progress::Unproven { at } => Some(at),

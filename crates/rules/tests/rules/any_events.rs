@@ -188,8 +188,8 @@ proptest! {
         check(&world);
     }
 
-    /// Three deliveries of each push and vote give the same pins, audit records and operations as
-    /// one delivery.
+    /// Three deliveries of each push and vote give the same pins as one delivery, and the same
+    /// number of audit records and operations.
     #[test]
     fn rule_6_repeated_pushes_and_votes_change_nothing(
         pushes in prop::collection::vec((0..20_i64, 1..5_u8), 1..8),

@@ -598,7 +598,7 @@ fn approver_gets_mail_about_the_next_build_after_a_vote() {
 }
 
 #[test]
-fn people_are_notified_of_a_rejected_promotion() {
+fn rejected_promotion_causes_a_notice() {
     let (mut world, id) = asked(ONE);
     world.vote(id, "lead", Verdict::Reject).unwrap();
     world.settle();

@@ -91,7 +91,7 @@ fn promotion_fails_if_the_image_lacks_a_required_platform() {
 }
 
 #[test]
-fn image_of_a_requested_promotion_is_validated_again() {
+fn image_that_is_pushed_again_is_validated_again() {
     let mut world = World::new(application(ONE, ""));
     world.defects.insert(digest(1), InvalidImage::gone());
     let failed = asked(&mut world, 0, 1);
@@ -102,7 +102,7 @@ fn image_of_a_requested_promotion_is_validated_again() {
 }
 
 #[test]
-fn image_is_validated_again_after_the_file_changes() {
+fn image_is_validated_again_after_the_application_file_changes() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     assert!(is_asked(&world, id));
@@ -227,7 +227,7 @@ fn automatic_promotion_waits_for_its_checks() {
 }
 
 #[test]
-fn vote_before_a_check_pins_nothing_until_the_check_passes() {
+fn early_vote_sets_the_pin_only_after_the_check_passes() {
     let mut world = requiring(ONE);
     let id = asked(&mut world, 0, 1);
     let mut decision = world.decision(id, "lead", Verdict::Approve);
@@ -263,7 +263,7 @@ fn promotion_waits_for_pin_and_soak_in_the_earlier_environment() {
 }
 
 #[test]
-fn rollback_of_the_earlier_environment_during_the_soak_counts() {
+fn promotion_waits_again_if_staging_rolls_back_during_the_soak() {
     let mut world = after_staging();
     world.earlier_pins.insert(digest(1), world.now);
     let id = asked(&mut world, 0, 1);
@@ -289,7 +289,7 @@ fn approved_promotion_reads_its_checks_once_more() {
 }
 
 #[test]
-fn validation_under_an_older_file_does_not_count() {
+fn validation_under_an_older_application_file_does_not_count() {
     let mut world = World::new(application(ONE, ""));
     let id = world.push(0, 1).unwrap();
     world.configuration.version += 1;
@@ -302,7 +302,7 @@ fn validation_under_an_older_file_does_not_count() {
 }
 
 #[test]
-fn nobody_is_asked_about_an_image_that_was_deleted_meanwhile() {
+fn promotion_fails_if_its_image_is_deleted_while_it_waits() {
     let mut world = requiring(ONE);
     let id = asked(&mut world, 0, 1);
     world.defects.insert(digest(1), InvalidImage::gone());
@@ -353,7 +353,7 @@ fn promotion_of_a_copied_image_fails_if_its_parts_do_not_arrive() {
 }
 
 #[test]
-fn waiting_promotion_reads_its_reports_less_often_with_time() {
+fn pauses_between_report_reads_grow_to_ten_minutes() {
     let mut world = requiring(ONE);
     world.configuration.application.environments[0].approval.expires = SignedDuration::from_hours(72);
     let id = asked(&mut world, 0, 1);
@@ -399,7 +399,7 @@ fn report_of_a_check_does_not_end_the_soak_time() {
 }
 
 #[test]
-fn pin_of_a_former_earlier_environment_does_not_count() {
+fn pin_in_staging_does_not_count_after_a_switch_to_preprod() {
     let mut world = after_staging();
     world.earlier_pins.insert(digest(1), world.now - SignedDuration::from_hours(1));
     let id = world.push(0, 1).unwrap();
@@ -479,7 +479,7 @@ fn approved_promotion_ends_if_its_image_stays_unreadable() {
 }
 
 #[test]
-fn pin_in_the_earlier_environment_is_noticed_at_once() {
+fn pin_in_the_earlier_environment_is_noticed_immediately() {
     let mut world = after_staging();
     world.configuration.application.environments[0].soak = SignedDuration::ZERO;
     let id = asked(&mut world, 0, 1);

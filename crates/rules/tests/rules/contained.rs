@@ -76,7 +76,7 @@ fn image_index_cancels_no_promotion_that_a_person_requested() {
 }
 
 #[test]
-fn promotion_of_an_image_pushed_an_hour_after_its_index_is_kept() {
+fn child_pushed_an_hour_after_its_index_keeps_its_promotion() {
     let mut world = World::new(application(ONE, ""));
     world.now += SignedDuration::from_secs(3601);
     let id = asked(&mut world, 3601, 1);
@@ -101,8 +101,8 @@ fn image_index_is_pinned_in_any_order_of_the_two_pushes() {
     }
 }
 
-/// An image index also does not change its own promotion, and changes nothing if there is no
-/// promotion.
+/// The test has two more cases: the promotion of the image index itself, and no promotion. The
+/// image index changes nothing in these cases either.
 #[test]
 fn later_image_index_does_not_change_a_completed_promotion() {
     let mut world = World::new(application(ONE, ""));

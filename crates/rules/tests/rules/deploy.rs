@@ -56,7 +56,7 @@ fn carries_out(world: &mut World, id: OperationId) {
     }
 }
 
-/// Pushes and approves a build, and deploys the build to every service. Checks no deployment.
+/// Pushes and approves a build, and deploys the build to every service. No service is proven yet.
 fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -161,7 +161,7 @@ fn release_that_breaks_during_its_bake_is_reverted() {
 }
 
 #[test]
-fn failed_first_promotion_restores_what_each_service_ran() {
+fn failed_first_promotion_restores_the_digest_of_each_service() {
     let mut world = World::new(deployed(ONE, BOTH));
     let worker = world.services.keys().nth(1).unwrap().clone();
     world.deploy_by_hand(&worker, digest(9));
@@ -241,7 +241,7 @@ fn deployment_by_another_caller_is_not_reverted() {
 }
 
 #[test]
-fn release_reverts_every_service_that_is_not_superseded() {
+fn release_reverts_the_services_that_no_other_caller_changed() {
     for theirs in [0, 1] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -377,7 +377,7 @@ fn release_is_reverted_if_a_service_fails_after_it_scales_up() {
 }
 
 #[test]
-fn codedeploy_service_fails_the_release_before_any_deployment() {
+fn release_fails_if_codedeploy_deploys_the_service() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -825,7 +825,7 @@ fn operator_can_release_a_hold_if_no_approval_is_required() {
     assert_eq!((running(&world), state(&world, fix)), (vec![3], PromotionState::Completed));
 }
 
-/// The 200 push events arrive at the same time, in a shuffled order, and each event twice.
+/// The 200 push events arrive at the same time, in a shuffled order. Each event arrives twice.
 #[test]
 fn latest_of_two_hundred_pushes_becomes_the_pin() {
     let mut world = World::new(deployed(ONE, WEB));
@@ -853,8 +853,8 @@ fn latest_of_two_hundred_pushes_becomes_the_pin() {
     check(&world);
 }
 
-/// Checks that each promoted pin was proven to run, and that no revert deploys the promotion's own
-/// digest.
+/// Checks that promotions pin only proven digests, and that no revert deploys the digest of its own
+/// promotion.
 fn check_deployed(world: &World) {
     for operation in world.operations.values() {
         let Work::Promotion(promotion) = &operation.work else { continue };
@@ -876,7 +876,8 @@ fn check_deployed(world: &World) {
 }
 
 proptest! {
-    /// No events and deployments break a rule, in any order, and with a crash at any point.
+    /// The events come in any order and number. A process may crash at any point, and another
+    /// caller may deploy to a service.
     #[test]
     fn no_event_sequence_with_deployments_breaks_a_rule(
         events in prop::collection::vec(event(), 0..80),
@@ -1176,8 +1177,8 @@ fn refused_rollback_reports_only_the_services_of_its_request() {
     }
 }
 
-/// The rollback records the task definitions that the release deployed, so that these are no live
-/// drift.
+/// The rollback records the task definitions that the release deployed, so that they do not count
+/// as live drift.
 #[test]
 fn refused_rollback_records_task_definitions_of_the_release() {
     for moves_worker in [false, true] {
@@ -1373,7 +1374,7 @@ fn operation_restores_each_task_definition_family_once() {
 /// After the twelfth failure, the operation has no next check. A completed promotion with nothing
 /// to restore has no next check either.
 #[test]
-fn task_definition_family_restore_stops_after_twelve_failures() {
+fn restore_of_a_task_definition_family_stops_after_12_failures() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = promoted(&mut world, 0, 1);
     world.observe(Some(id), None, &[Input::Nudge]).unwrap();

@@ -1,5 +1,5 @@
 //! Rule 4 with wrong clocks. The time of the push event identifies the push, even if that time is
-//! wrong. Rule 4 orders pushes by a time that is at most five minutes ahead of Stablepin's clock.
+//! wrong. To order pushes, rule 4 limits this time to five minutes ahead of Stablepin's clock.
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::audit::{Actor, Kind};
@@ -15,7 +15,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// Handles a push event at the current time of the world. The event itself says `time`.
+/// Handles a push event at the current time of the world. `time` is the time in the event.
 fn push(world: &mut World, time: Timestamp, n: u8) -> OperationId {
     let mut opening = world.opening(0, n);
     opening.occurrence.at = time;
@@ -172,7 +172,7 @@ fn rule_4_watermark_reset_does_not_admit_an_earlier_push() {
 
 /// An older version of Stablepin stored a push time of 2099. The lead approves the promotion now.
 #[test]
-fn rule_4_watermark_is_limited_if_a_stored_push_time_is_future() {
+fn rule_4_stored_future_push_sets_a_limited_watermark() {
     let mut world = World::new(application(ONE, ""));
     let now = world.now;
     let id = push(&mut world, now, 1);

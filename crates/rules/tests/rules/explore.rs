@@ -179,7 +179,7 @@ impl State {
     }
 
     /// Returns a hash of the state. Every path to the same state gives the same hash: the hash
-    /// ignores audit times, and numbers generated ids by their first appearance.
+    /// ignores audit times, and replaces generated ids by numbers.
     fn key(&self) -> u64 {
         let mut world = self.world.clone();
         for record in &mut world.audit {
@@ -192,8 +192,8 @@ impl State {
     }
 }
 
-/// Splits the text, and replaces each generated id by the number of its first appearance.
-/// A generated id is a long hexadecimal number without the prefix `sha256:`.
+/// Splits the text, and replaces the first generated id by `#0`, the second by `#1`, and so on. A
+/// generated id is a long hexadecimal number without the prefix `sha256:`.
 fn renumbered(text: &str) -> Vec<&str> {
     let mut seen: Vec<&str> = Vec::new();
     let mut out = Vec::new();
@@ -280,9 +280,9 @@ fn holds(world: &World) {
     }
 }
 
-/// Checks that the services match the results of promotions and rollbacks.
-/// A digest that a failed promotion reverted or did not deploy must not run. The target of the
-/// last completed rollback must run.
+/// Checks that the services match the results of promotions and rollbacks. If a promotion was
+/// reverted or deployed nothing, its digest must not run, unless the digest is pinned. The target
+/// of the last completed rollback must run.
 fn outcomes_match_services(world: &World) {
     for operation in world.operations.values() {
         let (digest, reason) = match &operation.work {
@@ -322,8 +322,8 @@ fn outcomes_match_services(world: &World) {
     }
 }
 
-/// Explores all states depth-first, to keep the list of unexplored states short.
-/// Returns the number of states, and the number of different worlds without processes.
+/// Explores all states depth-first, to keep the list of unexplored states short. Returns the number
+/// of states, and the number of different worlds without processes.
 fn explore(first: State) -> (usize, usize) {
     let mut seen = HashSet::from([first.key()]);
     let mut ends = HashSet::new();

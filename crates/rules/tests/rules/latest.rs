@@ -19,7 +19,7 @@ fn latest_tag() -> ImageTag {
 }
 
 #[test]
-fn latest_tag_is_on_the_image_of_the_newest_push() {
+fn latest_setting_push_puts_the_tag_on_the_newest_image() {
     let mut world = World::new(latest(Latest::Push));
     asked(&mut world, 1, 1);
     assert_eq!(world.tags.get(&latest_tag()), Some(&digest(1)));
@@ -31,7 +31,7 @@ fn latest_tag_is_on_the_image_of_the_newest_push() {
 }
 
 #[test]
-fn latest_tag_is_on_the_image_of_the_pin() {
+fn latest_setting_pin_puts_the_tag_on_the_pinned_image() {
     let mut world = World::new(latest(Latest::Pin));
     asked(&mut world, 0, 1);
     assert_eq!(world.tags.get(&latest_tag()), None);

@@ -137,8 +137,8 @@ fn vote_of_a_former_approver_does_not_release_the_hold() {
     let decision = world.decision(next, "third", Verdict::Approve);
     world.configuration.application.environments[0].approval.required = 3;
     world.observe(Some(next), None, &[Input::Decision(Decision { form: None, ..decision })]).unwrap();
-    // The file removes the third approver, and now needs one approval. But the lead approved before
-    // the hold.
+    // A new application file removes the third approver, and requires one approval. But the lead
+    // approved before the hold.
     let policy = &mut world.configuration.application.environments[0].approval;
     (policy.required, policy.approvers) = (1, ["lead", "second"].map(approver).to_vec());
     world.now += SignedDuration::from_mins(1);
@@ -227,7 +227,7 @@ fn fail(world: &mut World, id: OperationId, times: usize) -> i64 {
 }
 
 #[test]
-fn several_failures_in_one_attempt_count_as_one() {
+fn several_failures_in_one_attempt_count_as_one_failure() {
     let mut world = World::new(application(TWO, ""));
     let id = world.push(0, 1).unwrap();
     assert_eq!([fail(&mut world, id, 4), fail(&mut world, id, 4)], [60, 120]);
@@ -382,7 +382,7 @@ fn failed_rollback_names_each_service_and_reason() {
 }
 
 #[test]
-fn failing_stable_tag_does_not_block_the_next_rollback() {
+fn failure_to_put_the_stable_tag_blocks_no_rollback() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);

@@ -222,7 +222,6 @@ fn second_drifted_service_joins_the_open_drift() {
     assert_eq!(audited(&world), ["Detected", "Detected"]);
 }
 
-/// The second service drifts after the notice about the first service.
 #[test]
 fn service_that_drifts_after_the_first_notice_is_reported_too() {
     let mut world = deployed();
@@ -279,7 +278,7 @@ fn drift_names_a_deleted_service() {
 }
 
 /// A team with `deploy = "never"` may deploy a build before the build is pinned. Such a deployment
-/// is no drift. A service outside the configuration cannot drift either.
+/// is no drift.
 #[test]
 fn environment_with_deploy_never_has_no_live_drift() {
     let mut world = deployed();
@@ -323,7 +322,7 @@ fn failed_release_that_a_pipeline_deploys_again_is_drift() {
 }
 
 #[test]
-fn failed_release_deployed_again_during_a_drift_is_drift() {
+fn failed_release_is_drift_if_deployed_again_during_a_drift() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     for n in [7, 9] {

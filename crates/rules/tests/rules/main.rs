@@ -1,4 +1,5 @@
-//! Tests of the rules that never break, with the real `transition` and `pending_effects`.
+//! Tests of the ten rules in `docs/architecture/rules.md`, with the real `transition` and
+//! `pending_effects`.
 
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 

@@ -37,7 +37,7 @@ fn rule_2_tick_completes_a_promotion_after_a_crash() {
 }
 
 #[test]
-fn rule_2_late_put_of_an_older_pins_tag_is_corrected() {
+fn rule_2_slow_tag_call_of_an_older_pin_is_corrected() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);

@@ -1,6 +1,6 @@
-//! A process that reconciles an operation as the Lambda functions do, one turn at a time.
-//! The process decides on records that may be stale, and carries out effects one by one.
-//! The process can lose a race, and can crash before or after each turn.
+//! A process that reconciles an operation as the Lambda functions do, one turn at a time. The
+//! process decides on records that may be stale, and carries out effects one by one. The process
+//! can lose a race, and can crash before or after each turn.
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::effect::{Effect, Outcome};
@@ -168,7 +168,7 @@ impl Process {
             return Turn::Goes;
         }
         self.observed.clear();
-        // Notifications and `RestoreFamily` affect no other effect, so these need no own turn.
+        // No other effect depends on notifications or on `RestoreFamily`, so they take no turn.
         let takes_no_turn =
             |effect: &Effect| effect.is_notification() || matches!(effect, Effect::RestoreFamily(_));
         let pending = pending_effects(now, &self.subject, self.holder);

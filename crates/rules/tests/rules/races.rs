@@ -1,4 +1,5 @@
-//! Several processes at once. A process may use stale records, lose a race, crash, or run twice.
+//! Tests of concurrent processes. A process may use stale records, lose a race, crash, or run
+//! twice.
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -120,7 +121,7 @@ fn check_votes(world: &World, required: usize) {
     assert_eq!(used, votes(world).iter().sum::<usize>(), "rule 5: each used link is one vote");
 }
 
-/// Returns the number of votes for each operation.
+/// Returns the number of votes of each operation.
 fn votes(world: &World) -> Vec<usize> {
     let of = |work: &Work| match work {
         Work::Promotion(promotion) => promotion.votes.len(),
@@ -170,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn races_of_services_and_two_approvers_break_no_rule(
+    fn races_with_services_and_two_approvers_break_no_rule(
         events in prop::collection::vec(event(), 0..120),
     ) {
         let mut world = play(TWO, "\"prod/web\", \"prod/worker\"", &events);
@@ -180,7 +181,6 @@ proptest! {
         check_rollbacks(&world);
     }
 
-    /// The second delivery of an outcome changes nothing.
     #[test]
     fn rule_6_repeated_outcome_changes_nothing(
         events in prop::collection::vec(event(), 0..80),

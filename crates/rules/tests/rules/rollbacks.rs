@@ -10,7 +10,7 @@ use crate::fixtures::{ONE, asked, pinned, rollback_state, state};
 use crate::world::{self, World, application, digest};
 
 #[test]
-fn rule_9_rollback_is_refused_if_one_runs_or_target_is_live() {
+fn rule_9_rollback_is_refused_during_another_or_to_a_live_pin() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -135,7 +135,7 @@ fn hold_stops_builds_that_need_no_approval() {
 }
 
 #[test]
-fn target_previous_skips_live_and_rolled_back_pins() {
+fn rollback_to_previous_skips_live_and_rolled_back_pins() {
     let mut world = World::new(application(ONE, ""));
     for n in 1..4 {
         pinned(&mut world, i64::from(n), n);

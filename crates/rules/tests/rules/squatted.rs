@@ -1,4 +1,5 @@
-//! Pins without their tag: an immutable tag is on another image, or ECR refuses to put the tag.
+//! Pins whose tag Stablepin cannot put: another image has the immutable tag, or ECR refuses the
+//! tag.
 
 use stablepin_rules::build_tag::numbered;
 use stablepin_rules::image::ImageTag;
@@ -84,7 +85,7 @@ fn rollback_completes_with_a_notice_if_its_tag_is_taken() {
 
 /// Both promotions try to put the newest pin's tag, but only one promotion sends a notice.
 #[test]
-fn two_promotions_send_one_notice_about_a_squatted_tag() {
+fn two_promotions_send_one_notice_about_a_taken_tag() {
     let mut world = immutable();
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);

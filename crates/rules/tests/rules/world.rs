@@ -53,8 +53,8 @@ pub(crate) fn start() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().unwrap()
 }
 
-/// A started effect that has not taken place yet.
-/// The effect takes place before `until`, the end of its lease, or never.
+/// A started effect that has not taken place yet. The effect takes place before `until`, the end of
+/// its lease, or never.
 #[derive(Debug, Clone)]
 pub(crate) struct Flight {
     pub(crate) operation: OperationId,
@@ -184,7 +184,7 @@ impl World {
         };
     }
 
-    /// Observes a tag, as the tagger or the sweep does. Returns the repair, if one starts.
+    /// Observes a tag, as the tagger or the sweep does. Returns the repair, if a repair starts.
     pub(crate) fn look_at_tag(&mut self, tag: &ImageTag) -> Option<OperationId> {
         let (id, tag, found) = (self.id(), tag.clone(), self.tags.get(tag).cloned());
         self.observe(None, None, &[Input::Drifted(Drifted { id, tag, found, by: None })]).unwrap();

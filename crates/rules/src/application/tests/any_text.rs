@@ -16,7 +16,7 @@ proptest! {
     /// Makes a few random changes to a valid file. The parser must refuse the result at a position
     /// in the file, or return a consistent application.
     #[test]
-    fn parser_refuses_a_changed_file_or_returns_a_consistent_one(
+    fn changed_file_is_refused_or_gives_a_consistent_application(
         base in proptest::sample::select(vec![EXAMPLE, EVERYTHING, SMALLEST]),
         changes in proptest::collection::vec((any::<proptest::sample::Index>(), 0..6_usize, change()), 1..6),
     ) {

@@ -51,7 +51,7 @@ fn principals(lead: &[&str], second: &[&str]) -> String {
 const SSO: &str = "AWSReservedSSO_Lead_0123456789abcdef";
 
 #[test]
-fn file_that_lets_one_signer_be_two_approvers_is_refused() {
+fn file_is_refused_if_one_signer_matches_two_approvers() {
     let account = "arn:aws:iam::111122223333";
     let role = |path: &str, name: &str| format!("{account}:role/{path}{name}");
     let user = |name: &str| format!("{account}:user/{name}");
@@ -107,8 +107,7 @@ fn file_that_lets_one_signer_be_two_approvers_is_refused() {
     }
 }
 
-/// A principal must be a single person or role. The root user, a federated user and a group are
-/// not.
+/// The ARNs of the root user, a federated user and a group do not identify one person or role.
 #[test]
 fn root_users_and_groups_are_refused_as_principals() {
     for arn in [

@@ -14,7 +14,7 @@ fn key(section: &str, name: &str) -> Key {
     (section.to_owned(), name.to_owned())
 }
 
-/// Returns the keys in the document's tables for which the last cell begins with `carried_out`.
+/// Returns the documented keys whose last table cell begins with `carried_out`.
 fn documented(carried_out: &str) -> BTreeSet<Key> {
     let keys = PAGE.split_once("\n## Keys\n").unwrap().1.split_once("\n### Units\n").unwrap().0;
     let mut section = "";

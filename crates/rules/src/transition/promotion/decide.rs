@@ -1,4 +1,4 @@
-//! Votes and withdrawals. Every vote passes the same checks, no matter if it comes from a page or a
+//! Votes and withdrawals. Every vote passes the same checks, whether it comes from a page or a
 //! signed request.
 
 use jiff::Timestamp;

@@ -16,14 +16,15 @@ use crate::records::{
 use crate::transition::Transition;
 use crate::validation::{Defect, InvalidImage};
 
-/// Takes the result of the image's validation under this version of the application file.
+/// Records the result of the image's validation against this version of the application file.
 pub(in super::super) fn validated(
     transition: &mut Transition,
     configuration: u64,
     result: &Result<(), InvalidImage>,
 ) {
     let at = transition.now;
-    // Another file may have other settings, so its result counts.
+    // Another version of the file may have other settings, so a result for that version does not
+    // count.
     let is_current = transition.change.after.configuration.version == configuration;
     let waits = |one: &&mut Promotion| is_current && one.state == PromotionState::Pending;
     let Some(promotion) = promotion(transition).filter(waits) else { return };
@@ -172,8 +173,8 @@ const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
 /// of a waiting promotion are asked early if all newer waiting promotions end.
 const MOST_WAITING: usize = 20;
 
-/// Returns the time at which to ask the approvers, if many promotions became ready at once. At
-/// least half of the time to decide remains at this time. None means to ask at once.
+/// Returns the time at which Stablepin asks the approvers, if many promotions became ready at the
+/// same time. At least half of the time to decide then remains. None: Stablepin asks now.
 fn ask_later_at(
     now: Timestamp,
     policy: &EnvironmentPolicy,

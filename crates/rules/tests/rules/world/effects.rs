@@ -1,4 +1,4 @@
-//! The way in which the world carries out each effect, and the outcome.
+//! Carries out each effect in the world, and returns its outcome.
 
 use stablepin_rules::build_tag::{latest, numbered};
 use stablepin_rules::effect::{Effect, Outcome};
