@@ -9,7 +9,7 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use crate::PipelineRunAnswer;
 
 answer! {
-    /// A change, with the actor who made the change and the reason.
+    /// A change, with its actor and its reason.
     AuditAnswer of record: AuditRecord {
         /// The version of this format.
         version: u8,

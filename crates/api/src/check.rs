@@ -54,12 +54,11 @@ pub enum RecordedAnswer {
     New,
     /// The same report is already recorded.
     Known,
-    /// A result that ended later is already recorded, and is kept.
+    /// The recorded result is newer, or failed at the same time. The recorded result is kept.
     Outdated,
 }
 
-/// A promotion of the digest, after Stablepin has handled a report or a request that names the
-/// image.
+/// A promotion after Stablepin has handled a report or a request about its image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedPromotion {
     pub promotion: OperationId,
@@ -70,7 +69,8 @@ pub struct ReportedPromotion {
 }
 
 impl RecordedAnswer {
-    /// Returns `None` if the report was refused, because the digest has too many checks.
+    /// Converts the effect. Returns `None` if Stablepin refused the report because the digest has
+    /// too many checks.
     pub fn new(recorded: Recorded) -> Option<Self> {
         match recorded {
             Recorded::New => Some(Self::New),
@@ -82,7 +82,7 @@ impl RecordedAnswer {
 }
 
 impl ReportedPromotion {
-    /// Returns `None` if the subject has no promotion.
+    /// Converts the [`Subject`]. Returns `None` if there is no promotion.
     pub fn new(subject: &Subject) -> Option<Self> {
         let promotion = subject.promotion()?;
         Some(Self {

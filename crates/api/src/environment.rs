@@ -92,8 +92,8 @@ answer! {
 }
 
 answer! {
-    /// A hold, during which approvals from before the hold deploy nothing. A person or a new
-    /// approval releases the hold.
+    /// A hold of the environment. Stablepin does not deploy builds that were approved before the
+    /// hold. A person or a new approval releases the hold.
     HoldAnswer of hold: Hold {
         since: Timestamp,
         reason: String = hold.reason.to_string(),

@@ -50,7 +50,7 @@ pub struct PromotionAnswer {
     /// The first time at which all conditions were met. The approvers' time to decide begins then.
     pub ready_at: Option<Timestamp>,
     /// The time when Stablepin mails the approvers, if no newer build arrives by then. With `None`,
-    /// Stablepin mails the approvers at once.
+    /// Stablepin mails the approvers immediately.
     pub ask_at: Option<Timestamp>,
     /// The time of the last mail to each approver.
     pub asked: BTreeMap<ApproverName, Timestamp>,

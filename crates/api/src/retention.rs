@@ -46,8 +46,8 @@ answer! {
         /// The reason why the run changed nothing in the repository, or failed.
         problem: Option<String>,
         warnings: Vec<String>,
-        /// The users of images, such as other accounts, that the run did not check. The
-        /// application's file waives these users.
+        /// The workload sources that the run did not read, because the application's file waives
+        /// these sources.
         waived: BTreeSet<String>,
         /// The number of images in the repository.
         images: u64,

@@ -1,4 +1,4 @@
-//! AWS Batch: lists the images that job definitions and jobs name.
+//! AWS Batch: lists the images of job definitions and jobs.
 
 use std::collections::BTreeSet;
 

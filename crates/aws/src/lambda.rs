@@ -45,8 +45,8 @@ impl Lambda {
         Self { client: session.patient_lambda() }
     }
 
-    /// Returns the images of all versions of all Lambda functions, including `$LATEST`. An alias
-    /// needs no call of its own, because an alias points to one or two of these versions.
+    /// Returns the images of all versions of all Lambda functions, including `$LATEST`. Aliases
+    /// need no call, because an alias points to one or two of these versions.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html>
     pub async fn images(&self) -> Result<Vec<FunctionImage>, CallError> {
         let versions = self.versions().await?;

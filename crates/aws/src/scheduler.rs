@@ -1,4 +1,4 @@
-//! EventBridge Scheduler: lists the tasks, jobs and images that schedules name.
+//! EventBridge Scheduler: lists the tasks, jobs and images in schedules.
 
 use serde::Deserialize;
 use stablepin_retention_rules::mentions::{Mention, mentions};
@@ -98,7 +98,7 @@ impl Scheduler {
             None => Default::default(),
             Some(Ok(found)) => found,
             // The input contains all parameters of the API call. If the input is unreadable,
-            // retention cannot know the images that it names.
+            // retention cannot know the images in the input.
             Some(Err(error)) if is_universal(arn) => {
                 let why = "its input is no valid JSON: correct it or delete it";
                 return Err(call.failed(FailedCall::unusable(why, false).with_source(error)));

@@ -24,8 +24,8 @@ use aws_types::region::Region;
 
 use crate::plain_http::PlainHttp;
 
-/// The longest time to connect, including the TLS handshake. This is the SDK's default. In this
-/// time, TCP can send a lost SYN again after 1 s and after 3 s.
+/// The longest time to connect, including the TLS handshake. The value is the SDK's default, and
+/// lets TCP send a lost SYN again after 1 s and after 3 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 /// The longest time for one attempt, from the first byte sent to the last byte read. DynamoDB and
 /// ECR respond within tens of milliseconds, UpdateService within about a second.
@@ -36,13 +36,13 @@ pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// The most attempts of a call: the first attempt and three retries.
 const ATTEMPTS: u32 = 4;
 /// The longest time for one attempt of a patient client. Patient clients read pages of 1,000
-/// images, which have almost a megabyte.
+/// images. Such a page has almost a megabyte.
 const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest time for a call of a patient client, with all its attempts and pauses. The pauses
 /// between eight attempts take at most 71 s.
 pub const PATIENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
 const PATIENT_ATTEMPTS: u32 = 8;
-/// The longest time by which warming connections may delay a start.
+/// The longest time that the start of a process waits until connections are warm.
 const WARM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The AWS services that have a client.
@@ -278,8 +278,8 @@ impl Session {
         RetryConfig::adaptive().with_max_attempts(self.settings.patient_attempts)
     }
 
-    /// The scope in which throttling slows calls down: one client. By default, the SDK slows down
-    /// all clients of a service in the process.
+    /// The retry partition of one client: throttling slows down only this client. By default, the
+    /// SDK slows down all clients of a service in the process.
     fn patient_partition() -> RetryPartition {
         RetryPartition::custom("patient").build()
     }

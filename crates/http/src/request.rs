@@ -24,8 +24,8 @@ pub struct Request {
     pub account: Option<String>,
 }
 
-/// The most bytes of a body in the form in which API Gateway delivers the body. The largest body is
-/// an application file. This limit is twice the limit of an application file.
+/// The most bytes of a body, before any Base64 decoding. The largest body is an application file.
+/// This limit is twice the limit of an application file.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
 
 impl Request {
@@ -109,8 +109,8 @@ impl Request {
         Ok((limit, self.query("after").map(str::to_owned)))
     }
 
-    /// Returns the ARN of the signer. Refuses a request without a signature, although API Gateway
-    /// lets no such request through on a route with IAM authorization.
+    /// Returns the ARN of the signer. Returns a problem if the request has no signature. On a route
+    /// with IAM authorization, API Gateway already refuses such a request.
     pub fn signed_by(&self) -> Result<&str, Problem> {
         self.principal.as_deref().ok_or_else(|| {
             Problem::new(403, "not-signed", "Not signed", "sign the request with AWS credentials (SigV4)")

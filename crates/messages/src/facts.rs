@@ -83,7 +83,7 @@ fn run_words(run: &PipelineRun) -> String {
     let texts = [link, run.repository.as_deref(), run.workflow.as_deref(), run.id.as_deref()];
     let texts: Vec<&str> = texts.into_iter().flatten().chain(started_by.as_deref()).collect();
     match &run.source {
-        // The pusher chose the link, so no mail program may offer it for a click.
+        // The pusher chose the link, so mail programs must not make the link clickable.
         RunSource::Label => format!("{} (unverified: a label of the image)", inert(&texts.join(", "))),
         RunSource::Check => {
             let name = run.named_by.as_deref().unwrap_or_default();

@@ -30,8 +30,8 @@ pub struct Mail {
     pub body: String,
 }
 
-/// Returns the mail that requests an approval. The mail contains the secret link and the secret
-/// code. Anybody who has both secrets can vote in the approver's name.
+/// Returns the mail that requests an approval. The mail contains the secret link, and the secret
+/// code if [`Step::Code`] is configured. Anybody who has the mail can vote in the approver's name.
 pub fn question(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -100,7 +100,7 @@ pub fn question(
 /// The text for a missing reason. Only a damaged record has no reason.
 const NO_REASON: &str = "no reason is known";
 
-/// Converts free text, whoever wrote it, to one line.
+/// Converts free text from any source to one line.
 fn line(text: &str) -> String {
     one_line(text, LONGEST_REASON)
 }

@@ -26,7 +26,7 @@ impl Descriptor {
         [DOCKER_LIST, OCI_INDEX].contains(&self.media_type.as_str())
     }
 
-    /// Returns whether registries store the layer. A layer that may not be distributed is stored
+    /// Returns true if registries store the layer. A layer that must not be distributed is stored
     /// elsewhere.
     /// <https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers>
     pub fn is_distributed(&self) -> bool {

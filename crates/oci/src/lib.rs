@@ -1,7 +1,7 @@
 //! The parts of image manifests, image indexes and image configurations that Stablepin needs.
 //!
 //! The parser refuses a manifest with two meanings: approvers could approve one image, and ECS
-//! could run another one
+//! could run another image
 //! (<https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh>). The
 //! parser returns a manifest or an error for any text, and never panics.
 
@@ -178,8 +178,8 @@ impl ImageManifest {
         artifact(types)
     }
 
-    /// Returns the bytes of the configuration and all layers. A repeated blob counts once. ECR
-    /// stores this many bytes, and a pull transfers about as many.
+    /// Returns the size of the configuration and all layers, in bytes. A repeated blob counts once.
+    /// ECR stores this many bytes, and a pull transfers about as many.
     pub fn size_bytes(&self) -> Result<u64, ManifestError> {
         let mut seen = BTreeSet::new();
         std::iter::once(&self.config)
@@ -198,8 +198,8 @@ impl ImageIndex {
     }
 
     /// Returns the children that can run. Excludes the attestations that BuildKit adds with the
-    /// platform `unknown/unknown`, and artifacts without a platform. A runtime chooses a child by its
-    /// platform, so a child that names a platform can run, whatever its annotations say.
+    /// platform `unknown/unknown`, and artifacts without a platform. A runtime chooses a child by
+    /// its platform, so a child that names a platform can run, whatever its annotations say.
     /// <https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md>
     pub fn images(&self) -> impl Iterator<Item = &Descriptor> {
         self.children.iter().filter(|child| {

@@ -1,4 +1,4 @@
-//! Sends mails to approvers. Each mail goes to the topic with the approver's subscription. An
+//! Sends mails to approvers. Publishes each mail to the topic with the approver's subscription. An
 //! address gets no more mails per second than SNS allows.
 
 use std::time::Duration;

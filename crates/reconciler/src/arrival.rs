@@ -60,7 +60,7 @@ impl Display for NamedImage {
 
 #[derive(Debug)]
 pub struct Arrived {
-    /// The tag that names the build. None if the request named only the digest of a known build.
+    /// The tag that names the build. `None` if the request named only the digest of a known build.
     pub tag: Option<ImageTag>,
     pub digest: ImageDigest,
     /// The open promotions of the image.
@@ -93,8 +93,8 @@ pub enum ArrivalError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// Passes the run on to the open promotions of the image. Without one, announces the image to the
-/// promoter, which opens its promotions.
+/// Announces an image that is no build yet to the promoter, which opens the promotions. If the
+/// image is a known build, passes the run on to the open promotions of the image.
 ///
 /// ECR fetches the image first if the repository belongs to a pull-through cache.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html>
@@ -122,7 +122,7 @@ pub async fn arrive(
         NamedImage::Digest(_) => None,
     };
     let by = Actor::Principal { arn: by.clone() };
-    // A known build has had its promotions. Only a request for a promotion opens another one.
+    // A known build has already had its promotions. Only a promotion request opens a new promotion.
     let mut promotions = Vec::new();
     if clients.table.build(application, &image.digest).await?.is_none() {
         let named_by = match tag.take() {
@@ -148,7 +148,7 @@ async fn tag_of(
     tags.into_iter().next().ok_or_else(|| ArrivalError::NoTag { digest: digest.clone() })
 }
 
-/// Returns the tags of the image that the application's `builds` names. Omits Stablepin's own tags.
+/// Returns the image's tags that match the application's `builds`. Omits Stablepin's own tags.
 async fn build_tags(
     clients: &Clients,
     configured: &Application,
@@ -180,9 +180,9 @@ fn announcement(arrival: &Arrival, tag: &ImageTag, digest: &ImageDigest, by: Act
     }
 }
 
-/// Opens the promotions of an announced image. The time of the announcement identifies it, so a
-/// repeated event opens nothing. The event only says that an announcement exists: the announcement
-/// itself is read from the audit trail, which nobody else can write.
+/// Opens the promotions of an announced image. The time of the announcement is its id, so a
+/// repeated event opens nothing. The function reads the announcement from the audit trail, not from
+/// the event, because only Stablepin can write the audit trail.
 pub async fn take(
     clients: &Clients,
     application: &ApplicationName,
@@ -198,7 +198,7 @@ pub async fn take(
         return Ok(0);
     };
     let Ok(tag) = ImageTag::parse(&to) else { return Ok(0) };
-    // Another event has opened the promotions meanwhile.
+    // If the image is already a build, another event has opened the promotions meanwhile.
     let known = clients.table.build(application, &digest).await?;
     if known.is_some_and(|build| build.pushed_at != place(now(), at)) {
         let promotions = match run {
@@ -211,7 +211,8 @@ pub async fn take(
     let push = Push { at, repository, digest, tag, run, is_copied: true };
     match push::take(clients, application, &push, deadline).await? {
         Ok(environments) => {
-            // One question is enough, whatever number of build tags the image has.
+            // The image gets its promotions only once, even if it has several build tags. So the
+            // loop records each of these tags as handled.
             for tag in build_tags(clients, &configured, &push.digest).await? {
                 let (repository, digest) = (&push.repository, &push.digest);
                 clients.table.put_push(application, repository, &tag, digest, place(now(), at), true).await?;

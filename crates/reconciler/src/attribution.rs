@@ -33,7 +33,7 @@ pub enum AttributionError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// The number of an application's newest repairs that are searched for a moved tag.
+/// The number of newest repairs that [`take`] searches for a moved tag.
 const REPAIRS: i32 = 20;
 
 /// Records the caller of a reported API call. Returns the number of promotions and repairs in which
@@ -49,7 +49,7 @@ pub async fn take(
     let Some(configured) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
         return Ok(0);
     };
-    // A caller who only adds another tag to a build has not pushed the build.
+    // The caller counts as a pusher of the build only if the tag is a build tag.
     let is_build = configured.repository == *repository && configured.builds.matches(tag);
     if is_build {
         // Two additions at the same time may exceed the limit. Code that reads the list cuts it to
@@ -95,8 +95,8 @@ async fn attribute_promotions(
 }
 
 /// Records the build's pushers in a promotion that has just opened. If CloudTrail reports a pusher
-/// during the opening, [`take`] does not find the promotion yet, although the promotion has already
-/// read the list of pushers.
+/// during the opening, the promotion has read the list of pushers too early, and [`take`] cannot
+/// find the promotion yet.
 pub async fn catch_up(
     clients: &Clients,
     application: &ApplicationName,

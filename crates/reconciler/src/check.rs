@@ -20,7 +20,8 @@ pub struct Report {
     pub digest: ImageDigest,
     pub name: CheckName,
     pub check: Check,
-    /// The checks that at least one environment of the application requires. They displace others.
+    /// The checks that at least one environment of the application requires. If the digest has too
+    /// many checks, a required check displaces another check.
     pub required: BTreeSet<CheckName>,
 }
 

@@ -1,5 +1,5 @@
-//! Requests one approval for a release of several pushes: images inside an image index need no
-//! approval of their own.
+//! Requests only one approval for an image index. The images inside the image index need no
+//! separate approvals.
 //!
 //! The push of an image index records the contained images, opens a promotion, and then cancels the
 //! open promotions of these images. The push of an image checks for a promoted image index before
@@ -41,7 +41,7 @@ pub(crate) async fn images(
     drop(index);
     for _ in 1..DEEPEST {
         let mut deeper = Vec::new();
-        // An index may have 4 MB, so only one of them is in memory.
+        // An image index may have 4 MB, so the loop keeps only one in memory at a time.
         for one in &nested {
             if let Some(index) = nested_index(ecr, repository, one).await? {
                 deeper.extend(keep_children(&mut all, &index));
@@ -52,7 +52,7 @@ pub(crate) async fn images(
     Ok(all)
 }
 
-/// Adds the children of an index, up to the limit. Returns the new nested indexes.
+/// Adds the children of an image index, up to the limit. Returns the new nested image indexes.
 fn keep_children(all: &mut BTreeSet<ImageDigest>, index: &ImageIndex) -> Vec<ImageDigest> {
     let mut nested = Vec::new();
     for child in &index.children {
@@ -90,8 +90,8 @@ async fn nested_index(
 }
 
 /// Returns the image index that is promoted instead of the image. Returns `None` if the image index
-/// has no promotion, for example because ECR or retention refused the image index, or if it is not
-/// valid. If it gets a promotion later, that promotion cancels the image's promotion.
+/// has no promotion (ECR or retention refused it), or if it is invalid. If the image index gets a
+/// promotion later, that promotion cancels the image's promotion.
 pub(crate) async fn asked_instead(
     clients: &Clients,
     application: &ApplicationName,

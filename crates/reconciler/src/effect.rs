@@ -43,8 +43,8 @@ pub(crate) struct Known {
 }
 
 /// Carries out one effect. An error becomes an outcome in the record, so that people see the error
-/// and a later attempt can follow. `known` contains the services that were just read, if nothing
-/// was written since.
+/// and a later attempt can follow. `known` contains the caller's recent reads, if nothing was
+/// written since.
 pub(crate) async fn carry_out(
     clients: &Clients,
     subject: &Subject,

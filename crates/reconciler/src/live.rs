@@ -11,8 +11,8 @@ use stablepin_rules::image::{ImageDigest, RepositoryName};
 use crate::contained;
 use crate::snapshot::ServiceLocation;
 
-/// Counts the running tasks for each digest of the application's image, in two calls to ECS. The
-/// key `None` counts tasks with an unknown digest.
+/// Counts the application's containers in the running tasks, by digest. The key `None` counts
+/// containers with an unknown digest.
 pub async fn live(
     ecs: &Ecs,
     service: &ServiceName,

@@ -91,7 +91,7 @@ async fn services(
             let state = described.found.iter().find(|state| state.name == service.service());
             let deviation = deviation(clients, ecs, policy, pin, service, state).await?;
             // ECS still describes a deleted service, with its last task definition. Such a service
-            // counts as having none.
+            // counts as a service without a task definition.
             let active = state.filter(|state| state.is_active());
             let task_definition = active.and_then(|state| state.task_definition.clone());
             seen.insert(service.clone(), ObservedService { task_definition, deviation });

@@ -9,9 +9,10 @@ use stablepin_rules::records::{Promotion, Work};
 
 use crate::Clients;
 
-/// How many promotions are read at once, and how many times at most. Open promotions are among an
-/// application's newest ones, because each expires.
+/// The most promotions that one read returns.
 const PER_READ: i32 = 100;
+/// The most reads of one search for open promotions. These reads find all open promotions, because
+/// each promotion expires and the newest promotions are read first.
 const MOST_READS: usize = 10;
 
 /// Returns the open promotions of these images in every environment, newest first.

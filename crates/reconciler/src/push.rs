@@ -105,7 +105,7 @@ pub async fn take(
         return Ok(Err(NoBuild::NotABuild));
     }
     let manifest = match found {
-        // ECR keeps other bytes than the digest says. The promotion fails, and people learn why.
+        // The bytes in ECR do not hash to the digest. The promotion fails, and its notice says why.
         Err(error) if error.is_unusable() => {
             let (digest, tag) = (push.digest.clone(), None);
             Manifest { digest, tag, media_type: String::new(), bytes: String::new() }
@@ -140,9 +140,9 @@ pub async fn take(
             opened.environments
         });
         if opened.as_ref().is_err_and(PushError::is_of_marked_image) {
-            // While the image is marked, all three attempts of Lambda may fail, but retention may
-            // keep the image after all. By then, the sweep would regard so old an image as handled.
-            // So this push is recorded as not handled yet.
+            // While the image is marked, all three attempts of Lambda may fail. If retention keeps
+            // the image after all, the sweep would regard the old push as handled. So the push is
+            // recorded as not handled yet.
             let Push { at, repository, digest, tag, run: _, is_copied: _ } = push;
             clients.table.put_push(application, repository, tag, digest, *at, false).await?;
         }
@@ -160,8 +160,8 @@ pub async fn take(
         }
         Ok(opened)
     };
-    // The push is recorded as handled, so that the sweep skips it. A push with a time in the future
-    // keeps its first record: a second record would give the push a later place in the order.
+    // Records the push as handled, so that the sweep skips it. A push with a time in the future is
+    // recorded only the first time, because a second record would give the push a later time.
     if news || !is_ahead(now(), push.at) {
         let at = place(now(), push.at);
         clients.table.put_push(application, &push.repository, &push.tag, &push.digest, at, true).await?;
@@ -223,7 +223,7 @@ async fn open(
     deadline: Deadline,
 ) -> Result<Opened, PushError> {
     let PushContext { configuration, build, pushers, .. } = context;
-    // A known build already has its build tag, so nothing is read to name the build.
+    // A known build already has its build tag, so it needs no inspection for a name.
     let inspection = match &build {
         Some(_) => None,
         None => inspect(clients, push, &manifest).await,
@@ -292,8 +292,8 @@ fn size(manifest: &Manifest) -> Option<u64> {
 /// The most platforms of a build. No real image has more.
 const MOST_PLATFORMS: usize = 20;
 
-/// Returns the distinct platforms. The pusher wrote them, so a text that does not look like a
-/// platform is omitted.
+/// Returns the distinct platforms. Omits texts that do not look like a platform, because the pusher
+/// chose these texts.
 fn platforms(said: impl Iterator<Item = String>) -> Vec<String> {
     let plain = |text: &String| {
         text.len() <= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))

@@ -30,7 +30,7 @@ pub enum Source {
     Subject(Box<Subject>),
     /// A [`Subject`] and its services, which the caller has just read.
     Services(Box<Subject>, Vec<Snapshot>),
-    /// The subject of a push, with the inspection of the image that the caller has just made.
+    /// The subject of a push, with the caller's recent inspection of the image.
     Inspected(Box<Subject>, Inspection),
 }
 

@@ -92,8 +92,8 @@ impl ImageGraph {
     }
 }
 
-/// Returns the digests that a referrer refers to. Its manifest contains the digest, or its tags do
-/// if the registry does not support referrers.
+/// Returns the digests that a referrer refers to. The digest is in the referrer's manifest, or in a
+/// tag if the registry does not support referrers.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
 pub(super) fn subjects(image: &Image) -> BTreeSet<ImageDigest> {
     let by_tag = image.tags.iter().filter_map(|tag| tag.tag.subject());

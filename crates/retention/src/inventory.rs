@@ -19,8 +19,8 @@ pub struct Inventory {
     /// The digests that were live when a rollback began. A backup tag marks such a digest too, but
     /// ECR may have refused the tag.
     pub was_live: Vec<WasLive>,
-    /// Texts that name each image index whose children are unknown, and each image that may be such
-    /// an image index. Any untagged image may be one of these children.
+    /// The image indexes with unknown children, as texts for people, and the images that may be
+    /// such image indexes. Any untagged image may be one of the unknown children.
     pub unread: Vec<String>,
 }
 
@@ -172,7 +172,7 @@ pub enum NeededName {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needer {
-    /// The image is the last one that was proven to run in this environment.
+    /// The image is the last image that was proven to run in this environment.
     Current(EnvironmentName),
     /// An open promotion or rollback needs the image. The value names this operation:
     /// `promotion 0197…`.

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn reference_resolved_only_at_run_time_is_detected() {
+    fn name_with_a_run_time_part_is_dynamic() {
         assert!(is_dynamic("$.body.definition"));
         assert!(is_dynamic("h/web:<aws.scheduler.execution-id>"));
         assert!(!is_dynamic("h/web:v1"));

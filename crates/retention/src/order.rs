@@ -14,7 +14,7 @@ use super::image_graph::ImageGraph;
 /// Forged tags may claim that two images refer to each other. Then no order is correct, and the
 /// result omits both images, with their children and referrers.
 pub(super) fn order(times: &[Option<Timestamp>], graph: &ImageGraph) -> Vec<(usize, u16)> {
-    // For each image: how many images that must be deleted first are not ordered yet.
+    // For each image, the number of images that must be deleted first and are not ordered yet.
     let mut above: Vec<usize> = (0..times.len())
         .map(|place| graph.above(place).filter(|one| times[*one].is_some()).count())
         .collect();

@@ -23,7 +23,7 @@ const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// recorded at the same moment.
 const MOST_RACES: u32 = 8;
 
-/// The number of newest pins of the earlier environment that are searched for the digest.
+/// The number of an environment's newest pins that [`Table::pinned_at`] searches for a digest.
 const PINS_SEARCHED: i32 = 100;
 
 impl Table {

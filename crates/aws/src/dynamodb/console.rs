@@ -29,9 +29,9 @@ impl Table {
         self.stored(&keys::console_link(hash)).await
     }
 
-    /// Reads the environments of several applications in two reads. Returns one entry for each
-    /// application: `None` if the application does not exist, an error if its file or one of its
-    /// environments is unreadable.
+    /// Reads the environments of several applications. Returns one entry for each application:
+    /// `None` if the application does not exist, an error if its file or one of its environments is
+    /// unreadable.
     pub async fn standing(
         &self,
         applications: &[ApplicationName],

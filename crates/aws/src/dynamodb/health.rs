@@ -38,7 +38,7 @@ pub struct Health {
 /// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
 const MAILS_A_SECOND: u8 = 5;
 
-/// The time for which the table keeps the count of one second, in seconds.
+/// The time for which the table keeps a mail count, in seconds. Each count is for one second.
 const COUNT_KEPT: i64 = 3600;
 
 impl About {

@@ -16,7 +16,7 @@ use super::table::Table;
 /// The time for which the table keeps an ignored push.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// The most ignored pushes of a repository that are returned.
+/// The most ignored pushes that [`Table::ignored_pushes`] returns.
 const SHOWN: i32 = 100;
 
 impl Table {

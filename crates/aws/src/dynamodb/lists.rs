@@ -16,7 +16,8 @@ use super::operation_key::{Key, OperationKey};
 use super::table::Table;
 use super::uuid_v7::uuid_v7;
 
-/// The end of a page: the sort key of its last item.
+/// The end of a page: the sort key of its last item. In [`Table::history`], the id of the page's
+/// last operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
@@ -195,7 +196,7 @@ impl Table {
         .await
     }
 
-    /// Returns the audit records of an application with this time.
+    /// Returns the application's audit records that have exactly this time.
     pub async fn audit_at(
         &self,
         application: &ApplicationName,

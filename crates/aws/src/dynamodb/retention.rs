@@ -145,8 +145,8 @@ impl Table {
     }
 
     /// Removes the image's mark, and sets the build's `tagged` to false, so that Stablepin puts the
-    /// build tag again after a new push of the image. After a crash, a caller may call this even if
-    /// ECR has not deleted the image: Stablepin then only checks the build tag.
+    /// build tag again after a new push of the image. After a crash, a caller may call this method
+    /// even if ECR has not deleted the image: Stablepin then only checks the build tag.
     pub async fn was_deleted(
         &self,
         application: &ApplicationName,
@@ -240,8 +240,8 @@ impl Table {
         items.iter().map(of).collect()
     }
 
-    /// Returns the digest and the time of the newest push of each foreign tag. A foreign tag is no
-    /// build tag, and Stablepin did not put the tag.
+    /// Returns the digest and the time of the newest push of each foreign tag. A foreign tag is
+    /// neither a build tag nor a tag that Stablepin put.
     pub async fn tagged_of(
         &self,
         application: &ApplicationName,

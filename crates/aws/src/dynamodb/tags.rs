@@ -99,8 +99,8 @@ impl Table {
     }
 
     /// Writes the item, unless the table has an item from a newer report. Reports may arrive in any
-    /// order. The item expires `seconds` after now, or after `at` if `at` is in the future, so that
-    /// the item of a late report does not expire at once.
+    /// order. The item expires `seconds` after now, or after `at` if `at` is in the future. So the
+    /// item of a late report does not expire immediately.
     async fn put_newest(&self, mut item: Item, at: Timestamp, seconds: i64) -> Result<(), TableError> {
         let ttl = at.max(Timestamp::now()).as_second().saturating_add(seconds);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
@@ -204,7 +204,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records the push of a foreign tag, which is no build tag and which Stablepin did not put.
+    /// Records the push of a foreign tag: neither a build tag nor a tag that Stablepin put.
     /// Retention counts the image's age from that push. The record is not part of the [`KnownTag`],
     /// because the record expires after `kept` and a [`KnownTag`] must not expire.
     pub async fn was_tagged(
@@ -257,7 +257,7 @@ fn latest_valid_time() -> String {
 pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {
     match item.get("pushers") {
         Some(AttributeValue::Ss(arns)) => {
-            // An item from before the limit existed may have more ARNs than the limit allows.
+            // An old item may have more ARNs than `keep_pusher` keeps: older versions had no limit.
             let mut known = BTreeSet::new();
             for arn in arns {
                 keep_pusher(&mut known, arn);

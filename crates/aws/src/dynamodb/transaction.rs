@@ -103,8 +103,8 @@ impl<'a> Writes<'a> {
 }
 
 impl Table {
-    /// Writes one item that does not exist yet. This is a transaction with one write: `PutItem`
-    /// would add 50 kB to a program that needs that operation nowhere else.
+    /// Writes one item that does not exist yet, in a transaction with one write. The operation
+    /// `PutItem` would add 50 kB to a program that does not need this operation elsewhere.
     pub(super) async fn put_new(&self, item: Item) -> Result<(), TableError> {
         let mut writes = Writes::new(&self.name);
         writes.put(item, Some(0), Part::Version);

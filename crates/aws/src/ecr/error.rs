@@ -5,8 +5,7 @@ use std::fmt;
 
 use crate::call::CallError;
 
-/// The error of a failed call to ECR. Its text explains those of ECR's codes that are not clear by
-/// themselves.
+/// The error of a failed call to ECR. If ECR's error code alone is unclear, the text explains it.
 #[derive(Debug)]
 pub struct EcrError(CallError);
 

@@ -1,7 +1,7 @@
 //! Inspects an image: reads its manifests and configurations, and checks that ECR has its layers.
 //!
-//! A push can contain any bytes, so every read is limited. A defect of the image is a result. An
-//! error means that a call failed, and says nothing about the image.
+//! A push can contain any bytes, so every read is limited. The result of an inspection reports the
+//! defects of an image. An error means only that a call failed, and says nothing about the image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,13 +24,16 @@ use crate::errors::chain;
 /// labels and history have a few kilobytes.
 const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
-/// The limits of a nested image index: the number of levels, the number of manifests, and the total
-/// size of the manifests below the first image index, in bytes. Real builds are far below these
-/// limits.
+/// The most levels of a nested image index. Real builds are far below this limit, and below the
+/// limits for manifests and layers.
 const DEEPEST: usize = 4;
+/// The most manifests of a nested image index.
 const MOST_IMAGES: usize = 50;
+/// The most layers of one image.
 const MOST_LAYERS: usize = 500;
+/// The most manifests of a nested image index that one call reads.
 const MANIFESTS_AT_A_TIME: usize = 4;
+/// The most bytes of all manifests below the first image index.
 const MOST_MANIFEST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The most layers that one BatchCheckLayerAvailability call accepts.
@@ -66,7 +69,7 @@ enum Config {
 impl Ecr {
     /// Inspects an image of the repository.
     ///
-    /// ECR counts this as a pull.
+    /// ECR counts the inspection as a pull.
     pub async fn inspect(
         &self,
         repository: &RepositoryName,
@@ -96,8 +99,7 @@ impl Ecr {
         Ok(Ok(images))
     }
 
-    /// Reads the manifest of the image for each platform, one level of a nested image index after
-    /// the other.
+    /// Reads the manifests of the image's platforms. Reads a nested image index level by level.
     async fn platform_manifests(
         &self,
         repository: &RepositoryName,
@@ -142,7 +144,8 @@ impl Ecr {
                 ));
             }
             let (mut found, mut missing) = (Vec::new(), Vec::new());
-            // A manifest has 4 MB at most, so few of them fit into memory, whatever the index says.
+            // A manifest has at most 4 MB, so `MANIFESTS_AT_A_TIME` manifests fit into memory, even
+            // if the image index names wrong sizes.
             for some in children.chunks(MANIFESTS_AT_A_TIME) {
                 let wanted: Vec<ImageDigest> = some.iter().map(|child| child.digest.clone()).collect();
                 let (read, gone) = match self.manifests(repository, &wanted).await {
@@ -195,7 +198,8 @@ impl Ecr {
         let said = platform.as_ref().map(name);
         let (found, labels) = match (config?, image.size_bytes(), wrong_size) {
             (Config::Missing, ..) => {
-                // The configuration may have arrived, or gone, between the two calls.
+                // Another caller may have pushed or deleted the configuration between the two
+                // calls.
                 missing.insert(image.config.digest.clone());
                 (None, Err(format!("the configuration of {digest} is missing")))
             }
@@ -217,8 +221,8 @@ impl Ecr {
         })
     }
 
-    /// Compares the blobs that the manifest names with those that ECR has. Layers that may not be
-    /// distributed are not in a registry, so they are omitted.
+    /// Compares the blobs that the manifest names with those that ECR has. Omits layers that must
+    /// not be distributed, because registries do not store them.
     async fn blobs(
         &self,
         repository: &RepositoryName,
@@ -306,7 +310,7 @@ fn defect(error: EcrError) -> Result<InvalidImage, EcrError> {
     }
 }
 
-/// Returns the contradiction between the configuration and the manifest or the image index. None if
+/// Returns how the configuration contradicts the manifest or the image index. Returns `None` if
 /// there is no contradiction.
 fn contradiction(
     image: &oci::ImageManifest,
@@ -330,7 +334,8 @@ fn platform_of(children: &[oci::Descriptor], digest: &ImageDigest) -> Option<oci
     children.iter().find(|child| child.digest == *digest)?.platform.clone()
 }
 
-/// Returns a platform's name, made safe to show, because the pusher wrote the name.
+/// Returns a platform's name on one line, shortened. The pusher chose the name, so the name may
+/// contain any characters.
 fn name(platform: &oci::Platform) -> String {
     one_line(&platform.to_string(), LONGEST_PLATFORM)
 }

@@ -42,8 +42,8 @@ impl Manifest {
 }
 
 impl Ecr {
-    /// Reads the manifests of these images. Omits missing and archived images, which
-    /// [`describe`](Self::describe) distinguishes.
+    /// Reads the manifests of these images. Omits missing images and archived images.
+    /// [`describe`](Self::describe) distinguishes these two cases.
     ///
     /// ECR counts this call as a pull.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>

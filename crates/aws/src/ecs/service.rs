@@ -110,8 +110,8 @@ pub struct Registration {
     /// group: each task is in one of these two groups.
     pub groups: Vec<String>,
     pub container: Option<String>,
-    /// The container's port. If tasks have no addresses of their own, the target has the host's
-    /// port instead.
+    /// The container's port. If tasks use the host's addresses, the target has the host's port
+    /// instead.
     pub port: Option<u16>,
 }
 
@@ -246,8 +246,8 @@ impl Ecs {
     }
 }
 
-/// A flag for attempts that ECS may have carried out: they got no response, or a response with a
-/// status other than 4xx. The response to a later attempt does not clear the flag.
+/// A flag that is set if ECS may have carried out an attempt: the attempt got no response, or a
+/// response with a status other than 4xx. The response to a later attempt does not clear the flag.
 #[derive(Debug, Clone, Default)]
 struct Unanswered(Arc<AtomicBool>);
 
@@ -317,8 +317,8 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
 }
 
 /// Returns whether a service's tasks run on Fargate, or `None` if ECS does not say. The launch type
-/// decides if it is set, else the capacity providers (either all are Fargate's or none is), else a
-/// platform version, which is "only specified for tasks that are hosted on Fargate".
+/// decides. Without a launch type, the capacity providers decide. Without both, a platform version
+/// means Fargate, because it is "only specified for tasks that are hosted on Fargate".
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>
 fn on_fargate(service: &aws_sdk_ecs::types::Service) -> Option<bool> {
     if let Some(kind) = service.launch_type() {

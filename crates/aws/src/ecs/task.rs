@@ -32,7 +32,7 @@ pub struct Container {
     pub last_status: Option<String>,
     pub health: Health,
     pub exit_code: Option<i32>,
-    /// The container's ports on the host. Tasks with addresses of their own have no such ports.
+    /// The container's ports on the host. Empty for a task that has its own addresses.
     pub bindings: Vec<Binding>,
     pub reason: Option<String>,
 }

@@ -107,8 +107,8 @@ impl Rules {
         Ok(names.into_iter().map(|rule| RuleName { bus: bus.to_owned(), rule }).collect())
     }
 
-    /// Returns the task definitions, job definitions and images that the targets of an EventBridge
-    /// rule name. The list is empty if the rule was deleted after it was listed.
+    /// Returns the task definitions, job definitions and images in the targets of an EventBridge
+    /// rule. The list is empty if the rule was deleted after it was listed.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListTargetsByRule.html>
     pub async fn mentioned(&self, name: &RuleName) -> Result<Vec<Mentioned>, CallError> {
         let by = name.in_words();
@@ -129,7 +129,7 @@ impl Rules {
             let job = target.batch_parameters.and_then(|batch| batch.job_definition);
             let names = task.map(Mention::TaskDefinition).into_iter().chain(job.map(Mention::JobDefinition));
             // The input of an ECS or AWS Batch target cannot change the image. To be safe,
-            // retention also protects the images that a readable input names.
+            // retention also protects the images in a readable input.
             let more = target.input.and_then(|input| mentions(&input).ok()).unwrap_or_default();
             found.extend(names.chain(more).map(|mention| Mentioned { by: by.clone(), mention }));
         }

@@ -209,8 +209,7 @@ mod tests {
                 }
                 for address in all {
                     let class = refused(address, &[]);
-                    // The IPv4-compatible form of 0.0.0.0 is `::`, which has a description of its
-                    // own.
+                    // The IPv4-compatible form of 0.0.0.0 is `::`, which has another description.
                     assert!(class.is_some_and(|class| class.contains(what)), "{address}: {class:?}");
                 }
             }
@@ -243,7 +242,7 @@ mod tests {
                     let plain = Ipv4Addr::from(octets);
                     let judged = refused(IpAddr::V4(plain), &[]);
                     for form in forms(plain) {
-                        // These two IPv6 addresses have a description of their own.
+                        // These two IPv6 addresses have other descriptions.
                         if form != address("::") && form != address("::1") {
                             assert_eq!(refused(form, &[]), judged, "{form}");
                         }

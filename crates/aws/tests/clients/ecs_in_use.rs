@@ -64,8 +64,7 @@ fn lists() -> [(&'static str, &'static str, Value); 7] {
     ]
 }
 
-/// Returns an entry of the list that an operation returns, and the name that the client reads from
-/// the entry.
+/// Returns an entry of the operation's list, and the name that the client reads from this entry.
 fn entry(call: &str, number: usize) -> (Value, String) {
     let name = match call {
         "ListTaskDefinitionFamilies" => format!("family-{number}"),

@@ -239,7 +239,7 @@ async fn client_subscribes_mailbox_and_sets_filter_in_one_call() {
     assert_eq!(sns.subscribe(TOPIC, &mail()).await.unwrap(), Subscribed::Differently);
 }
 
-/// A mail scanner may follow the link at the end of a mail. That must not unsubscribe the approver.
+/// A mail scanner may follow the unsubscribe link in a mail. The approver must stay subscribed.
 #[tokio::test]
 async fn confirmation_prevents_unsubscribing_by_link() {
     let wire = Wire::answering([

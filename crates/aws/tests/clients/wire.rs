@@ -156,7 +156,7 @@ impl Wire {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Returns the only request. Panics if there is not exactly one request.
+    /// Returns the only request. Panics unless the server has received exactly one request.
     pub(crate) fn request(&self) -> Request {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");

@@ -288,9 +288,9 @@ impl DeploymentAttempt<'_> {
         self.start(state, &registered.arn, &request).await
     }
 
-    /// Returns a failure if another caller has deployed the service meanwhile: since Stablepin read
-    /// the service or, in a revert, after Stablepin's own deployment. A promotion must not replace
-    /// that caller's deployment. A rollback replaces any deployment.
+    /// Returns a failure if another caller has deployed the service: in a forward rollout, since
+    /// Stablepin read the service, and in a revert, since Stablepin's own deployment. A promotion
+    /// must not replace that caller's deployment. A rollback replaces any deployment.
     fn is_taken(&self, state: &ServiceState) -> Option<Observation> {
         let operation = self.subject.operation.as_ref()?;
         let Work::Promotion(_) = &operation.work else { return None };
@@ -376,8 +376,7 @@ impl DeploymentAttempt<'_> {
     }
 
     fn begun(state: &ServiceState, begun: Begun, revision: &str, definition: &Value) -> Observation {
-        // The response may still name the previous service deployment, which is not the one that
-        // has just begun.
+        // The response may still name the previous service deployment. This ARN is then omitted.
         let arn = begun.service_deployment.filter(|arn| state.service_deployment.as_ref() != Some(arn));
         started(&begun.deployment.id, arn, revision, definition)
     }

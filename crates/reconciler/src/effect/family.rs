@@ -1,6 +1,6 @@
 //! Restores a task definition family after an operation, so that the family's newest revision is
-//! good. A caller who starts a task by the family's name gets the newest `ACTIVE` revision. This
-//! revision must not be a revision that Stablepin registered and that failed or was never used.
+//! good. A caller who starts a task by the family's name gets the newest `ACTIVE` revision. The
+//! newest revision must not be a revision of Stablepin that failed or was never used.
 //!
 //! Stablepin deregisters no revision, because deregistrations use the request quota that rollbacks
 //! need.

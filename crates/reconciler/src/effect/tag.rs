@@ -77,8 +77,8 @@ pub(super) async fn stable(
     }
 }
 
-/// Returns the outcome for a tag that another image has and that cannot be moved. The outcome names
-/// that image and, if known, the caller who tagged it.
+/// Returns the outcome for a tag that belongs to another image and cannot be moved. The outcome
+/// names that image and, if known, the caller who tagged it.
 async fn taken(
     clients: &Clients,
     subject: &Subject,

@@ -38,7 +38,8 @@ pub(super) fn backups<'a>(
     lately.into_iter().map(|was_live| (&was_live.digest, &was_live.environment)).collect()
 }
 
-/// Returns the reason to keep an image only because of its age or its archive state.
+/// Returns the reason to keep an image that nothing needs: its age, a recent tag, a recent
+/// rollback, or its archive state.
 pub(super) fn too_young(
     image: &Image,
     at: Option<Timestamp>,

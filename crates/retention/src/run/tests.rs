@@ -296,7 +296,6 @@ fn purposes_and_states_serialize_by_name() {
     }
 }
 
-/// A record that an older version stored lacks newer fields.
 #[test]
 fn old_repository_record_without_newer_fields_is_readable() {
     let repository: RepositoryRun = serde_json::from_str(r#"{"state":"Done","deleted":3}"#).unwrap();

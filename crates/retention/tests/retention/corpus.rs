@@ -287,7 +287,7 @@ fn expired_backup_tag_is_removed_from_a_kept_image() {
 }
 
 #[test]
-fn image_live_before_a_rollback_is_kept_without_a_backup_tag() {
+fn previously_live_image_is_kept_even_without_a_backup_tag() {
     let mut inventory = with_newer([image(1, 400, &[build(400)]), image(2, 400, &[build(400)])]);
     let live = |n: usize, days: i64| WasLive {
         environment: environment("production"),

@@ -115,7 +115,7 @@ async fn inventory_keeps_images_with_unreadable_fields() {
 }
 
 #[tokio::test]
-async fn time_that_timestamp_cannot_represent_is_none() {
+async fn unrepresentable_time_becomes_none() {
     for (at, expected) in [
         (json!(0), Some("1970-01-01T00:00:00Z")),
         (json!(-1), Some("1969-12-31T23:59:59Z")),

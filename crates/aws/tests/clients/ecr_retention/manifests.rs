@@ -36,7 +36,7 @@ async fn client_returns_manifests_and_failures() {
     assert_eq!(sent["acceptedMediaTypes"], json!(ACCEPTED));
     assert_eq!(sent["imageIds"].as_array().unwrap().len(), 4);
 
-    // The response has image 4 in neither of its two lists.
+    // Neither list of the response contains image 4.
     let wire = Wire::answering([ok(answer.clone())]);
     let more = [index.clone(), digest(4)];
     let failed = client(&wire).manifests(&web(), &more).await.unwrap_err();

@@ -24,7 +24,7 @@ fn references(request: &Request) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn only_opening_an_operation_adds_a_reference() {
+async fn only_a_new_operation_adds_a_reference() {
     let promoted = "0198184a-0100-7000-8000-000000000001";
     for (sample, sk, digest, most) in [
         (PROMOTION, format!("PROMOTION#{promoted}"), digest(0xa1), "1000"),

@@ -11,7 +11,7 @@ use stablepin_rules::image::{ImageDigest, ImageTag};
 use super::fixtures::{PROMOTION, at, condition_failed, digest, opens, repository, table, web};
 use crate::wire::{Request, Wire, cancelled, ok};
 
-/// An item from before the limit existed may have more pushers than the limit allows.
+/// An old item may have more pushers than the limit: older versions had no limit.
 #[tokio::test]
 async fn table_reads_pushers_up_to_the_limit() {
     let arns =

@@ -145,9 +145,9 @@ pub(super) fn stays(task: &Task) -> bool {
     task.last_status == "RUNNING" && task.desired_status == "RUNNING"
 }
 
-/// Returns the reason if a task of the target task definition has exited since the first proof. ECS
-/// replaces such a task without a report. If the task has no health check, only the list of stopped
-/// tasks shows the exit.
+/// Returns the failure reason if a task of the target task definition has exited since the first
+/// proof. ECS replaces such a task without a report. If the task has no health check, only the list
+/// of stopped tasks shows the exit.
 fn exited(wanted: &WantedTasks<'_>, stopped: &[Task]) -> Option<String> {
     let since = wanted.proven_at?;
     let ended = |task: &&Task| {

@@ -142,7 +142,7 @@ fn stopped_deployment_is_superseded_only_if_it_is_not_primary() {
 
 /// ECS is already rolling back an earlier deployment to the target task definition.
 #[test]
-fn ecs_rollback_to_the_target_counts_as_stablepins_own() {
+fn ecs_rollback_to_target_counts_as_stablepins_deployment() {
     let back = |status, to: &str| OwnDeployment {
         deployment: service_deployment(status),
         back_to: Some(to.to_owned()),
@@ -237,7 +237,7 @@ mod without_service_deployments {
     }
 
     #[test]
-    fn ecs_rollback_to_the_target_counts_as_stablepins_own() {
+    fn ecs_rollback_to_target_counts_as_stablepins_deployment() {
         let failed = Some(RolloutState::Failed);
         assert_eq!(replaced(failed, RolloutState::Completed, OURS), DeploymentState::Finished);
         let seen = "ECS is rolling back to it: as ECS says";
