@@ -74,7 +74,7 @@ pub fn demos() -> Result<Option<String>> {
     if let Some(reason) = impossible() {
         return Ok(Some(reason));
     }
-    // This process compiles the workload and the story, because the user cannot.
+    // This process compiles the workload and the demo program, because the user cannot compile.
     image::file_system()?;
     demo::compile()?;
     let user = Made::new()?;
@@ -168,8 +168,8 @@ fn needed(home: &Path) -> Result<Vec<PathBuf>> {
     Ok(needed)
 }
 
-/// Returns why the user cannot use this checkout. A mask opens the folders above a file, but not
-/// the file itself.
+/// Returns why the user cannot use this checkout, or `None` if the user can. A [`View`] opens the
+/// folders above a file, but not the file itself.
 fn closed(home: &Path, checkout: &Path) -> Result<Option<String>> {
     let mut command = command(home, checkout)?;
     command.args(["sh", "-c", PROBE, "sh"]);
@@ -179,7 +179,7 @@ fn closed(home: &Path, checkout: &Path) -> Result<Option<String>> {
     Ok(reason_closed(&output(&mut command)?))
 }
 
-/// Returns the reason for the paths that the probe printed, or `None` if there are none.
+/// Returns a reason with the paths that the probe printed, or `None` if the probe printed no path.
 fn reason_closed(printed: &str) -> Option<String> {
     let paths: Vec<_> = printed.lines().collect();
     let verb = if paths.len() == 1 { "is" } else { "are" };

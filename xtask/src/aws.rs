@@ -1,7 +1,7 @@
 //! A small, blocking AWS client for the local cloud. It uses only the signer of the AWS SDK.
 //!
-//! The demo and the tests use the client as an independent witness. The client returns each
-//! response of the emulator unchanged, retries nothing, and connects to loopback only.
+//! The demo and the tests use the client to check Stablepin's results independently. The client
+//! returns each response of the emulator unchanged, retries nothing, and connects to loopback only.
 
 mod ecr;
 mod item;
@@ -148,8 +148,8 @@ impl Aws {
         response.of(service)?.json(service)
     }
 
-    /// Calls a service that has the query protocol: IAM, STS, CloudFormation or SNS. Each needs its
-    /// own `Version`. Returns XML. [`xml_text`] reads one element of the XML.
+    /// Calls a service that has the query protocol: IAM, STS, CloudFormation or SNS. Each service
+    /// needs its own `Version`. Returns XML. [`xml_text`] reads one element of the XML.
     pub fn query(&self, service: &str, params: &[(&str, &str)]) -> Result<String, AwsError> {
         let body: Vec<_> =
             params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
@@ -215,8 +215,8 @@ impl Aws {
         self.call_with(method, url, &headers, body, signed)
     }
 
-    /// Sends a request with any headers. The names of the headers must be lower case. Signs every
-    /// header.
+    /// Sends a request with any headers. The names of the headers must be lower case. If `signed`
+    /// is set, signs every header.
     pub fn call_with(
         &self,
         method: &str,
@@ -306,7 +306,7 @@ pub fn request(
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
-    // Without a body, ureq would send such a request with chunked encoding and no chunk.
+    // Without a body, ureq would send a POST, PUT or PATCH with chunked encoding and no chunk.
     let body = body.or_else(|| matches!(method, "POST" | "PUT" | "PATCH").then_some(b""));
     let answer = match body {
         Some(body) => agent.run(builder.body(body).map_err(Problem::Build)?),

@@ -142,7 +142,7 @@ impl Drop for Cloud {
     }
 }
 
-/// Stops the cloud that runs in a directory, or cleans up after a crashed one. Returns whether
+/// Stops the cloud that runs in a directory, or cleans up after a crashed cloud. Returns whether
 /// there was a cloud.
 pub fn stop(home: &Home) -> Result<bool> {
     if !home.folder().exists() {

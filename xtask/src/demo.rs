@@ -1,5 +1,6 @@
-//! `cargo xtask demo`: shows the whole product in a local cloud of its own. The story itself is the
-//! program `stablepin-demo`, in `tests/demo`, which speaks as the end-to-end tests do.
+//! `cargo xtask demo`: shows the whole product in a separate local cloud. The program
+//! `stablepin-demo` in `tests/demo` runs the demo's steps. It uses the clients of the end-to-end
+//! tests.
 
 use crate::cloud::{Cloud, Home};
 use crate::deploy::{Profile, Work};
@@ -17,7 +18,7 @@ use std::time::Instant;
 
 /// The directory of the demo's cloud, below `target`.
 const CLOUD: &str = "local-demo";
-/// The program that tells the story. Cargo puts it beside `xtask`.
+/// The program that runs the demo's steps. Cargo puts it beside `xtask`.
 pub(crate) const PROGRAM: &str = "stablepin-demo";
 
 /// Runs the demo. With `keep`, its cloud keeps running.
@@ -57,7 +58,7 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
     Ok(())
 }
 
-/// Compiles the program that tells the story.
+/// Compiles the program that runs the demo's steps.
 pub(crate) fn compile() -> Result<()> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).args(["build", "--quiet", "--package", "stablepin-tests", "--bin", PROGRAM]);
@@ -71,7 +72,7 @@ fn tell(stack: &Stack) -> Result<()> {
 
 /// Saves the logs of the Lambda functions, because the emulator loses the logs when it stops.
 fn save_function_logs(stack: &Stack) {
-    // A missing log is no error of the demo.
+    // A missing log must not fail the demo.
     for (group, log) in secrets::logs(&stack.aws()).unwrap_or_default() {
         let name = group.rsplit('/').next().unwrap_or_default();
         let _ = fs::write(stack.folder().join("logs").join(format!("{name}.log")), log);

@@ -1,7 +1,7 @@
 //! Real, runnable images that this module builds itself: FROM scratch, with one static program.
 //!
-//! The images need no base image, because none can be pulled here. The same input gives the same
-//! bytes and the same digest. A new version gives a new digest, as in a real build.
+//! The images have no base image, because a build here cannot pull images. The same input gives the
+//! same bytes and the same digest. A new version gives a new digest, as in a real build.
 
 mod program;
 
@@ -42,7 +42,7 @@ pub enum Mode {
     Healthy,
     /// The program runs, but `/health` returns 500.
     Unhealthy,
-    /// The program exits with 1 at once.
+    /// The program immediately exits with 1.
     Crash,
 }
 

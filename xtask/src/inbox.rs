@@ -146,7 +146,7 @@ impl Mail {
         self.body.lines().find_map(|line| line.strip_prefix("Your code: ")).map(str::trim)
     }
 
-    /// Returns the approval link, or the first link of a mail without one.
+    /// Returns the approval link, or the first link of a mail without an approval link.
     pub fn link(&self) -> Option<&str> {
         let is_link = |word: &&str| word.starts_with("http://") || word.starts_with("https://");
         let mut links = self.body.split_whitespace().filter(is_link);

@@ -8,8 +8,8 @@ use anyhow::{Result, bail};
 const LOCAL: &str = "Local";
 
 /// Adds the overlay's resources whose names begin with `Local`. Each other resource of the overlay
-/// replaces the template's resource of the same name. In both texts, a resource's name follows two
-/// spaces, as in `template.yaml` and in the output of `sam build`.
+/// replaces the template's resource of the same name. In both texts, two spaces precede a
+/// resource's name, as in `template.yaml` and in the output of `sam build`.
 pub fn apply(template: &str, overlay: &str) -> Result<String> {
     let mut applied = template.to_owned();
     let mut added = String::new();

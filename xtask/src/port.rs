@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-/// The ports below the kernel's range for arbitrary ports (`ip_local_port_range`, 32768 and up). In
+/// The ports below the kernel's range for ephemeral ports (`ip_local_port_range`, 32768 and up). In
 /// that range, Podman publishes containers with firewall rules. A firewall rule precedes every
 /// listener and may outlive its container, so a listener on that port is silently unreachable.
 const PORTS: std::ops::Range<u16> = 10_240..32_768;

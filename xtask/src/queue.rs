@@ -43,8 +43,8 @@ impl Queue {
     }
 }
 
-/// A queue that receives those events of a bus that match a pattern. The events arrive through an
-/// EventBridge rule, as for any subscriber.
+/// A queue for the events of a bus that match a pattern. The events arrive through an EventBridge
+/// rule, as for any subscriber.
 #[derive(Clone, Debug)]
 pub struct Listener {
     name: String,

@@ -29,7 +29,7 @@ pub fn hash(token: &str) -> String {
     sha256_hex(token.as_bytes())
 }
 
-/// The beginnings of addresses, cookies and forms of Stablepin that contain a secret.
+/// The markers of secrets in Stablepin's addresses, cookies and forms.
 const MARKS: [&str; 6] = [
     "?t=",
     "stablepin-console=",

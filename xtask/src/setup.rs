@@ -98,7 +98,7 @@ pub fn peers() -> Result<()> {
     environment("peers.txt", "peers", "peers-installed.txt", title)
 }
 
-/// Returns the path of a program of [`peers`].
+/// Returns the path of a program that [`peers`] installs.
 pub fn peer(name: &str) -> PathBuf {
     tools().join("peers/bin").join(name)
 }

@@ -12,8 +12,8 @@ use std::io::Write as _;
 fn budget(function: &str) -> usize {
     match function {
         "promoter" | "retention" => 6_000_000,
-        // `docs/decisions/0085-zips-beyond-three-megabytes.md` says what takes the others
-        // beyond 3 MB.
+        // `docs/decisions/0085-zips-beyond-three-megabytes.md` says why the other zip files exceed
+        // 3 MB.
         "rollback" => 3_300_000,
         _ => 3_100_000,
     }
@@ -38,8 +38,8 @@ pub fn check(build: &Build) -> Result<()> {
     Ok(())
 }
 
-/// Returns the size after compression at zlib's default level, which SAM uses too. The zip format
-/// adds 150 bytes to the one file.
+/// Returns the size after compression at zlib's default level, which SAM uses too. The result omits
+/// the 150 bytes that the zip format adds.
 fn zipped(program: &[u8]) -> Result<usize> {
     let mut zip = DeflateEncoder::new(Vec::new(), Compression::default());
     zip.write_all(program)?;

@@ -26,7 +26,7 @@ impl Stack {
         Ok(Self { variables, home: cloud.home().clone(), cloud: Some(cloud) })
     }
 
-    /// Returns the stack in this process's environment variables (`. target/local/env`).
+    /// Returns the stack that this process's environment variables describe (`. target/local/env`).
     pub fn from_env() -> Result<Self> {
         let mut variables: Variables =
             std::env::vars().filter(|(name, _)| name.starts_with("STABLEPIN_")).collect();
@@ -47,8 +47,8 @@ impl Stack {
         Ok(Self { variables, home, cloud: None })
     }
 
-    /// Returns the stack in this process's environment variables, or else the stack of `cargo xtask
-    /// up`.
+    /// Returns the stack that this process's environment variables describe, or else the stack of
+    /// `cargo xtask up`.
     pub fn current() -> Result<Self> {
         Self::from_env().or_else(|_| Self::read(Home::named(crate::up::LOCAL)))
     }
@@ -112,7 +112,7 @@ impl Stack {
         self.aws().invoke(self.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick_event())
     }
 
-    /// Returns a client with the credentials of the account's root.
+    /// Returns a client with the credentials of the account's root user.
     pub fn aws(&self) -> Aws {
         Aws::new(
             self.endpoint(),

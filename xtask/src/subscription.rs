@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 /// Subscribes an endpoint to a topic. Returns the subscription's ARN. With a filter, SNS sends only
-/// mails to these addresses.
+/// the mails for the filter's addresses.
 pub fn subscribe(
     aws: &Aws,
     topic: &str,

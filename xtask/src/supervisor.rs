@@ -2,7 +2,7 @@
 //! reports when both are ready.
 //!
 //! The supervisor stops and removes everything on request, when its owner has ended, or when
-//! MiniStack or Podman ends. The supervisor is a process of its own, so the clean-up works even if
+//! MiniStack or Podman ends. The supervisor is a separate process, so the clean-up works even if
 //! the owner was killed.
 
 use crate::cloud::clean::clean;
@@ -31,7 +31,7 @@ pub(crate) const STAY: &str = "stay";
 /// The variable that turns containers off, even if a container engine is available.
 pub const SIMULATED: &str = "STABLEPIN_SIMULATED";
 
-/// The time in which a child process must end after a request.
+/// The time in which a child process must end after a request to stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// The interval between two checks of the children.
 const WATCH: Duration = Duration::from_millis(200);
@@ -45,8 +45,8 @@ pub fn supervise(folder: &Path) -> Result<()> {
 
     let mut children = Vec::new();
     let outcome = start(&home, &mut children, &stop_signal).and_then(|()| {
-        // The write fails if the owner has ended. The closed pipe of the owner reports the same, so
-        // the error is ignored.
+        // The write fails if the owner has ended. The error is ignored, because the owner's closed
+        // pipe also requests a stop.
         let _ = writeln!(std::io::stdout(), "{READY}");
         keep(&mut children, &stop_signal)
     });

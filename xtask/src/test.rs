@@ -26,8 +26,9 @@ const CLOUD: &str = "local-test";
 /// The number of end-to-end tests that run at the same time. The tests mostly wait for Lambda
 /// functions and containers.
 const SIDE_BY_SIDE: &str = "8";
-/// The number of times that `--deep` runs the end-to-end tests. The first round has every fault and
-/// the big counts. The other rounds repeat what CI runs, to find tests that fail only sometimes.
+/// The number of times that `--deep` runs the end-to-end tests. The first round injects every fault
+/// and uses the big counts. The other rounds repeat what CI runs, to find tests that fail only
+/// sometimes.
 const DEEP_ROUNDS: usize = 4;
 /// The number of cases of each property with `--deep`. The default of proptest is 256.
 const DEEP_CASES: &str = "20000";
@@ -93,7 +94,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     Ok(report.close())
 }
 
-/// Tests the deployed template in a local cloud of its own, and removes the cloud afterwards.
+/// Tests the deployed template in a separate local cloud, and removes the cloud afterwards.
 fn end_to_end(report: &mut Report, deep: bool, no_browser: bool) {
     let mut stack = None;
     report.check("Local cloud and deployment", || {

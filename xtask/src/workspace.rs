@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Returns the root of the checkout in which this program was called, whichever checkout compiled
-/// the program.
+/// Returns the root of the checkout in which this program was called. Another checkout may have
+/// compiled the program.
 ///
 /// # Panics
 ///

@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The user's name.
 pub(super) const USER: &str = "stablepin-test";
-/// The comment of the user's entry in `passwd`. A user without this comment is another person's, so
-/// the tests must not delete that user.
+/// The comment of the user's entry in `passwd`. The tests did not create a user without this
+/// comment, so they must not delete that user.
 const COMMENT: &str = "Stablepin tests";
 /// The environment variable of every process of the user. By this variable, the tests find the
 /// processes and end them.

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Changes of a mount namespace by which other users can reach files. `xtask/as_user.sh` makes the
-/// changes.
+/// The changes to a mount namespace that let another user reach files in closed folders.
+/// `xtask/as_user.sh` makes the changes.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct View {
-    /// The closed folders. The script mounts an open folder over each.
+    /// The closed folders. The script mounts an open folder over each closed folder.
     masks: Vec<PathBuf>,
     /// The files and folders that the script mounts again inside the masks.
     entries: Vec<PathBuf>,
@@ -45,7 +45,7 @@ impl View {
     }
 }
 
-/// Returns the outermost of those parent folders of the path that other users cannot enter.
+/// Returns the outermost parent folder of the path that other users cannot enter.
 fn closed_above(path: &Path) -> Option<PathBuf> {
     let mut above: Vec<_> =
         path.ancestors().skip(1).filter(|folder| folder.parent().is_some_and(|_| !is_open(folder))).collect();

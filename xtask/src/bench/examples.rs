@@ -1,4 +1,4 @@
-//! Builds the measured programs, which are examples of their packages.
+//! Builds the bench's own programs, which are Cargo examples.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub(super) fn build() -> Result<()> {
     run(cargo.args(["--package", "stablepin-tests", "--example", "registry"]))
 }
 
-/// Returns the path of a program that is an example of its package.
+/// Returns the path of a program that is a Cargo example.
 pub(super) fn example(name: &str) -> PathBuf {
     target().join(host()).join("release/examples").join(name)
 }

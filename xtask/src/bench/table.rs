@@ -22,8 +22,8 @@ pub(super) struct Row {
 pub(super) enum End {
     Planned {
         deletes: usize,
-        /// The number of those deleted images that belong to a kept image: images of kept image
-        /// indexes, and signatures and other artifacts of kept images.
+        /// The number of deleted images that belong to a kept image: images of kept image indexes,
+        /// and signatures and other artifacts of kept images.
         torn: usize,
     },
     /// The tool exceeded its limit of CPU time.

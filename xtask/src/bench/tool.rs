@@ -70,7 +70,7 @@ impl Tool {
     }
 
     /// Returns the tool's arguments, as its documentation gives them. The configured deletion is as
-    /// close as possible to Stablepin's: images of more than 90 days.
+    /// close as possible to Stablepin's: images older than 90 days.
     fn arguments(self, images: usize) -> Result<Vec<PathBuf>> {
         let words = |words: &[&str]| words.iter().map(PathBuf::from).collect::<Vec<_>>();
         Ok(match self {
@@ -100,7 +100,7 @@ impl Tool {
         let log = folder()?.join(format!("{} {}.log", self.name(), registry.images));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         // The kernel enforces the limit. A small shell starts the tool, because the measured memory
-        // of a process includes that of its parent at the start.
+        // of a process includes its parent's memory at the start.
         let limit = format!("ulimit -t {}; exec \"$@\"", CPU_LIMIT.as_secs());
         let mut command = Command::new("sh");
         command.args(["-c", &limit, "sh"]).args(self.arguments(registry.images)?);
@@ -136,8 +136,8 @@ impl Tool {
         })
     }
 
-    /// Returns the digests, or prefixes of digests, of the images that the tool would delete by its
-    /// output.
+    /// Parses the tool's output. Returns the digests, or prefixes of digests, of the images that
+    /// the tool would delete.
     fn deletes(self, output: &str) -> Vec<String> {
         const DIGEST: usize = "sha256:".len() + 64;
         match self {

@@ -9,8 +9,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The access key of the account's root. The key is random for each cloud, so neither a page in a
-/// browser nor another program can guess it.
+/// The access key of the account's root user. The key is random for each cloud, so neither a page
+/// in a browser nor another program can guess it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct RootKey {
     pub access_key: String,

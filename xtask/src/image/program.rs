@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn crashing_program_exits_at_once() {
+    fn crashing_program_exits_immediately() {
         let (mut child, port) = start("crash");
         assert_eq!(port, None);
         assert_eq!(child.wait().unwrap().code(), Some(1));

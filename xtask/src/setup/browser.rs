@@ -20,8 +20,7 @@ use tar::Archive;
 const PACKAGE: &str = "@sparticuz/chromium@147.0.2";
 const SHA512: &str =
     "oqXyPAlGQuT9wdZAhcx4nmhehVgEsDc2adL/+FlX8qsLh/YyOgl9GQp8dPMDIBRmktxgA9c1QSNJIQUj2UeHhQ==";
-/// The package's parts, in the order of unpacking. The program comes last, so the program's
-/// presence proves that all parts are there.
+/// The package's parts, in the order of unpacking.
 const PARTS: [&str; 4] = ["al2023.tar", "fonts.tar", "swiftshader.tar", "chromium"];
 
 /// A script that decompresses a file with Node. No other tool here can decompress Brotli.

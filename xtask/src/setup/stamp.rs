@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Returns the stamp of an installation: its folder, then its list.
+/// Returns the stamp of an installation: its folder, then the list of its packages.
 ///
 /// Installed programs contain the folder's path. Programs in a copied folder would start programs
 /// of the original folder, so the stamp of a copy must not match.

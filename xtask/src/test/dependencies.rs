@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 /// Returns a command that checks the crates of the workspace in `folder` against `deny.toml`.
 ///
-/// The command does not check for known vulnerabilities. `.github/` does, because the list comes
-/// from GitHub.
+/// The command does not check for known vulnerabilities. A workflow in `.github/` does, because the
+/// list of vulnerabilities comes from GitHub.
 pub(super) fn check(folder: &Path) -> Command {
     let mut command = bound(tool("cargo-deny"));
     command.args(["--locked", "--config"]).arg(root().join("deny.toml"));
@@ -24,7 +24,7 @@ mod tests {
     use std::process::Command;
     use tempfile::TempDir;
 
-    /// Creates a workspace of two packages: `caller`, and a dependency of it with the name of an
+    /// Creates a workspace of two packages: `caller`, and its dependency, which has the name of an
     /// SDK crate.
     fn workspace(caller: &str, license: &str) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
