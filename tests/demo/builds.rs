@@ -37,7 +37,7 @@ pub(crate) struct PushedBuild {
     pub(crate) version: &'static str,
     pub(crate) digest: String,
     pub(crate) tag: String,
-    /// The lead's link.
+    /// The approval link in the lead's mail.
     pub(crate) link: Link,
     mode: Mode,
 }
@@ -122,8 +122,8 @@ impl Demo {
     /// Opens the approval page many times. Returns how often the page was shown, and the table's
     /// items before and after.
     ///
-    /// On a slow machine the promoter's tick may write meanwhile. In that case the views are
-    /// repeated and compared once more.
+    /// On a slow machine, a tick of the promoter may change the table meanwhile. In that case the
+    /// demo repeats the views and the comparison once.
     fn looks(&self, build: &PushedBuild, mut before: Vec<Value>) -> Result<(usize, Vec<Value>, Vec<Value>)> {
         let mut again = true;
         loop {
@@ -144,8 +144,8 @@ impl Demo {
         self.lead_gets_a_confirmation(build)
     }
 
-    /// Checks that the lead gets a vote confirmation soon. The confirmation matters because another
-    /// person who has the mail could vote in the lead's name.
+    /// Checks that the lead gets a vote confirmation soon. The confirmation informs the lead if
+    /// another person has used the lead's link.
     fn lead_gets_a_confirmation(&self, build: &PushedBuild) -> Result<()> {
         let mail = wait_for("the vote confirmation", SOON, || {
             let is_it = |mail: &Mail| {

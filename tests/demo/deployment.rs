@@ -69,8 +69,8 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         Ok(port)
     }
 
-    /// Pushes, approves and deploys a build, although a failed release has put a hold on the
-    /// environment.
+    /// Pushes and approves a build while a rollback or a failed release holds the environment.
+    /// Checks that Stablepin deploys and pins the build.
     pub(crate) fn is_deployed(&self, number: usize) -> Result<PushedBuild> {
         let before = self.app.environment();
         self.claims.equal("the environment is held", &before["hold"].is_object(), &true)?;

@@ -111,7 +111,7 @@ impl Demo {
     }
 }
 
-/// Returns the task definition with which a promotion was deployed.
+/// Returns the ARN of the task definition that a promotion deployed.
 pub(crate) fn revision(promotion: &Value) -> &str {
     promotion["rollout"]["services"][0]["started"]["task_definition"].as_str().unwrap_or_default()
 }

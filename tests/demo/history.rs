@@ -1,4 +1,5 @@
-//! The records of the demo. Repeated events change nothing, and each change has its audit record.
+//! The history and the audit trail of the demo. Repeated events change nothing, and each change has
+//! its audit record.
 
 use crate::builds::PushedBuild;
 use crate::columns::columns;

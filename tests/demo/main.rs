@@ -1,4 +1,4 @@
-//! `stablepin-demo` tells the story of `cargo xtask demo`, in the stack that this process's
+//! The program `stablepin-demo`, which `cargo xtask demo` runs. The program uses the stack that its
 //! environment variables describe.
 //!
 //! A team's service runs in containers. The demo pushes builds, and the lead approves them. One
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the chapters in order. Returns how many claims were checked.
+/// Runs the chapters in order. Returns how many claims were checked, and how many were left out.
 fn tell(containers_are_real: bool) -> Result<Count> {
     let demo = Demo::new()?;
     chapter(1, "A team runs a service on ECS", || demo.run_service())?;

@@ -161,7 +161,7 @@ impl Demo {
         self.claims.equal("and differs from build 3's in nothing else", &rest(&now), &rest(before))
     }
 
-    /// Checks that ECS, the pin and the stable tag agree with the containers.
+    /// Checks that the tasks in ECS, the new pin and the stable tag have the digest of this build.
     fn is_proven(&self, good: &PushedBuild) -> Result<()> {
         self.only_with_containers(["ECS reports that digest for each task"], |[claim]| {
             let reported = self.digests_in_ecs()?;

@@ -23,7 +23,8 @@ pub(crate) const DESIRED: usize = 2;
 
 /// A run of the demo.
 pub(crate) struct Demo {
-    /// The application. Dropping it would delete its repository, which `--keep` must not.
+    /// The application. The demo never drops the application, since the drop would delete the
+    /// repository even with `--keep`.
     pub(crate) app: ManuallyDrop<App>,
     pub(crate) claims: Claims,
     /// A user that may register applications.
@@ -72,7 +73,7 @@ impl Demo {
         })
     }
 
-    /// Sends a request below `/v1/applications/web` that `who` signs. Returns the status and the
+    /// Sends a request below `/v1/applications/web`, signed by `who`. Returns the status and the
     /// JSON of the response.
     pub(crate) fn api(&self, who: &Aws, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.app.api_as(who, method, path, body)

@@ -1,5 +1,5 @@
-//! The conditions before a question: the demo pushes a build that is too large, and a build whose
-//! tests are reported later.
+//! The conditions under which Stablepin asks for approval: the demo pushes a build that is too
+//! large, and a build whose tests are reported later.
 
 use crate::claims::SOON;
 use crate::run::{CLUSTER, Demo, REPOSITORY, SERVICE};
@@ -68,7 +68,7 @@ validate = {{ max_size = "20MB" }}            # compressed, for each platform"#
         self.claims.equal("the pipeline withdraws it: 200", &withdrawn, &200)
     }
 
-    /// Waits until the digest's promotion is as wanted, and returns the promotion.
+    /// Waits until a promotion of the digest satisfies `is_wanted`. Returns the promotion.
     fn promotion_of(&self, digest: &str, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         wait_for(what, SOON, || {
             let of_digest = self.app.promotions().into_iter().filter(|one| one["digest"] == digest);

@@ -37,8 +37,8 @@ impl Demo {
         Ok(items)
     }
 
-    /// Returns the filters of an address's subscriptions. By these filters SNS selects mails for
-    /// the address.
+    /// Returns the filters of an address's subscriptions. SNS uses these filters to select the
+    /// mails for the address.
     pub(crate) fn filters_of(&self, address: &str) -> Result<Vec<Value>> {
         let sns = |action: &str, name: &str, value: &str| {
             self.app.aws.query("sns", &[("Action", action), ("Version", "2010-03-31"), (name, value)])
@@ -105,8 +105,8 @@ impl Demo {
     }
 }
 
-/// Sends a request to a port of the host. Returns the status, or 0 without a response, and the
-/// text.
+/// Sends a request to a port of the host. Returns the status and the text. The status is 0 if there
+/// is no response.
 pub(crate) fn ask(port: u16, path: &str) -> (u16, String) {
     let http: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)

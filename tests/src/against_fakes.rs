@@ -41,7 +41,7 @@ impl App {
         let ecr = EcrFake::start();
         let web = ecr.creates(&app.plan.repository, app.plan.mutability.clone());
         let isolated = Isolated::open(&app.aws, &app.plan.name, &[], (ecr, web));
-        app.subscribed(&isolated.topic); // SNS deletes them together with the topic
+        app.subscribed(&isolated.topic); // SNS deletes the subscriptions with the topic
         app.isolated = Some(isolated);
         app
     }
@@ -104,7 +104,8 @@ impl App {
         assert!(look(self), "{what}: {:#?}", self.promotions());
     }
 
-    /// Returns whether promotions exist, and each has requested approval from exactly one approver.
+    /// Returns whether promotions exist, and Stablepin has asked exactly one approver about each
+    /// promotion.
     #[track_caller]
     pub fn everybody_is_asked(&self) -> bool {
         let promotions = self.promotions();
@@ -227,8 +228,8 @@ impl App {
         self.invoke(ecs, "promoter", &tick_event(), fault)
     }
 
-    /// Makes every waiting operation due, and ends the leases of these operations, since killed
-    /// programs never release their leases. The next tick then works on all of these operations.
+    /// Makes every waiting operation due, so that the next tick works on all of them. Also ends
+    /// their leases, since a killed program never releases its lease.
     #[track_caller]
     pub fn pauses_end(&self) {
         assert!(self.isolated.is_some(), "only an isolated application has no other workers");

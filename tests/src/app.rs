@@ -104,8 +104,8 @@ impl App {
         self.push_image(Some(tag), &image(spec))
     }
 
-    /// Waits until the second after the push event of the build `other`, then pushes another build.
-    /// Its push event therefore has a later time, since event times have whole seconds.
+    /// Pushes a build at least one second after the push event of the build `other`. Event times
+    /// are whole seconds, so the new push event then has a later time.
     #[track_caller]
     pub fn push_after(&self, other: &str, spec: &Spec) -> String {
         let of_other = |one: &Value| one["digest"] == other;

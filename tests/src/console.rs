@@ -1,4 +1,4 @@
-//! A link to the console, with the actions of the person who created the link.
+//! A link to the console. Its methods act as the person who created the link.
 
 use xtask::aws::Response;
 use xtask::secrets;

@@ -71,8 +71,8 @@ pub struct ProgramRun {
     pub answer: Option<Value>,
 }
 
-/// The time limit of an invocation. The limit is short, since the lease of a killed program lasts
-/// until this limit, and later ticks wait for the end of the lease.
+/// The time limit of an invocation. The lease of a killed program lasts until this limit, and later
+/// ticks must wait for the end of the lease. A short limit therefore saves time.
 const TIME: SignedDuration = SignedDuration::from_secs(8);
 /// The time that the test waits after the time limit of an invocation. If the program has not
 /// responded by then, the test fails.

@@ -5,7 +5,7 @@ use std::fs;
 use xtask::workspace;
 
 #[test]
-fn tests_named_in_docs_security_tried_md_exist() {
+fn security_document_names_only_existing_tests() {
     let root = workspace::root();
     let text = fs::read_to_string(root.join("docs/security/tried.md")).expect("the document");
     let (_, table) = text.split_once("## What is tried").expect("its table");

@@ -16,9 +16,9 @@ pub const ANSWERS: [Fault; 4] = [Fault::Throttle, Fault::Fail, Fault::ResetBefor
 /// The number of parallel runs. It is small, since the programs and the emulator share the machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Runs a test with a fault at its first request, then at its second request, until the test ends
-/// before the fault. `story` runs the test once and returns whether the test reached the fault. If
-/// one run fails, the other runs continue, so that the output shows all failures.
+/// Runs a test with a fault at its first request, then at its second request, and so on, until the
+/// test ends before the fault. `story` runs the test once and returns whether the test reached the
+/// fault. If a run fails, the other runs continue, so that the output shows all failures.
 pub fn everywhere(
     faults_at: impl Fn(usize) -> Vec<Fault> + Sync,
     story: impl Fn(usize, Fault) -> bool + Sync,

@@ -1,9 +1,9 @@
 //! The resources of an isolated application: its own table, topic, and repository in a fake of ECR.
 //!
-//! The deployed Lambda functions do not use the fakes: they would carry out work in the emulator
-//! and disturb the test. Therefore the application has its own table, which the deployed functions
-//! never read. Only programs that the test itself starts work on this table. These programs use the
-//! fake of ECR, and the fake of ECS if the test has one.
+//! The deployed Lambda functions do not use the fakes. They would carry out the application's work
+//! in the emulator and disturb the test. Therefore the application has its own table, which the
+//! deployed functions never read. Only programs that the test itself starts work on this table.
+//! These programs use the fake of ECR, and the fake of ECS if the test has one.
 //!
 //! The test's programs use the account's credentials, since no role may access the isolated table.
 //! The policy of the approvals topic refuses these credentials, so the programs send mails and

@@ -1,4 +1,4 @@
-//! A link in a mail, with the actions of the person who receives the mail.
+//! A link in a mail. Its methods act as the person who received the mail.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use xtask::aws::{Aws, Response};

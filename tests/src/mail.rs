@@ -58,7 +58,7 @@ impl App {
         self.all_mails(approver).into_iter().filter(|mail| mail.link().is_some()).collect()
     }
 
-    /// Returns the mails to one approver that confirm a vote.
+    /// Returns the mails that confirm the votes of one approver.
     #[track_caller]
     pub fn vote_confirmations(&self, approver: &str) -> Vec<Mail> {
         let used = |mail: &Mail| mail.subject.starts_with("Your link was used");

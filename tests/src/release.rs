@@ -1,5 +1,5 @@
-//! Runs a release or a rollback against the fake of ECS, from the approval or the request to the
-//! end.
+//! Runs a release from its approval to its end, or a rollback from its request to its end, against
+//! the fake of ECS.
 
 use std::cell::Cell;
 use std::sync::OnceLock;

@@ -53,8 +53,8 @@ impl Server {
         Self { address, connections, over }
     }
 
-    /// Starts a server that plays an AWS service. The programs of the Lambda functions open each
-    /// connection with a request for `/ping`, before their first call.
+    /// Starts a server for a fake of an AWS service. The server also responds to requests for
+    /// `/ping`: the programs of the Lambda functions open each connection with such a request.
     pub fn start_aws(answer: impl Fn(&Request) -> Answered + Send + Sync + 'static) -> Self {
         Self::start(
             move |request| {

@@ -61,8 +61,8 @@ impl App {
         self.items_in("APP", prefix)
     }
 
-    /// Returns the items of all images. An item contains the needs that forbid the image's
-    /// deletion, and the mark for deletion.
+    /// Returns the items of all images. An item lists the operations that need the image, and
+    /// contains the image's mark for deletion.
     #[track_caller]
     pub fn marks(&self) -> Vec<Value> {
         self.items_in("IMAGES", "IMAGE#")
@@ -116,7 +116,7 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table accepts the update");
     }
 
-    /// Returns the item that contains an image's needs and its mark for deletion. `None` if the
+    /// Returns the item of an image, which contains the image's mark for deletion. `None` if the
     /// table has no such item.
     #[track_caller]
     pub fn marked(&self, digest: &str) -> Option<Value> {

@@ -70,8 +70,8 @@ impl Page {
         page
     }
 
-    /// Opens the page in a Lambda function's HTTP response. Tests use this for pages that the
-    /// deployed stack does not return.
+    /// Opens the page in a Lambda function's HTTP response. Tests use this function for pages that
+    /// the deployed stack does not return.
     #[track_caller]
     pub fn answered(answer: &Value, story: &str, width: Width) -> Self {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();

@@ -1,4 +1,4 @@
-//! A server that sends one HTTP response to every request, on an origin of its own.
+//! A server that sends the same HTTP response to every request. Each server has its own origin.
 
 use crate::server::{Answered, Server};
 

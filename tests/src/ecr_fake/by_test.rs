@@ -338,7 +338,7 @@ impl Repository {
         self
     }
 
-    /// Adds a layer without bytes, as if a copy of the image had just brought it.
+    /// Adds a layer without bytes, as ECR does when it replicates an image.
     #[track_caller]
     pub fn receives_blob(&self, digest: &str, size: u64) -> &Self {
         let layer = Layer { size, bytes: None, images: 1, not_archived: 1 };
@@ -347,15 +347,15 @@ impl Repository {
     }
 
     /// Adds an image to the upstream registry of a pull-through cache. The repository gets the
-    /// image when somebody first pulls the tag.
+    /// image when a client first pulls the tag.
     #[track_caller]
     pub fn caches_on_pull(&self, tag: &str, image: NewImage) -> &Self {
         self.with(|repository| repository.upstream.insert(tag.into(), image));
         self
     }
 
-    /// Makes BatchGetImage report this failure code for an image, as ECR does while the key of the
-    /// repository is disabled.
+    /// Makes BatchGetImage report this failure code for an image, as ECR does while the
+    /// repository's KMS key is disabled.
     #[track_caller]
     pub fn fails_to_read(&self, digest: &str, code: &'static str) -> &Self {
         self.with(|repository| repository.unreadable.insert(Digest::from(digest), code));

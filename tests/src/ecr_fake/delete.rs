@@ -51,8 +51,8 @@ impl EcrWorld {
         // request also contains a tag.
         let untags = id.digest.is_none() && tags > 1;
         if !untags && kept.contains(&digest) {
-            // ECR also refuses to remove the last tag of a child, since this would delete the
-            // child:
+            // ECR also refuses to remove the last tag of a child, since the removal would delete
+            // the child.
             // <https://github.com/aws/containers-roadmap/issues/1567>
             let reason = "Requested image referenced by manifest list".to_owned();
             return Err(BatchFailure { code: "ImageReferencedByManifestList", reason });

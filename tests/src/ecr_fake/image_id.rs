@@ -82,8 +82,8 @@ pub(super) struct BatchFailure {
     pub(super) reason: String,
 }
 
-/// Returns whether the text is a tag: its characters are those of the registry protocol, and its
-/// length is within ECR's limit.
+/// Returns whether the text is a valid tag. The registry protocol limits the characters of a tag,
+/// and ECR limits its length.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
 pub(super) fn is_tag(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);

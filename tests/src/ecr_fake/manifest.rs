@@ -41,8 +41,8 @@ impl Parsed {
     pub(super) fn read(bytes: &str, named: Option<&str>) -> Result<Self, String> {
         let manifest: Value = serde_json::from_str(bytes)
             .map_err(|_| "Invalid parameter at 'imageManifest': it is no JSON.".to_owned())?;
-        // "If you push an image manifest that does not contain the mediaType field, you must specify the
-        // imageManifestMediaType in the request."
+        // "If you push an image manifest that does not contain the mediaType field, you must
+        // specify the imageManifestMediaType in the request."
         // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
         let own = manifest["mediaType"].as_str();
         let media_type = match (own, named) {

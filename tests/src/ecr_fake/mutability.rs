@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::fake::input::{Input, Refused, knows};
 
-/// The setting that decides which existing tags a push may point to another image. A filter is a
+/// The setting that decides which existing tags a push may move to another image. A filter is a
 /// pattern for tags, in which `*` matches any number of characters.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageTagMutabilityExclusionFilter.html>
 #[derive(Debug, Clone, PartialEq, Eq)]

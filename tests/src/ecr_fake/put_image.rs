@@ -89,8 +89,8 @@ impl EcrWorld {
         } else if repository.images[&digest].status == StorageStatus::Archived {
             // "The image can be restored as an active image by manually selecting it to be restored
             // or by re-pushing the image to the repository."
-            // Assumption: the image is active at once. It gets a new push time and no activation
-            // time.
+            // Assumption: the image is active immediately. It gets a new push time and no
+            // activation time.
             // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive-image.html>
             repository.set_status(&digest, StorageStatus::Active);
             repository.images.get_mut(&digest).expect("the image exists").pushed_at = PushedAt::At(at);

@@ -9,8 +9,8 @@ use super::images::{Digest, StorageStatus};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
-/// The duration of a restore. ECR restores an image within 20 minutes, and the fake after exactly
-/// 20 minutes.
+/// The duration of a restore. ECR restores an image within 20 minutes. The fake always takes 20
+/// minutes.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
 const RESTORE: SignedDuration = SignedDuration::from_mins(20);
 

@@ -15,8 +15,8 @@ use crate::fake::input::Refused;
 /// A call that the fake has received.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EcrCall {
-    /// The operation, such as `PutImage`. In the registry protocol, the method and the resource,
-    /// such as `PUT manifests`.
+    /// The operation, such as `PutImage`. A request of the registry protocol has its method and its
+    /// resource instead, such as `PUT manifests`.
     pub operation: String,
     /// The request's body as JSON, or null for a request of the registry protocol.
     pub body: Value,

@@ -96,8 +96,8 @@ impl Ecs {
         self.world().home.reported.push((image.to_owned(), reported.digest()));
     }
 
-    /// Simulates a newer version of ECS. Task definitions that are registered from now on have
-    /// additional fields in their descriptions, and lists that are sets have another order.
+    /// Simulates a newer version of ECS. Descriptions of task definitions that are registered from
+    /// now on have additional fields, and lists whose order has no meaning are reversed.
     pub fn becomes_newer(&self) {
         self.world().home.is_newer = true;
     }

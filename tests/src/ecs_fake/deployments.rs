@@ -93,7 +93,7 @@ impl StoredService {
         }
         self.rollouts.push(rollout);
         self.begin(home, &definition, &revision, None);
-        // A deployment that starts no tasks cannot fail. ECS completes it at once.
+        // A deployment that starts no tasks cannot fail. ECS completes it immediately.
         if self.desired == 0 {
             self.rollout().started_at = Some(at);
             self.succeed(home);

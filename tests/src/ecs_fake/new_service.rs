@@ -175,7 +175,7 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// Runs the tasks on EC2 instances, where a task has no network interface of its own.
+    /// Runs the tasks on EC2 instances in bridge mode, without separate network interfaces.
     pub fn bridge(mut self) -> Self {
         self.bridge = true;
         self

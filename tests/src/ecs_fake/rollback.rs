@@ -67,7 +67,8 @@ impl StoredService {
         if back {
             return self.go_back(home, because);
         }
-        // "The service deployment stops when the rollback option is not in use and the service fails."
+        // "The service deployment stops when the rollback option is not in use and the service
+        // fails."
         // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
         let rollout = self.rollout();
         rollout.becomes("STOPPED", now);

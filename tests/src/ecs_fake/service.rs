@@ -137,8 +137,8 @@ impl StoredService {
         shown
     }
 
-    /// Returns the ARN of the current service deployment. AWS does not document whether this is the
-    /// new or the previous service deployment just after an update, so a test can choose.
+    /// Returns the ARN of the current service deployment. AWS does not document whether the new or
+    /// the previous service deployment is current just after an update, so a test can choose.
     fn current_rollout(&self, names_late: bool) -> Option<&str> {
         let mut newest = self.rollouts.iter().rev();
         let first = newest.next()?;

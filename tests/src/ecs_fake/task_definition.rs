@@ -82,7 +82,7 @@ impl Definitions {
     ///
     /// "You can't use an INACTIVE task definition to run new tasks or create new services, and you
     /// can't update an existing service to reference an INACTIVE task definition." AWS may enforce
-    /// this only after ten minutes. The fake enforces it at once.
+    /// this rule only after ten minutes. The fake enforces the rule immediately.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
     pub(super) fn usable(&self, name: &str) -> Result<&StoredTaskDefinition, Refused> {
         let found = self.named(name).ok_or_else(|| client("TaskDefinition not found."))?;

@@ -9,10 +9,10 @@ use super::task_definition::{StoredTaskDefinition, client};
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{PageLimits, page};
 
-/// The fields that ECS returns but does not accept: the fields of
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html> that are not
-/// fields of
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>.
+/// The fields that ECS returns but does not accept. The first page lists these fields, and the
+/// second page does not.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html>
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
 const OUTPUT_ONLY: [&str; 9] = [
     "taskDefinitionArn",
     "revision",
@@ -176,7 +176,8 @@ impl EcsHome {
     }
 }
 
-/// Adds default fields and reverses lists that are sets, as a newer version of ECS might do.
+/// Adds default fields and reverses lists whose order has no meaning, as a newer version of ECS
+/// might do.
 fn as_a_newer_ecs_says_it(members: &mut Map<String, Value>) {
     members.insert("enableFaultInjection".into(), json!(false));
     let turn = |value: &mut Value| value.as_array_mut().into_iter().for_each(|list| list.reverse());

@@ -51,7 +51,7 @@ fn poll(ecs: &EcsFake, service: &str) -> Value {
     answer["services"][0].clone()
 }
 
-/// Registers a revision of the task definition `web` with the image of this digit. Returns the
+/// Registers a revision of the task definition `web` with the image `image(digit)`. Returns the
 /// revision's ARN.
 fn revision(ecs: &Ecs, digit: u8) -> String {
     ecs.registers(&json!({
@@ -61,7 +61,7 @@ fn revision(ecs: &Ecs, digit: u8) -> String {
     }))
 }
 
-/// Updates the service `prod/web` to the image of this digit. Returns the service from the
+/// Updates the service `prod/web` to the image `image(digit)`. Returns the service from the
 /// response.
 #[track_caller]
 fn update(ecs: &EcsFake, digit: u8) -> Value {
@@ -83,7 +83,7 @@ fn settle(service: &Service<'_>) -> String {
     status(service)
 }
 
-/// Returns the status, the rollout state and the image's digit of each deployment.
+/// Returns the status, the rollout state and the last digit of the image digest of each deployment.
 fn deployments(ecs: &EcsFake, service: &Service<'_>) -> Vec<String> {
     let described = service.described();
     let all = described["deployments"].as_array().cloned().unwrap_or_default();

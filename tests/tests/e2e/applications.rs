@@ -14,8 +14,8 @@ fn nothing_is_stored(app: &App) {
     assert_eq!(app.audit(), [] as [Value; 0]);
 }
 
-/// Asserts that the API refuses the file, and that one error has this line and this key and
-/// contains this word.
+/// Asserts that the API refuses the file. One error has the given line and key, and contains the
+/// given word.
 #[track_caller]
 fn refused(app: &App, file: &str, line: usize, key: &str, word: &str) {
     let answer = app.put(file);
@@ -194,7 +194,7 @@ fn api_previews_stores_and_audits_a_changed_application_file() {
 
 /// Two people register two applications with the same repository at the same time.
 #[test]
-fn only_one_of_two_simultaneous_registrations_succeeds() {
+fn only_one_of_two_simultaneous_claims_of_a_repository_succeeds() {
     let plan = Plan::new("both");
     let apps = [plan.clone(), plan].map(|mut plan| {
         let suffix = stablepin_tests::unique();

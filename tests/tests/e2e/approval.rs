@@ -139,8 +139,8 @@ fn approver_cannot_vote_by_link_and_again_by_signature() {
     let (status, answer) = signed(&app, "deputy", &deputy, "approve", "tried it");
     assert_eq!(status, 200, "{answer}");
     assert_eq!(app.pins(), [(1, digest)]);
-    // Another invocation may still be mailing the lead's vote confirmation. In that case, that
-    // invocation moves the stable tag afterwards, so the test waits for the end of the promotion.
+    // Another invocation may still be mailing the lead's vote confirmation and may move the stable
+    // tag only afterwards, so the test waits for the end of the promotion.
     assert_eq!(app.ended(lead.promotion()).0, "Completed");
     assert_eq!(deputy.approve().status, 409, "the link decides nothing more");
     let vote = app.promotion(lead.promotion())["votes"][app.approver("deputy")].clone();
@@ -244,8 +244,8 @@ fn simultaneous_requests_open_one_promotion() {
     assert_eq!(app.promotions().len(), 2, "the rejected promotion and the new one");
 }
 
-/// The request itself pins the build and moves the stable tag, because the environment needs no
-/// approval.
+/// The environment needs no approval, so a signed request alone is enough to pin the build and to
+/// move the stable tag.
 #[test]
 fn signed_request_pins_the_build_if_no_approval_is_needed() {
     let mut plan = Plan::new("ask-none");
@@ -418,7 +418,6 @@ fn page_warns_that_a_throttled_vote_may_be_lost() {
     assert_eq!(untaken, 2, "throttling prevents the vote at the read and at the transaction");
 }
 
-/// The approved promotion expires before the freeze ends.
 #[test]
 fn approved_promotion_expires_if_the_freeze_lasts_too_long() {
     let app = Plan::new("frozen").create();
@@ -461,8 +460,8 @@ fn status_document_shows_the_progress_of_a_promotion() {
     assert_eq!(unknown.status, 404);
 }
 
-/// Stablepin records an approval at once even during a freeze. Stablepin pins the build when the
-/// freeze ends.
+/// Stablepin records an approval immediately, even during a freeze. Stablepin pins the build when
+/// the freeze ends.
 #[test]
 fn approved_build_is_pinned_when_the_freeze_ends() {
     let app = Plan::new("thaw").create();

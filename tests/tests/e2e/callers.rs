@@ -126,7 +126,8 @@ fn same_named_role_of_another_account_counts_as_a_pusher() {
     until("both pushers", || (pushers(&app, &link) == arns).then_some(()));
 }
 
-/// The tagger ignores such events even if an EventBridge rule delivers them to the tagger.
+/// The tagger ignores an event of another account or region even if an EventBridge rule delivers
+/// the event.
 #[test]
 fn events_of_other_accounts_and_regions_are_ignored() {
     let app = Plan::new("foreign").create_with_fakes();

@@ -165,7 +165,7 @@ fn replicated_image_opens_a_promotion() {
 
 const BUILDS: &str = "POST /v1/applications/{application}/builds";
 
-/// Sends the request that names an image, and passes its announcement to the promoter.
+/// Sends a request that names an image, and passes the audit record of the request to the promoter.
 #[track_caller]
 fn name_image(app: &App, body: &Value) -> Value {
     let (status, answer) = app.api_with_fakes(BUILDS, body);
@@ -187,11 +187,11 @@ fn request_names_an_image_by_its_digest_alone() {
     assert_eq!(answer["tag"], "main-4f2a9c1", "the tag with a commit names the build: {answer:#}");
     app.ticks_until("the approver is asked", App::everybody_is_asked);
 
-    // One question is enough for both tags, also for the sweep.
+    // The image has two build tags, but the sweep opens no second promotion.
     app.ecr().time_passes(SignedDuration::from_mins(-10));
     app.sweep_with_fakes(None);
     assert_eq!(app.promotions().len(), 1, "{:#?}", app.promotions());
-    // The build is known now, so no tag is needed any more.
+    // Stablepin has recorded the build, so the request needs no tag and the response has none.
     let run = json!({ "id": "7", "link": LINK });
     let (status, answer) = app.api_with_fakes(BUILDS, &json!({ "digest": digest, "run": run }));
     assert_eq!((status, &answer["tag"]), (202, &Value::Null), "{answer:#}");
@@ -257,7 +257,7 @@ fn concurrent_reports_of_one_digest_are_all_recorded() {
 }
 
 #[test]
-fn ignored_push_expires_after_thirty_days() {
+fn record_of_an_ignored_push_expires_after_thirty_days() {
     let app = Plan::new("ignored-expires").create_with_fakes();
     app.push_unheard("feature-x", &Spec::new("1"));
     app.hears();
@@ -269,10 +269,10 @@ fn ignored_push_expires_after_thirty_days() {
     assert!((29.9..30.1).contains(&days), "{days} days");
 }
 
-/// A push without required checks reads no report and no earlier environment. The validation of its
-/// layers is one call, at the same time as the download of the configuration.
+/// The tagger reads no report of a check and no earlier environment. One call validates all layers,
+/// while the tagger downloads the image's configuration.
 #[test]
-fn push_that_needs_no_condition_makes_few_calls() {
+fn push_without_required_checks_makes_few_aws_calls() {
     let app = Plan::new("calls-of-a-push").create_with_fakes();
     let digest = app.web().put(NewImage::named("image").tag("main"));
     let run = app.invoke(None, "tagger", &app.push_event("main", &digest, Timestamp::now()), None);
@@ -298,9 +298,10 @@ fn push_that_needs_no_condition_makes_few_calls() {
     assert_eq!(calls, BTreeMap::from(expected));
 }
 
-/// The announcement goes through the audit trail, the event bus and its rule to the promoter.
+/// Stablepin writes the request into the audit trail. The promoter then publishes the audit record
+/// on the event bus, and a rule of the bus invokes the promoter.
 #[test]
-fn named_image_opens_a_promotion_with_its_run_in_the_stack() {
+fn deployed_stack_opens_a_promotion_of_a_named_image() {
     let app = Plan::new("named-in-stack").with_repository();
     let narrow = app.plan.toml().replace("\"main-*\", ", "");
     assert_eq!(app.put(&narrow).status, 201);
@@ -315,9 +316,10 @@ fn named_image_opens_a_promotion_with_its_run_in_the_stack() {
     app.link(&digest);
 }
 
-/// Anybody with access to the bus can send an event, but nobody else writes the audit trail.
+/// Any principal with access to the event bus can send an `Image Named` event. The promoter ignores
+/// an event without a record in the audit trail, which only Stablepin can write.
 #[test]
-fn forged_announcement_opens_nothing() {
+fn forged_event_opens_no_promotion() {
     let app = Plan::new("forged").create_with_fakes();
     let digest = app.push_unheard("main-7", &Spec::new("1"));
     let forged = json!({ "application": app.plan.name, "kind": "Image Named", "to": "main-7", "digest": digest,
@@ -327,7 +329,7 @@ fn forged_announcement_opens_nothing() {
 }
 
 #[test]
-fn run_of_an_ended_promotion_is_recorded_with_the_build() {
+fn pipeline_run_is_recorded_after_the_promotion_ended() {
     let app = Plan::new("late-run").create_with_fakes();
     let digest = app.push_unheard("main-7", &Spec::new("1"));
     app.hears();
@@ -339,7 +341,7 @@ fn run_of_an_ended_promotion_is_recorded_with_the_build() {
 }
 
 #[test]
-fn failure_of_ecr_is_no_answer_about_the_image() {
+fn api_returns_502_if_ecr_fails_to_read_a_named_image() {
     let app = Plan::new("ecr-fails").create_with_fakes();
     app.push_unheard("main-7", &Spec::new("1"));
     app.ecr().keeps_failing("BatchGetImage", 1, 400, "UpstreamUnavailableException");
@@ -350,7 +352,7 @@ fn failure_of_ecr_is_no_answer_about_the_image() {
 }
 
 #[test]
-fn run_label_is_shown_as_unverified() {
+fn mail_shows_a_run_from_an_image_label_as_unverified() {
     let app = Plan::new("run-label").create_with_fakes();
     let labelled = app.plan.toml().replacen("repository", "run_label = \"ci.run\"\nrepository", 1);
     app.registers(&app.plan.name, &labelled);
@@ -361,7 +363,7 @@ fn run_label_is_shown_as_unverified() {
     assert!(mail.body.contains("/acme/web/actions/runs/7 (unverified"), "{}", mail.body);
 }
 
-/// Returns the plan's file with an earlier environment that needs no approval.
+/// Returns the application file with a second environment, `staging`, that needs no approval.
 fn after_staging(app: &App) -> String {
     let staging = "\n[[environment]]\nname = \"staging\"\nstable_tag = \"staging-stable\"\ndeploy = \"never\"\n\
                    approval = { required = 0, approvers = [] }\n";
@@ -398,7 +400,7 @@ fn promotion_waits_for_a_pin_of_the_earlier_environment() {
 }
 
 #[test]
-fn latest_tag_is_on_the_newest_push_or_on_the_pin() {
+fn latest_tag_follows_pushes_or_pins_as_configured() {
     for (setting, at_push) in [("push", true), ("pin", false)] {
         let app = Plan::new(&format!("latest-{setting}")).with_repository();
         let text = app.plan.toml().replacen("repository", &format!("latest = \"{setting}\"\nrepository"), 1);

@@ -130,7 +130,6 @@ fn hundred_console_views_change_nothing() {
     }
 }
 
-/// Every invalid link gets the same response, whatever makes the link invalid.
 #[test]
 fn invalid_console_links_get_identical_responses() {
     let app = Plan::new("console-not").create();

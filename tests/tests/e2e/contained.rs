@@ -89,10 +89,10 @@ fn nested_image_index_cancels_promotions_of_its_images() {
     asks_for_the_index_only(&app, &index, &[&amd, &linux]);
 }
 
-/// The pushed image index contains two nested image indexes, and the first nested image index is
-/// unreadable. Stablepin still recognizes the images of the second.
+/// The pushed image index contains two nested image indexes, and the tagger cannot read the first.
+/// The tagger still opens a promotion of the pushed image index.
 #[test]
-fn push_with_an_unreadable_nested_image_index_succeeds() {
+fn tagger_handles_a_push_with_an_unreadable_nested_index() {
     let app = Plan::new("unread-index").create_with_fakes();
     let child = app.web().put(NewImage::named("child"));
     let entry = format!(r#"{{"mediaType":"{IMAGE}","digest":"{child}","size":1}}"#);
@@ -114,7 +114,8 @@ fn push_with_an_unreadable_nested_image_index_succeeds() {
         }
         app.deliver(&app.push_event("main", &index, after(0)));
         app.deliver(&app.push_event("main-amd64", &image, after(1)));
-        // An image index that cannot be read later either fails the validation.
+        // The validation reads the nested image index again, and fails if that image index is still
+        // unreadable.
         let state = if refusal.is_some() { "Pending" } else { "Failed" };
         let newest = ends(&app).into_iter().rfind(|(digest, _)| *digest == index);
         assert_eq!(newest, Some((index, json!(state))), "{unread} {refusal:?}");
@@ -141,7 +142,7 @@ fn lambda_retries_a_push_after_a_failed_image_index_read() {
 /// Stablepin refuses the push of the image index while retention deletes that image index. Lambda
 /// retries the event of the push.
 #[test]
-fn image_opens_a_promotion_if_its_image_index_is_marked() {
+fn image_opens_a_promotion_if_its_index_is_marked_for_deletion() {
     let app = Plan::new("refused-index").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);

@@ -45,15 +45,15 @@ fn quorum_of_two_needs_two_approvers() {
 
     assert_eq!(deputy.approve().status, 200);
     assert_eq!(app.pins(), [(1, digest)]);
-    // Another invocation may still be mailing the lead's vote confirmation. In that case, that
-    // invocation moves the stable tag afterwards, so the test waits for the page.
+    // Another invocation may still be mailing the lead's vote confirmation and may move the stable
+    // tag only afterwards, so the test waits for the page.
     until("the pin on the page", || deputy.get().text().contains("It is pin 1").then_some(()));
     assert_eq!(third.approve().status, 409, "the promotion is decided already");
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
 }
 
 /// A changed application file also applies to open promotions. The promoter checks open promotions
-/// at once, so that no approver must vote again.
+/// immediately, so that no approver must vote again.
 #[test]
 fn changed_application_file_applies_to_open_promotions() {
     let app = Plan::new("fewer").approvers(["lead", "deputy", "third"], 3).create();
@@ -172,7 +172,7 @@ fn answered(answer: &Response) -> (Vec<u8>, Vec<(String, String)>) {
     (answer.body.clone(), headers.cloned().collect())
 }
 
-/// Eight simultaneous clicks represent a forged click and several open browsers.
+/// Simultaneous clicks can come from several open browsers or from a forged request.
 #[test]
 fn simultaneous_clicks_on_a_link_count_once() {
     let app = Plan::new("clicks").create();

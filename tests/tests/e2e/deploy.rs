@@ -36,7 +36,8 @@ fn notices(app: &App) -> Vec<String> {
         .collect()
 }
 
-/// Stablepin deploys the first build, then the second. Each service keeps its own settings.
+/// Stablepin deploys two builds and then rolls back to the first. Each service keeps its own
+/// settings.
 #[test]
 fn approved_build_is_deployed_to_every_service_and_pinned() {
     let app = Plan::new("deploy").services(["web", "worker"]).deployed("bake = \"0s\"").create();
@@ -232,7 +233,7 @@ fn signed_request_resets_a_watermark_in_the_future() {
     let audited = app.audited("Environment State Change");
     assert_eq!(audited, [format!("watermark 2099-01-01T00:00:00Z → watermark {at}")]);
 
-    // Builds of one second are ordered by digest, so the test waits for the next second.
+    // Stablepin orders builds of the same second by digest, so the test waits for the next second.
     let after = at.parse::<Timestamp>().expect("a time") + SignedDuration::from_secs(1);
     until("the next second", || (Timestamp::now() >= after).then_some(()));
     let next = app.pin("main", &Spec::new("2"));

@@ -111,8 +111,8 @@ fn promotion_continues_while_ecs_does_not_show_its_deployment() {
     release.runs("web", &release.digest);
 }
 
-/// The promoter is killed after it updates the service. ECS still names the service deployment
-/// before that update, and ECS has rolled that deployment back.
+/// The promoter is killed after it updates the service. ECS still names the previous service
+/// deployment, which ECS has rolled back.
 #[test]
 fn promoter_ignores_the_end_of_an_earlier_deployment() {
     let begun = || {
@@ -262,7 +262,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
     let record = release.record();
     assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "returning", "{record:#}");
     assert_eq!(release.ecs.count("UpdateService"), 1, "the promoter leaves the rollback to ECS");
-    // The promoter's own deadline does not count while ECS rolls back.
+    // The deadline of the release does not count while ECS rolls back.
     release.rewrite("rollout.deadline", PAST);
     assert_eq!(release.looks()["revert"], Value::Null);
     release.rewrite("rollout.services[0].progress.until", PAST);

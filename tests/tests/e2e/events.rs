@@ -104,7 +104,7 @@ fn emulator_sends_two_events_for_each_deployment() {
     let service = format!("arn:aws:ecs:us-east-1:000000000000:service/{cluster}/web");
     let pattern = json!({ "source": ["aws.ecs"], "resources": [service] });
     let events = Listener::new(aws, &format!("deployments-{family}"), "default", &pattern);
-    // The desired count is 0, so each deployment completes at once.
+    // The desired count is 0, so each deployment completes immediately.
     let create =
         json!({ "cluster": cluster, "serviceName": "web", "taskDefinition": family, "desiredCount": 0 });
     let mut answers = vec![aws.ecs("CreateService", &create).expect("a service")];

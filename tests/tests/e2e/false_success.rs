@@ -1,7 +1,7 @@
-//! Failures that other deployment tools report as successes. Stablepin must report each as a
-//! failure.
+//! Known defects of other deployment tools, mostly failures that a tool reports as successes.
+//! Stablepin must not have these defects.
 //!
-//! The comments link to reports by users of those tools.
+//! The comments link to the tools and to reports by their users.
 
 use serde_json::{Value, json};
 use stablepin_tests::ecs_fake::{DeploymentOutcome, Reported};
@@ -95,7 +95,7 @@ fn release_does_not_replace_another_persons_deployment() {
 }
 
 /// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/issues/191>: if the desired
-/// count is 0, no task is missing, but no task runs.
+/// count is 0, the service is steady although no task runs.
 #[test]
 fn release_fails_if_a_service_is_scaled_to_zero() {
     for proven_before in [false, true] {

@@ -1,8 +1,8 @@
 //! The newest `ACTIVE` revision of a task definition family. ECS uses this revision when a caller
 //! names the family without a revision.
 //!
-//! After an operation, the newest revision must not be a revision that Stablepin registered and
-//! that failed or was never deployed.
+//! Stablepin may have registered a revision that failed or was never deployed. Such a revision must
+//! not remain the newest after the operation.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -163,8 +163,8 @@ fn stablepin_replaces_an_unused_newest_revision() {
     }
 }
 
-/// A person registers a revision after Stablepin has registered its own, and does not deploy that
-/// revision.
+/// After Stablepin has registered its own revision, a person registers another revision without
+/// deploying it.
 #[test]
 fn stablepin_keeps_a_revision_that_another_person_registered() {
     let release = Release::next(&["web"]);

@@ -147,7 +147,7 @@ fn ticks_complete_a_release_killed_at_any_request() {
 }
 
 #[test]
-fn rollback_completes_after_a_crash_at_any_aws_request() {
+fn ticks_complete_a_rollback_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), |at, fault| run(&ROLLBACK, at, fault));
 }
 
@@ -162,6 +162,6 @@ fn rollback_survives_any_single_aws_fault() {
 }
 
 #[test]
-fn failed_release_is_rolled_back_once_after_any_kill() {
+fn failed_release_killed_at_any_request_rolls_back_once() {
     everywhere(|at| some(&KILLS, at), |at, fault| run(&FAILED_RELEASE, at, fault));
 }

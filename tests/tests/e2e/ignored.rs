@@ -75,7 +75,7 @@ fn signatures_and_artifacts_open_no_promotion() {
         let digest = digest.expect("the registry accepts an artifact");
         app.hears();
         assert_eq!(app.promotions().len(), 1, "{tag}");
-        // The second event does not say what kind of artifact was pushed.
+        // The second event describes the artifact as an ordinary image.
         assert_eq!(promotions_after(&app, tag, &digest), 1, "{tag}");
     };
     let signature = artifact("application/vnd.dev.cosign.artifact.sig.v1+json");
@@ -108,7 +108,7 @@ fn stablepin_ignores_only_tags_that_it_recorded() {
     app.link(&pushed);
     assert_eq!(app.build(&pushed).expect("a build")["commit"], "a1b2c3d4");
 
-    // Stablepin never put this build tag on the new image, so the push is another person's.
+    // Stablepin never put this build tag on the new image, so another person pushed the image.
     let moved = app.push(&build_tag, &Spec::new("3"));
     app.link(&moved);
 }

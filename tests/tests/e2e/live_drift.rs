@@ -246,7 +246,7 @@ fn rollback_by_ecs_is_no_live_drift() {
     release.hears();
     release.app.sweep_with_fakes(Some(&release.ecs));
     assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
-    // The hold must not hide that another person now deploys.
+    // During the hold, Stablepin must still report a deployment by another person.
     release.service("web").deploys_meanwhile("somebody/else:1");
     release.settle();
     release.hears();

@@ -1,6 +1,6 @@
 //! End-to-end tests against the deployed stack: the real template, Lambda functions, registry and
 //! containers. Some tests run the programs of the Lambda functions against fakes of ECR and ECS
-//! instead. ARCHITECTURE.md says which.
+//! instead. docs/architecture/tests.md lists these tests.
 //!
 //! `cargo xtask test` runs the tests. To run the tests by hand, call `cargo xtask up`, then
 //! `. target/local/env`, then `cargo test -p stablepin-tests`. The tests run in parallel in one

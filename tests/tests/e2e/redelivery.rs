@@ -63,7 +63,7 @@ fn tag_moved_back_to_a_build_opens_a_new_promotion() {
 }
 
 #[test]
-fn late_event_does_not_let_an_older_push_supersede_a_newer_push() {
+fn older_push_is_superseded_even_if_its_event_arrives_late() {
     let app = Plan::new("order").create_with_fakes();
     let (old, new) = (quiet(&app, "old"), quiet(&app, "new"));
     let now = Timestamp::now();
@@ -86,8 +86,8 @@ fn two_tags_on_one_digest_open_one_promotion() {
     assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1));
 }
 
-/// Even an impossible event time identifies the push. But the time of arrival gives such a push its
-/// place in the order.
+/// The event's time identifies the push even if that time is in the future. Stablepin orders such a
+/// push by its time of arrival.
 #[test]
 fn push_with_a_future_time_does_not_block_the_next_push() {
     let app = Plan::new("future").create_with_fakes();

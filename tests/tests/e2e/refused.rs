@@ -254,8 +254,8 @@ fn promotion_fails_if_ecr_refuses_the_build_tag() {
     app.link(&next);
 }
 
-/// The build remains the pin. As soon as ECR permits, Stablepin puts the stable tag: within a day,
-/// or with the next pin.
+/// The build remains the pin. Once ECR permits, Stablepin puts the stable tag within a day or with
+/// the next pin.
 #[test]
 fn build_is_pinned_even_if_ecr_refuses_the_stable_tag() {
     let app = Plan::new("unstable").create_with_fakes();

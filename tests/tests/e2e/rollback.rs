@@ -115,8 +115,8 @@ fn rollback_creates_a_new_pin_and_moves_the_stable_tag() {
     assert_eq!(app.environment()["hold"], Value::Null);
 }
 
-/// The environment needs no approval, so Stablepin pins each push at once. But after a rollback,
-/// Stablepin must not pin a push until the hold ends.
+/// The environment needs no approval, so Stablepin pins each push immediately. But after a
+/// rollback, Stablepin must not pin a push until the hold ends.
 #[test]
 fn push_after_a_rollback_waits_until_the_hold_ends() {
     let mut plan = Plan::new("held");

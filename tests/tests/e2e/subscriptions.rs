@@ -65,7 +65,7 @@ fn signed_request_subscribes_an_approver() {
     assert_eq!(unsigned.status, 403);
     assert_eq!(app.api("GET", &path, None).1["state"], "missing");
 
-    // The emulator confirms a subscription at once. On AWS, SNS first mails a request for
+    // The emulator confirms a subscription immediately. On AWS, SNS first mails a request for
     // confirmation. The SNS client's own tests cover that case.
     let (status, subscribed) = app.api("PUT", &path, None);
     assert_eq!((status, &subscribed["state"], &subscribed["mail"]), (200, &json!("confirmed"), &json!(mail)));
@@ -342,7 +342,8 @@ fn tagger_sends_mail_through_the_subscribed_topic() {
     let _ = queue.delete(&app.aws);
 }
 
-/// The table says that the address has reached its limit of mails for each of these seconds.
+/// The test writes into the table that the address has reached its limit of mails for the current
+/// second and the next three.
 #[test]
 fn address_with_too_many_mails_gets_the_next_mail_later() {
     let app = Plan::new("busy").create();
@@ -364,8 +365,8 @@ fn address_with_too_many_mails_gets_the_next_mail_later() {
     assert!(mails[0].at.as_second() >= seconds[3].as_second(), "{} is not after {}", mails[0].at, seconds[3]);
 }
 
-/// SNS disables an address that gets too many mails at once, so Stablepin delays the mails after
-/// the fifth.
+/// SNS disables an address that gets too many mails in a short time, so Stablepin delays the mails
+/// after the fifth.
 #[test]
 fn eight_pushes_cause_five_mails_and_a_mail_about_the_newest() {
     let app = Plan::new("storm").create();

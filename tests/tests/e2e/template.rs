@@ -15,7 +15,7 @@ fn statements(document: &Value) -> &[Value] {
     document["Statement"].as_array().expect("statements")
 }
 
-/// Returns the principals to which the approvals topic's denial of an action does not apply.
+/// Returns the principals that the approvals topic's denial of an action exempts.
 #[track_caller]
 fn exempt_from_denial(template: &Template, action: &str) -> Vec<Value> {
     let document = &template.properties("ApprovalsTopicPolicy")["PolicyDocument"];

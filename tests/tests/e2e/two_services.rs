@@ -1,5 +1,5 @@
 //! Rollbacks of two ECS services. The real programs of the Lambda functions run against the ECS
-//! fake. No deployed Lambda function reads the table of these tests.
+//! fake. No deployed Lambda function reads the table of the test.
 
 use serde_json::json;
 use stablepin_tests::crash::rollback;

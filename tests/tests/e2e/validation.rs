@@ -152,7 +152,7 @@ fn promotion_waits_for_validation_until_ecr_responds() {
 }
 
 #[test]
-fn promotion_fails_if_its_image_is_deleted_meanwhile() {
+fn promotion_fails_if_its_image_is_deleted_before_validation() {
     let app = Plan::new("deleted-meanwhile").with("requires = [\"tests\"]").create_with_fakes();
     let image = app.web().put(NewImage::named("image"));
     app.ecr().keeps_failing("BatchCheckLayerAvailability", 1, 503, "ServerException");
@@ -173,9 +173,10 @@ fn image_with_a_false_layer_size_has_invalid_metadata() {
     fails(&app, &small, "names a wrong size for the blob");
 }
 
-/// A runtime chooses a child by its platform, whatever its annotations say.
+/// A container runtime selects an image of an image index by its platform, and ignores the image's
+/// annotations.
 #[test]
-fn annotated_platform_is_validated() {
+fn image_annotated_as_an_attestation_is_validated() {
     let app = Plan::new("annotated").with("validate = { max_size = \"2MB\" }").create_with_fakes();
     let large = app.web().put(NewImage::named("large arm").layer("large layer", 3_000_000));
     let small = app.web().put(NewImage::named("small").layer("small layer", 1000));
@@ -187,7 +188,7 @@ fn annotated_platform_is_validated() {
     fails(&app, &hidden, "too large: linux/arm64");
 }
 
-/// A key that is disabled for a moment is no missing image.
+/// ECR cannot read the child manifest while the KMS key is disabled, but the image still exists.
 #[test]
 fn failed_read_of_a_child_manifest_is_no_defect() {
     let app = Plan::new("child-fails").create_with_fakes();
@@ -202,7 +203,7 @@ fn failed_read_of_a_child_manifest_is_no_defect() {
 }
 
 #[test]
-fn invalid_index_does_not_hide_its_valid_image() {
+fn invalid_image_index_does_not_block_its_valid_image() {
     let app = Plan::new("bad-index").with("validate = { labels = [\"team\"] }").create_with_fakes();
     let good = app.web().put(NewImage::named("amd").label("team", "web"));
     let bad = app.web().put(NewImage::named("arm"));

@@ -128,7 +128,7 @@ fn list_order_is_arbitrary_but_stable() {
 }
 
 #[test]
-fn deletion_between_pages_hides_no_image_of_later_pages() {
+fn later_pages_are_complete_after_a_deletion() {
     let (ecr, web) = fake();
     web.put_all(named(30));
     let first = ask(&ecr, "DescribeImages", json!({ "maxResults": 10 }));
@@ -209,7 +209,7 @@ fn request_fails_if_one_of_its_images_is_missing() {
 }
 
 #[test]
-fn request_with_image_ids_accepts_1_to_100_and_no_paging() {
+fn describe_accepts_1_to_100_image_ids_without_paging() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one").tag("main"));
     let ids = |count| vec![json!({ "imageTag": "main" }); count];

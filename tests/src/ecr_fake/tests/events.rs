@@ -111,7 +111,7 @@ fn event_of_a_referrer_has_its_own_detail_type() {
 }
 
 #[test]
-fn ecr_sends_events_for_changes_but_not_for_the_tests_setup() {
+fn ecr_sends_events_for_changes_but_not_for_test_setup() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main").tag("v1"));
     web.put_all(super::named(10));

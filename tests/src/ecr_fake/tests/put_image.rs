@@ -73,8 +73,8 @@ fn new_tag_does_not_change_push_time() {
     assert_eq!(web.described(&digest)["imagePushedAt"], 1_577_836_800.0);
 }
 
-/// Points two existing tags of one image to another image, then puts a tag on the image that
-/// already has this tag. Returns the three results.
+/// Puts the two tags of the image `one` on the image `two`, then puts the second tag on `one`
+/// again. Returns the three results.
 fn moves(web: &Repository, ecr: &EcrFake) -> [String; 3] {
     let one = web.put(NewImage::named("one").tag("prod-stable").tag("v1"));
     let two = web.put(NewImage::named("two"));
@@ -114,7 +114,7 @@ fn tag_mutability_decides_which_tags_a_push_may_change() {
 }
 
 #[test]
-fn put_image_refuses_immutable_tag_even_of_the_same_image() {
+fn repeated_put_of_an_immutable_tag_fails() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1"));
     web.becomes(TagMutability::Immutable);

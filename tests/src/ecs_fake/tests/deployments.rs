@@ -121,7 +121,7 @@ fn failed_deployment_is_kept_if_breaker_does_not_roll_back() {
 }
 
 #[test]
-fn without_breaker_ecs_starts_failing_tasks_forever() {
+fn ecs_replaces_crashed_tasks_forever_without_a_breaker() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -227,7 +227,7 @@ fn rollback_skips_a_superseded_deployment() {
 }
 
 #[test]
-fn deployment_without_tasks_completes_at_once() {
+fn deployment_without_tasks_completes_immediately() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(0).create();
     let updated = update(&ecs, 2);
@@ -312,7 +312,7 @@ fn old_tasks_may_drain_after_the_new_deployment_completes() {
 }
 
 #[test]
-fn deployment_times_follow_the_clock_in_increasing_order() {
+fn deployment_times_increase_with_the_clock() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.time_passes(SignedDuration::from_hours(1));

@@ -143,7 +143,7 @@ fn stop_call_rolls_back_a_deployment_in_progress() {
 }
 
 #[test]
-fn ecs_refuses_to_abort_or_to_stop_a_missing_deployment() {
+fn ecs_refuses_aborts_and_calls_for_missing_deployments() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     update(&ecs, 2);

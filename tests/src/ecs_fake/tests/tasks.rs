@@ -92,8 +92,9 @@ fn task_without_health_check_has_unknown_health() {
     assert_eq!(web.tasks()[0]["healthStatus"], "UNKNOWN");
 }
 
-/// The health of a task is UNKNOWN if an essential container has no health check. According to
-/// AWS's page on health checks, nonessential containers do not count.
+/// The health of a task is UNKNOWN if an essential container has no health check and no essential
+/// container is unhealthy. According to AWS's page on health checks, nonessential containers do not
+/// count.
 #[test]
 fn task_health_depends_only_on_essential_containers() {
     let ecs = EcsFake::start();

@@ -62,8 +62,8 @@ fn retention_archives_images_then_restores_or_deletes_them() {
         (Some(StorageStatus::Active), Some(StorageStatus::Active))
     );
 
-    // By ECR's clock, the two images were restored 200 days ago, so both count as old again.
-    // `wanted` has a tag now.
+    // By ECR's clock, the two images were restored 200 days ago, so both count as old again. The
+    // new tag protects `wanted`.
     web.is_tagged("latest", &wanted);
     let second = story.runs();
     assert_eq!((second.number("archived"), second.number("deleted")), (1, 0), "{:#}", second.record());

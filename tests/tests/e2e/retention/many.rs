@@ -130,7 +130,7 @@ fn retention_deletes_thousands_of_images_in_few_calls() {
     assert!(deletions > 2 * REPOSITORIES, "some wave needs more than one call");
 
     // A run lists its repository once before and once after all deletions. Before each deletion,
-    // the run also reads the images to delete again.
+    // the run also reads the images of that deletion once more.
     let counts = story.ecr.counts();
     assert_eq!(counts["DescribeImages"], 2 * REPOSITORIES + deletions, "{counts:?}");
     assert_eq!(counts["BatchDeleteImage"], deletions, "{counts:?}");

@@ -70,8 +70,8 @@ fn moved_tag_does_not_protect_its_previous_image() {
     assert!(story.web.exists(&second));
 }
 
-/// Two kinds of tags protect no image: a tag that a person put there 91 days ago, even if its event
-/// arrives now, and a tag of Stablepin's own.
+/// Two kinds of tags protect no image: a tag that a person added 91 days ago, even if its event
+/// arrives now, and a tag that Stablepin added.
 #[test]
 fn old_tags_and_stablepins_own_tags_protect_no_image() {
     let story = begin("ret-tagged-late");
