@@ -21,7 +21,7 @@ pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, P
     Ok(answer(200, &ApplicationPage { applications: page.items, next }))
 }
 
-/// Handles `GET /v1/applications/{application}`: returns the stored file, its author and its time.
+/// Handles `GET /v1/applications/{application}`: returns the stored file, who stored it, and when.
 pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
     let stored = table.application(&name).await.map_err(|error| internal_error(request, &error))?;
@@ -115,8 +115,8 @@ pub(crate) async fn put(
     }
 }
 
-/// Returns the problem for a resource that another application has claimed. The problem names the
-/// place in the application's file that names the resource.
+/// Returns the problem for a resource that another application has claimed. The problem points to
+/// the place in the application's file that names the resource.
 fn claimed(error: &PutApplicationError, put: &PutApplication<'_>) -> Problem {
     let problem = Problem::new(409, "claimed", "Another application has claimed it", error.to_string());
     let PutApplicationError::Claimed { what, by } = error else { return problem };

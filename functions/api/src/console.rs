@@ -38,7 +38,7 @@ const COOKIE: &str = "stablepin-console";
 /// The most applications on one page.
 const MOST_APPLICATIONS: i32 = 10;
 
-/// The number of an application's newest promotions that the console searches for pending
+/// The number of recent promotions of an application in which the console looks for pending
 /// promotions.
 const MOST_PROMOTIONS: i32 = 30;
 
@@ -124,7 +124,8 @@ fn cookie(secret: &str, now: Timestamp, until: Timestamp) -> String {
     format!("{COOKIE}={secret}; Path=/console; Max-Age={left}; HttpOnly; Secure; SameSite=Lax")
 }
 
-/// Renders every application from the table. Only the page of a single application reads ECS.
+/// Renders one page of applications from the table's records. Only the page of a single application
+/// reads ECS.
 async fn overview(table: &Table, request: &Request, visit: Visit) -> Result<Response, Failed> {
     let after = request.query("after").map(|after| Cursor(after.to_owned()));
     let names = table.applications(MOST_APPLICATIONS, after).await?;
@@ -154,8 +155,9 @@ fn environment(subject: Subject, promotions: &[(EnvironmentName, Operation)]) ->
     Environment { subject, pending, live: Vec::new(), pins: Vec::new() }
 }
 
-/// Renders one application: its history, and its environments from the environment in `?from=` on.
-/// With `?before=`, renders only the part of the history before that operation.
+/// Renders one application: its history and its environments. With `?from=`, leaves out the
+/// environments before the named environment. With `?before=`, renders only the operations before
+/// the named operation.
 async fn application(
     table: &Table,
     ecs: &Ecs,

@@ -21,8 +21,8 @@ use stablepin_rules::transition::EnvironmentAction;
 pub struct AllowedResources {
     pub partition: String,
     pub region: String,
-    /// The API's own address: scheme and host, without a final slash. Configuration sets the
-    /// address, never a request.
+    /// The API's own address: scheme and host, without a final slash. The address comes from the
+    /// stack's configuration, not from a request.
     pub url: String,
     pub repositories: Vec<Pattern>,
     pub clusters: Vec<Pattern>,

@@ -25,8 +25,8 @@ use stablepin_rules::transition::{Decision, Form, Input, may_decide};
 
 use page::{Field, PageAddress, PageState};
 
-/// Handles every request. An internal error becomes a page with the request's id, since a retry by
-/// Lambda would not help.
+/// Handles every request. An internal error becomes a response with the request's id, since a retry
+/// by Lambda would not help.
 pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadline: Deadline) -> Response {
     let table = &clients.table;
     let signed = match request.route.as_str() {

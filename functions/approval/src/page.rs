@@ -1,5 +1,5 @@
 //! The decision pages. The server renders the pages completely, so they work without the script and
-//! load no assets. Every value is escaped, whoever wrote it.
+//! load no assets. The pages escape every value.
 
 mod standing;
 
@@ -138,7 +138,7 @@ fn reason(wrong: Option<&FormProblem<'_>>) -> Markup {
     }
 }
 
-/// Renders the promotion's state, after a decision or for a link that cannot decide any more.
+/// Renders the promotion's state after a decision, or for a link that no longer allows a decision.
 pub(crate) fn state_page(subject: &Subject, place: PageAddress<'_>, standing: &PageState) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("t", place.secret).finish();
     let status = format!("{}/status?{query}", place.path);

@@ -1,6 +1,7 @@
 //! The signed requests to decide on a promotion, to request a promotion, or to withdraw a
 //! promotion. In the application file, each approver may have `principals`. A signed decision
-//! counts for the approver with the signer's principal. Any other signer is refused.
+//! counts for the approver with the signer's principal. Without such an approver, the decision is
+//! refused.
 
 use serde::Deserialize;
 use stablepin_api_types::{DecidedPromotion, RequestedPromotion};

@@ -44,8 +44,8 @@ pub(crate) async fn read(table: &Table, topics: &Topics, request: &Request) -> R
     Ok(status_response(&approver, &found))
 }
 
-/// Subscribes the approver. If the subscription is unconfirmed, makes SNS mail its confirmation
-/// again. A good, confirmed subscription is not changed.
+/// Subscribes the approver. For an unconfirmed subscription, SNS mails the confirmation link again.
+/// A confirmed subscription is not changed.
 pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
     let approver = approver(table, request).await?;
     let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
@@ -109,9 +109,10 @@ pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -
     ))
 }
 
-/// Returns the token from a confirmation link, or the text itself if the text is not a link. A link
-/// is
-/// `https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=…&Token=…&Endpoint=…`.
+/// Returns the token from a confirmation link, or the text itself if the text is not a link.
+///
+/// `https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=…&Token=…&Endpoint=…` is an
+/// example of a link.
 fn token(text: &str) -> &str {
     let parts = text.trim().split(['?', '&']);
     parts.filter_map(|part| part.strip_prefix("Token=")).next().unwrap_or(text.trim())

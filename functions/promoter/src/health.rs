@@ -1,5 +1,6 @@
 //! The hourly check of the subscribers of the topics that carry secret links. A click in a mail can
-//! end a subscription, and SNS can end a subscription itself. SNS sends no event about such an end.
+//! end a subscription, and SNS can end a subscription itself. SNS sends no event when a
+//! subscription ends.
 
 use std::collections::BTreeSet;
 

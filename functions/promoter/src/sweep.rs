@@ -1,6 +1,6 @@
-//! The hourly sweep of each application, which finds what no event reported: missed pushes, tags of
-//! Stablepin on a wrong image, services that do not run the pin, and approvers whom no mail
-//! reaches.
+//! The hourly sweep of each application. It finds problems that no event reported: missed pushes,
+//! Stablepin's tags on wrong images, services that do not run the pin, and approvers who get no
+//! mail.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -161,7 +161,7 @@ impl Sweep<'_> {
     }
 }
 
-/// Returns the missed pushes. The time of a push decides the place of its promotion in the order.
+/// Returns the missed pushes. The times of pushes determine the order of their promotions.
 async fn missed(
     clients: &Clients,
     configured: &Application,
@@ -186,8 +186,8 @@ async fn missed(
     let digests: Vec<ImageDigest> = missed.iter().map(|one| one.digest.clone()).collect();
     let built = clients.table.known_builds(name, &digests).await?;
     let push = |one: Missed| Push {
-        // ECR does not record when a known image received a tag again, so this push gets the
-        // current time.
+        // ECR does not record when a tag moved to an image that was pushed earlier, so this push
+        // gets the current time.
         at: if built.contains(&one.digest) && !one.told { at } else { one.at },
         repository: repository.clone(),
         digest: one.digest,

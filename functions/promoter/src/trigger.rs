@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn promoter_reads_every_event_of_the_template() {
+    fn promoter_reads_tick_deployment_and_rollback_events() {
         assert_eq!(
             Trigger::read(json!({"source": "stablepin.schedule", "detail-type": "Tick", "detail": {}})),
             Ok(Trigger::Tick)

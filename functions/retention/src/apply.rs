@@ -114,7 +114,7 @@ impl<'a> Apply<'a> {
     }
 
     /// Returns whether the image needs no further attempt. Skipped and refused images get another
-    /// attempt, since what stopped the run may be over.
+    /// attempt, since the obstacle may no longer exist.
     fn is_done(&self, digest: &ImageDigest) -> bool {
         matches!(self.outcomes.get(digest), Some(ImageOutcome::Deleted | ImageOutcome::Archived))
     }
@@ -236,7 +236,7 @@ impl<'a> Apply<'a> {
     }
 
     /// Describes the images once more, and deletes or archives the images that match the plan.
-    /// Takes each image with an outcome out of `marked`. If `after_an_attempt` is set, a missing
+    /// Removes each image with an outcome from `marked`. If `after_an_attempt` is set, a missing
     /// image counts as deleted: an earlier attempt deleted the image, though ECR returned an error.
     async fn check_and_remove(
         &mut self,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use stablepin_rules::image::{ImageDigest, ImageTag};
 
-/// The outcome of one image that the plan removes.
+/// The outcome of one image that a run removes or restores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub(crate) enum ImageOutcome {

@@ -147,7 +147,8 @@ impl References {
     }
 }
 
-/// Adds the services' revisions to `used`, and their task definitions to `references`.
+/// Adds the images of the services' revisions to `used`, and the services' task definitions to
+/// `references`.
 async fn services(
     ecs: &Ecs,
     clusters: &[String],

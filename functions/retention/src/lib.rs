@@ -47,7 +47,7 @@ pub struct RetentionClients {
     /// The [patient](Ecr::patient) client, for reads.
     pub ecr: Ecr,
     /// The [client without retries](Ecr::impatient), for deleting and archiving. Each call must
-    /// follow its check at once: a retry would act on an outdated check.
+    /// immediately follow its check: a retry would rely on an outdated check.
     pub without_retries: Ecr,
     pub ecs: Ecs,
     pub lambda: Lambda,

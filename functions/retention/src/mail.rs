@@ -1,4 +1,4 @@
-//! The notice of a retention run: which images it deleted or kept, and how to restore an image.
+//! The notice of a retention run: how many images it removed or kept, and how to restore images.
 
 use serde_json::json;
 use stablepin_messages::{NoticeSubject, Words, WrittenNotice};

@@ -35,8 +35,8 @@ impl ManifestsError {
 /// The most times that a run reads the whole inventory, if a later read may succeed.
 pub(crate) const MOST_READS: u32 = 3;
 
-/// The most images of a repository for which a run reads image manifests. In a larger repository, a
-/// run reads only image indexes, and the count of freed bytes ignores shared layers.
+/// The largest repository, in images, whose image manifests a run reads. In a larger repository, a
+/// run reads only image indexes, and counts a shared layer once for each image.
 const MOST_WEIGHED: usize = 20_000;
 
 /// The most images that one call may read.
@@ -281,9 +281,9 @@ async fn read_in_parts<T>(
     Ok((all, refused))
 }
 
-/// Reads each manifest with its own call, after a call for all of them has failed. If all of these
-/// calls fail, too, and the first error is retryable, returns this error, since the fault is ECR's
-/// own.
+/// Reads each manifest with its own call, after the call for all manifests has failed with the
+/// error `failed`. If no call succeeds and `failed` is retryable, returns `failed`, since ECR
+/// itself fails.
 async fn read_one_by_one(
     without_retries: &Ecr,
     repository: &RepositoryName,

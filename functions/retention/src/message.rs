@@ -23,8 +23,7 @@ impl Message {
         serde_json::json!(self).to_string()
     }
 
-    /// Sends the message again with this delay in seconds, so that another invocation continues the
-    /// work.
+    /// Sends the message with this delay in seconds, so that a later invocation does the work.
     pub(crate) async fn later(&self, clients: &RetentionClients, seconds: i32) -> Result<(), RetentionError> {
         let sent = clients.sqs.send_later(&clients.queue_url, &self.text(), seconds).await;
         sent.map_err(RetentionError::Queue)

@@ -49,8 +49,8 @@ impl ReadError {
     }
 }
 
-/// The inventory of a repository, with warnings, and with the possible users of images that the run
-/// did not check.
+/// The inventory of a repository, its warnings, and the accounts and AWS services that the run did
+/// not read.
 pub(crate) struct Read {
     pub(crate) inventory: Inventory,
     pub(crate) warnings: Vec<String>,

@@ -30,7 +30,7 @@ const PER_PAGE: i32 = 100;
 /// The longest duration of a run. After this time, the queue has dropped the run's messages.
 const LONGEST: SignedDuration = SignedDuration::from_hours(48);
 
-/// The number of an application's newest runs that are searched for abandoned runs.
+/// The number of recent runs of an application in which retention looks for abandoned runs.
 const LOOKED_AT: i32 = 20;
 
 /// Begins a run for each application, and sends one message for each repository. A second event of

@@ -22,8 +22,8 @@ impl RepositoryWork<'_> {
             (Some(own), _) => Some(own),
             (None, Purpose::Apply { plan_of: Some(of) }) => {
                 let run = self.clients.table.run(&self.run.application, of).await?;
-                // The reviewed run has no plan for this repository, so nothing may be removed: save
-                // an empty plan.
+                // The reviewed run has no plan for this repository. So this run saves an empty plan
+                // and removes nothing.
                 let stored = run.and_then(|run| run.repositories.get(self.repository)?.plan.clone());
                 let Some(stored) = stored else {
                     let none = Plan { repository: self.repository.clone(), at: now(), images: Vec::new() };

@@ -17,7 +17,7 @@ pub enum RetentionTrigger {
     Request(Box<Request>),
 }
 
-/// An event that the template does not send.
+/// An event that retention does not handle: an unknown event, or an invalid request.
 pub enum UnreadableTrigger {
     Event(String),
     /// The response to an invalid request.

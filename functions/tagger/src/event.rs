@@ -1,5 +1,5 @@
-//! The events about image tags, with the fields that the tagger reads: ECR's push and deletion
-//! events, and CloudTrail's events of `PutImage`.
+//! The events about image tags: ECR's push and deletion events, and CloudTrail's events of
+//! `PutImage`. The types have only the fields that the tagger reads.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html>
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html>
 
@@ -22,8 +22,8 @@ pub struct EcrEvent {
     pub detail: EventDetail,
 }
 
-/// The `detail` of an event. Real events have more fields than AWS documents, and each field is
-/// optional.
+/// The `detail` of an event. The documentation of AWS omits some fields of real events. Each field
+/// is optional.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct EventDetail {

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn rollback_command_passes_one_exact_request_to_curl() {
+    fn rollback_command_passes_exact_arguments_to_curl() {
         let web = ApplicationName::parse("web").unwrap();
         let production = EnvironmentName::parse("production").unwrap();
         let settings = settings("https://a1b2.execute-api.eu-central-1.amazonaws.com");

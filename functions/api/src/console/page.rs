@@ -1,5 +1,5 @@
-//! The console's pages. Every value is escaped, whoever wrote it. Every page is smaller than 20 kB
-//! and links to the values that do not fit.
+//! The console's pages. They escape every value. Every page is smaller than 20 kB and links to the
+//! values that do not fit.
 
 mod application;
 mod overview;
@@ -33,7 +33,7 @@ const ROOM: usize = 13_000;
 /// environments.
 pub(super) const MOST_ENVIRONMENTS: usize = 8;
 
-/// The most characters that a page shows of a text that people or AWS wrote.
+/// The most characters that a page shows of a text from people or AWS.
 const LONGEST_WORDS: usize = 120;
 
 /// The time of a visit to the console, and the time when the visitor's link expires.

@@ -18,12 +18,12 @@ pub(crate) struct PageState {
 }
 
 impl PageState {
-    /// Describes the promotion to this approver, with or without a vote of this approver.
+    /// Describes the promotion to this approver, who may have voted already.
     pub(crate) fn now(subject: &Subject, approver: &ApproverName) -> Self {
         Self::new(200, subject, approver, None)
     }
 
-    /// Describes the promotion for a valid link that cannot decide any more.
+    /// Describes the promotion for a valid link that no longer allows a decision.
     pub(crate) fn refused(subject: &Subject, approver: &ApproverName, refusal: &Refusal) -> Self {
         let status = match refusal {
             Refusal::LinkUsed { .. }

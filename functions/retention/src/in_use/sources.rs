@@ -3,8 +3,8 @@
 //!
 //! If 1,000 EventBridge rules and 1,000 schedules start tasks in one cluster, the reads need these
 //! calls: 1 ListEventBuses, 10 ListRuleNamesByTarget, 1,000 ListTargetsByRule, 10 ListSchedules,
-//! 1,000 GetSchedule. Rules and schedules with other targets need no call of their own. Each
-//! further cluster or job queue needs one ListRuleNamesByTarget for each bus.
+//! 1,000 GetSchedule. Rules and schedules with other targets need no further call. Each further
+//! cluster or job queue needs one ListRuleNamesByTarget for each bus.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -145,7 +145,7 @@ impl Sources {
         let rules = read_concurrently(pairs, |(bus, target)| async move {
             self.rules.with_target(&bus, &target).await.map_err(failed)
         });
-        // A set, since one EventBridge rule may have two of the targets. Each rule is read once.
+        // The set removes duplicates, because one EventBridge rule may have several of the targets.
         let rules: BTreeSet<_> = rules.await?.into_iter().flatten().collect();
         let read = read_concurrently(rules.into_iter().collect(), |rule| async move {
             self.rules.mentioned(&rule).await.map_err(failed)

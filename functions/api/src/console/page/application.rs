@@ -24,8 +24,10 @@ const ENVIRONMENTS: usize = ROOM * 2 / 3;
 /// The most services of an environment that the page lists one by one.
 const MOST_LISTED: usize = 8;
 
-/// The most ignored pushes that the page lists, and their most bytes.
+/// The most ignored pushes that the page lists.
 const MOST_IGNORED: usize = 10;
+
+/// The most bytes of the list of ignored pushes.
 const IGNORED: usize = ROOM / 10;
 
 #[derive(Debug)]
@@ -170,8 +172,8 @@ fn live(environment: &Environment) -> Markup {
     }
 }
 
-/// Renders the command to roll back to the pin before the current pin. If a service runs another
-/// image than the current pin, also renders the command to roll back to the current pin.
+/// Renders the command to roll back to an earlier pin. If a service does not run the current pin,
+/// also renders the command to roll back to the current pin.
 fn rollbacks(
     settings: &AllowedResources,
     application: &ApplicationName,
@@ -228,8 +230,8 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
         PromotionState::Failed | PromotionState::RolledBack => "failed",
         PromotionState::Cancelled => "ahead",
     };
-    // A rejection is not listed here: the reason of the promotion's end names the approver who
-    // rejected the promotion.
+    // The list omits a rejection, because the promotion's reason already names the approver who
+    // rejected it.
     let approved = promotion.votes.iter().filter(|(_, vote)| vote.verdict == Verdict::Approve);
     let approved = approved.map(|(name, vote)| match &vote.reason {
         Some(reason) => format!("{name} ({reason})"),

@@ -1,4 +1,4 @@
-//! Tests of the page for a link that cannot decide.
+//! Tests of the page for a link that allows no decision.
 
 use insta::assert_snapshot;
 use stablepin_rules::name::ApproverName;
@@ -77,8 +77,8 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         Refusal::SharedSigner { .. } => Some(Refusal::RequesterUnknown),
         Refusal::RequesterUnknown => Some(Refusal::TooManyPushers),
         Refusal::TooManyPushers => Some(Refusal::NoSuchEnvironment),
-        // Other tests cover these refusals: the promotion's state, a wrong form, and an unknown
-        // link.
+        // The list ends with `NoSuchEnvironment`. Other tests cover the refusals for the
+        // promotion's state, a wrong form, and an unknown link.
         Refusal::NoSuchEnvironment
         | Refusal::LinkUsed { .. }
         | Refusal::AlreadyDecided { .. }

@@ -14,7 +14,7 @@ use stablepin_rules::refusal::Refusal;
 
 use super::fixtures::{after, asking, asks, at, decided, ended, held, id, lead, said, shown};
 
-/// Returns the promotion in another state, as if all earlier steps had happened.
+/// Returns the subject with a changed promotion.
 fn having(mut subject: Subject, change: impl FnOnce(&mut Promotion)) -> Subject {
     let Some(Work::Promotion(promotion)) = subject.operation.as_mut().map(|operation| &mut operation.work)
     else {
@@ -24,7 +24,7 @@ fn having(mut subject: Subject, change: impl FnOnce(&mut Promotion)) -> Subject 
     subject
 }
 
-/// Returns a promotion after the lead's approval, with one service in this state of its rollout.
+/// Returns a promotion that the lead has approved. Its rollout has one service with this progress.
 fn deployed(state: PromotionState, progress: Progress, change: impl FnOnce(&mut Promotion)) -> Subject {
     let mut subject = asking(1, "main");
     let environment = &mut subject.configuration.application.environments[0];
@@ -275,7 +275,7 @@ fn page_names_a_freeze_before_and_after_approval() {
     "#);
 }
 
-/// Covers the other reasons for which an approved promotion may wait.
+/// Covers a hold, another promotion, and no obstacle. Other tests cover a freeze and a rollback.
 #[test]
 fn page_says_what_an_approved_promotion_waits_for() {
     let approved = after(&asking(2, "main"), Verdict::Approve, None);

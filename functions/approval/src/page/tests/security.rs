@@ -1,4 +1,5 @@
-//! Tests that the pages reveal nothing, escape every value, and allow no foreign script.
+//! Tests that the page of an unknown link reveals nothing, and that the pages escape every value
+//! and allow no foreign script.
 
 use insta::assert_snapshot;
 use stablepin_http::page::source;

@@ -125,7 +125,7 @@ async fn three_newest_active_revisions_of_a_family_are_in_use() {
 }
 
 #[tokio::test]
-async fn cache_reads_a_task_definition_once_and_drops_unused_ones() {
+async fn cache_reads_task_definitions_once_and_drops_unused_entries() {
     let account = AccountFake::new();
     for digit in 1..=4 {
         registers(&account.ecs, "job", digit);

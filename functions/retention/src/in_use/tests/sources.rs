@@ -31,7 +31,7 @@ fn runs(definition: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn revision_named_by_an_eventbridge_rule_keeps_its_images() {
+async fn eventbridge_rules_use_images_of_their_revisions() {
     let account = seven_revisions();
     account.sources.rule("default", "night", json!([runs("nightly:1")]));
     account.sources.rule("shop", "noon", json!([{ "Arn": "arn:aws:sqs:x" }, runs("nightly:2")]));
@@ -128,7 +128,7 @@ async fn images_of_active_aws_batch_definitions_and_jobs_are_in_use() {
 }
 
 #[tokio::test]
-async fn read_fails_if_a_service_that_is_not_waived_is_unreadable() {
+async fn read_fails_if_an_unwaived_service_is_unreadable() {
     for (operation, source) in [
         ("ListEventBuses", Source::EventBridge),
         ("ListRuleNamesByTarget", Source::EventBridge),

@@ -82,7 +82,7 @@ fn overview_shows_drift_if_the_stable_tag_is_outdated() {
     assert_snapshot!(said(&lists(never), &["note"]), @r#"<p class="note"><strong>Drift: </strong>production-stable does not point to pin 7 yet.</p></article></section></div>"#);
 }
 
-/// During a promotion, another running image is no drift.
+/// Checks that a service may run another image than the pin during a promotion.
 #[test]
 fn console_shows_no_drift_during_a_promotion() {
     let mut moving = healthy_environment();

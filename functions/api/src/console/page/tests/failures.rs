@@ -7,7 +7,7 @@ use super::fixtures::{healthy_environment, said, settings, shown, shows, visit};
 use crate::console::page::{Found, Shown, internal_error, no_such_application, overview, refused};
 
 #[test]
-fn console_names_what_it_could_not_read() {
+fn console_marks_unreadable_services_and_applications() {
     let mut unread = healthy_environment();
     unread.live[0].found = Found::Unreadable;
     assert_snapshot!(said(&shows(&[unread], &[]), &["Live", "badges"]), @r#"

@@ -15,7 +15,8 @@ use crate::console::page::{
 /// A text for a commit, tag or reason. Its markup tries to change the page.
 const HOSTILE: &str = "</textarea><script>alert(\"1\")</script> 'x' &amp;\r\n\u{202e}evorppa";
 
-/// Returns environments with the most and the longest values that can exist, all of them hostile.
+/// Returns environments with the most and the longest values that can exist. Their reasons are
+/// hostile.
 fn full(name: &str, environments: usize) -> Vec<Environment> {
     let of = |subject| {
         let mut environment = held(frozen(healthy(subject), &HOSTILE.repeat(9)), &"\"".repeat(500));
