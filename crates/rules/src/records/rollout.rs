@@ -174,6 +174,11 @@ pub struct Pause {
 }
 
 impl ServiceRollout {
+    /// Returns whether a revert has found that the promotion did not change the service.
+    pub(crate) fn is_unmoved(&self) -> bool {
+        self.if_moved && self.started.is_none() && matches!(self.progress, Progress::Returned { .. })
+    }
+
     /// Returns the rollout of a service before Stablepin makes the first call to AWS.
     pub fn waiting(service: ServiceName, before: Live) -> Self {
         let progress = Progress::Waiting;

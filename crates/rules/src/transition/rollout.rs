@@ -328,9 +328,9 @@ impl Rollout {
         });
         let broken = said(&|service| match &service.progress {
             Progress::Failed { reason } => Some(reason),
-            // If `if_moved` is false, ECS rolled Stablepin's deployment back. If `if_moved` is
-            // true, the service counts as unchanged, so the revert has nothing to do there.
-            Progress::Returned { reason, .. } => (!service.if_moved).then_some(reason),
+            // If Stablepin has started no deployment, the service is unchanged, so the revert has
+            // nothing to do there. Otherwise ECS rolled Stablepin's deployment back.
+            Progress::Returned { reason, .. } => (!service.is_unmoved()).then_some(reason),
             Progress::Waiting
             | Progress::Deployed
             | Progress::Proven { .. }

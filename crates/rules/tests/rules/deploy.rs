@@ -464,6 +464,38 @@ fn release_is_reverted_if_its_updateservice_response_is_lost() {
 }
 
 #[test]
+fn promotion_fails_if_ecs_rolls_back_its_revert() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    carries_out(&mut world, id);
+    world.begin(id);
+    // ECS accepts the call, but Stablepin does not get the response.
+    world.land(0, false);
+    assert_eq!(running(&world), [2]);
+    world.wait(31 * 60);
+    let is_started = |world: &World| {
+        let revert = promotion(world, id).revert;
+        revert.is_some_and(|revert| revert.services[0].started.is_some())
+    };
+    while !is_started(&world) {
+        world.tick(id);
+        world.begin(id);
+        while !world.flights.is_empty() {
+            world.land(0, true);
+        }
+    }
+    let returned = Observation::Returned { reason: "circuit breaker".to_owned(), digest: Some(digest(2)) };
+    let web = service(&world, 0);
+    let outcome = Outcome::Service(Direction::Revert, web, returned);
+    world.observe(Some(id), None, &[Input::Outcome(outcome), Input::Tick]).unwrap();
+    let ended = promotion(&world, id);
+    assert_eq!(ended.state, PromotionState::Failed);
+    assert!(world.environment.hold.is_some(), "{:?}", ended.reason);
+}
+
+#[test]
 fn timeout_reverts_only_services_that_the_release_changed() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);

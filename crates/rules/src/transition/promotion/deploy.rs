@@ -241,7 +241,7 @@ fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
         RolloutVerdict::Arrived => {
             let is_returned =
                 |service: &ServiceRollout| matches!(service.progress, Progress::Returned { .. });
-            let moved = !revert.services.iter().all(is_returned);
+            let moved = !revert.services.iter().all(ServiceRollout::is_unmoved);
             let there = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
             let by_ecs = there.clone().any(is_returned);
             let taken = failure.is_superseded();
