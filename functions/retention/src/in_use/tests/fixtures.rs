@@ -31,7 +31,7 @@ pub(super) fn tagged(tag: &str) -> String {
 }
 
 /// Starts a fake Lambda API. Each entry of `answers` has a text, an HTTP status and a body. The
-/// fake responds with the first entry that has its text in the request's path.
+/// fake responds with the first entry whose text is in the request's path.
 fn lambda_answering(answers: &'static [(&'static str, u16, &'static str)]) -> Server {
     Server::start_aws(move |request| {
         let answer = answers.iter().find(|(part, ..)| request.target.contains(part));
