@@ -384,8 +384,12 @@ fn eight_pushes_cause_five_mails_and_a_mail_about_the_newest() {
         digests.iter().filter(mailed).cloned().collect::<Vec<_>>()
     };
     until("five mails", || (asked().len() == 5).then_some(()));
-    let waiting: Vec<Value> = app.promotions().into_iter().filter(|one| one["ask_at"].is_string()).collect();
-    assert_eq!(waiting.len(), 3, "the other promotions wait");
+    // A promotion waits only after its image has been validated.
+    let waiting = until("three promotions that wait", || {
+        let waits = |one: &Value| one["ask_at"].is_string();
+        let waiting: Vec<Value> = app.promotions().into_iter().filter(waits).collect();
+        (waiting.len() == 3).then_some(waiting)
+    });
 
     // The test makes the waiting promotions due, as if five minutes had passed.
     for one in &waiting {

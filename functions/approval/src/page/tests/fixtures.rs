@@ -1,85 +1,24 @@
 //! Helpers that create a promotion in any state, and render its pages.
 
-use jiff::Timestamp;
+use stablepin_fixtures::{application, opening};
 use stablepin_http::Response;
-use stablepin_rules::application::Application;
 use stablepin_rules::audit::Actor;
-use stablepin_rules::commit::Commit;
 use stablepin_rules::effect::Outcome;
-use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::name::{ApproverName, EnvironmentName};
-use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::name::ApproverName;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    CodeHash, Configuration, Environment, Hold, HoldReason, Occurrence, RolloutFailure, Subject, Token,
-    TokenHash, Verdict,
+    CodeHash, Hold, HoldReason, RolloutFailure, Subject, Token, TokenHash, Verdict,
 };
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::transition::{Decision, Form, Input, Opening, transition};
+use stablepin_rules::transition::{Decision, Form, Input, transition};
 
 use crate::page::{LIVE, PageAddress, PageState, question, state_page};
 
-const FILE: &str = r#"
-name = "web"
-repository = "web"
-builds = ["main", "v*"]
-
-[[approver]]
-name = "lead"
-mail = "lead@example.com"
-
-[[approver]]
-name = "second"
-mail = "second@example.com"
-
-[[environment]]
-name = "production"
-deploy = "never"
-"#;
-
-pub(super) fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
-
-pub(super) fn id() -> OperationId {
-    OperationId::parse("0198184a-0100-7000-8000-000000000001").unwrap()
-}
-
-pub(super) fn lead() -> ApproverName {
-    ApproverName::parse("lead").unwrap()
-}
+pub(super) use stablepin_fixtures::{at, id, lead};
 
 /// Returns a promotion of `tag` that needs `required` approvals. The environment has two approvers.
 pub(super) fn asking(required: u8, tag: &str) -> Subject {
-    let mut application = Application::parse(FILE, None).unwrap();
-    application.environments[0].approval.required = required;
-    let subject = Subject {
-        configuration: Configuration { application, version: 1 },
-        name: EnvironmentName::parse("production").unwrap(),
-        environment: Environment::untouched(),
-        build: None,
-        operation: None,
-    };
-    let digest = ImageDigest::parse(&format!("sha256:{}", "a1".repeat(32))).unwrap();
-    let push = Opening {
-        id: id(),
-        occurrence: Occurrence { at: at("2025-07-17T14:30:52Z"), digest },
-        repository: RepositoryName::parse("web").unwrap(),
-        pushed_tag: ImageTag::parse(tag).unwrap(),
-        commit: Some(Commit::parse("a1b2c3d4e5f60718293a4b5c6d7e8f9012345678").unwrap()),
-        media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
-        size_bytes: Some(12_345_678),
-        platforms: Vec::new(),
-        names_taken: 0,
-        run: None,
-        is_copied: false,
-        asked_by: None,
-        pushers: Default::default(),
-        reason: None,
-    };
-    let opened = transition(at("2025-07-17T14:30:54Z"), &subject, &[Input::Opened(Box::new(push))]);
-    let valid = Input::Outcome(Outcome::Validated { configuration: 1, result: Ok(()) });
-    transition(at("2025-07-17T14:30:54Z"), &opened.unwrap().after, &[valid]).unwrap().after
+    stablepin_fixtures::pushed(application("web", "production", required), opening(tag))
 }
 
 pub(super) fn token(subject: &Subject) -> Token {
@@ -139,7 +78,7 @@ pub(super) fn decided(subject: &Subject) -> Response {
     state_page(subject, PLACE, &PageState::now(subject, &lead()))
 }
 
-/// Renders the page that the approver `who` sees if their link cannot decide any more.
+/// Renders the page that the approver `who` sees if their link no longer allows a decision.
 pub(super) fn ended(subject: &Subject, who: &ApproverName, refusal: &Refusal) -> Response {
     state_page(subject, PLACE, &PageState::refused(subject, who, refusal))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use stablepin_http::Response;
 use stablepin_rules::application::Application as File;
 use stablepin_rules::audit::Actor;
@@ -21,9 +20,7 @@ use crate::console::page::{
     Application, Environment, Found, LiveRow, Pending, Shown, Visit, application, overview,
 };
 
-pub(super) fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
+pub(super) use stablepin_fixtures::at;
 
 pub(super) fn visit() -> Visit {
     Visit { now: at("2026-11-21T15:00:00Z"), until: at("2026-11-21T15:40:00Z") }
@@ -133,37 +130,17 @@ pub(super) fn promotion(number: u32, state: PromotionState) -> Promotion {
         platforms: Vec::new(),
         version: 1,
     };
-    Promotion {
-        id: id(number),
-        digest: digest(number),
-        occurrence: Occurrence { at: opened_at, digest: digest(number) },
-        build,
-        state,
-        reason: None,
-        opened_at,
-        asked_by: None,
-        pushers: Default::default(),
-        pushed_tag: None,
-        validated: None,
-        checks: Default::default(),
-        complete_by: None,
-        checks_read_at: None,
-        earlier: None,
-        waits_for: Vec::new(),
-        ready_at: None,
-        ask_at: None,
-        expires_at: at("2026-11-24T14:31:00Z"),
-        asked: BTreeMap::new(),
-        votes: BTreeMap::new(),
-        vote_confirmations: Default::default(),
-        unreachable: None,
-        mail_refused: None,
-        build_tag_refused: None,
-        rollout: None,
-        failure: None,
-        revert: None,
-        pin: None,
-    }
+    let subject = stablepin_fixtures::pushed(
+        stablepin_fixtures::application("web", "production", 1),
+        stablepin_fixtures::opening("main"),
+    );
+    let mut promotion = subject.promotion().unwrap().clone();
+    (promotion.id, promotion.digest, promotion.build, promotion.state) =
+        (id(number), digest(number), build, state);
+    promotion.occurrence = Occurrence { at: opened_at, digest: digest(number) };
+    (promotion.opened_at, promotion.expires_at) = (opened_at, at("2026-11-24T14:31:00Z"));
+    (promotion.pushed_tag, promotion.validated, promotion.ready_at) = (None, None, None);
+    promotion
 }
 
 pub(super) fn voted(mut promotion: Promotion, verdict: Verdict, reason: &str) -> Promotion {
