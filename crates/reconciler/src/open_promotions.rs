@@ -1,4 +1,4 @@
-//! Finds the newest and the open promotions of images in all environments of an application.
+//! Finds promotions of an image, in all environments of an application.
 
 use std::collections::BTreeSet;
 

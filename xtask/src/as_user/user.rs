@@ -155,7 +155,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     #[test]
-    fn tests_refuse_to_delete_a_user_with_another_comment() {
+    fn cleanup_keeps_a_user_without_its_mark() {
         let ours = "stablepin-test:x:1001:1002:Stablepin tests:/home/stablepin-test:/bin/sh\n";
         let user = User::read(ours).unwrap();
         assert_eq!((user.id, user.home.to_str()), (1001, Some("/home/stablepin-test")));

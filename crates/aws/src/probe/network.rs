@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn network_error_explains_invalid_text() {
+    fn parse_error_explains_an_invalid_address_range() {
         for (text, said) in [
             ("10.0.0.1", "\"10.0.0.1\" has no prefix length: write 10.0.0.1/32 for one IPv4 address"),
             ("10.0.0/8", "does not begin with an IP address"),

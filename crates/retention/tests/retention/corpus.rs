@@ -314,7 +314,7 @@ fn backup_tag_that_a_workload_names_is_kept() {
 }
 
 #[test]
-fn needed_unlisted_image_keeps_its_signature_and_image_index() {
+fn retention_keeps_signature_and_index_of_a_missing_image() {
     // The needed image was pushed during the reads, so the list of images lacks this image.
     let signature = image(2, 400, &[other(&format!("sha256-{}.sig", digest(1).hex()))]);
     let index = Image { children: vec![digest(1)], ..image(3, 400, &[]) };

@@ -397,7 +397,8 @@ fn expire(transition: &mut Transition) {
     end(transition, state, reason, Actor::Stablepin);
 }
 
-/// The number of failed reads after which an approved promotion that has expired fails.
+/// The most failed reads of an approved promotion. With more, the promotion fails once it has
+/// expired.
 const MOST_FAILED_READS: u32 = 5;
 
 fn failures(subject: &Subject) -> u32 {

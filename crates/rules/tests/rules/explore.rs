@@ -384,7 +384,7 @@ fn repeated_delivery_of_two_pushes_breaks_no_rule() {
 }
 
 #[test]
-fn crash_and_tag_move_during_two_approvals_break_no_rule() {
+fn two_approvals_survive_a_crash_and_a_moved_tag() {
     let world = asked(World::new(application(ONE, "")));
     let left = Left { pushes: [0, 0], faults: 1, ticks: 1, jumps: 1, hands: 1, ..left() };
     report("two approvals, a crash, a manual tag move", explore(State::new(world, left)), 1_000);

@@ -72,7 +72,7 @@ async fn image_with_too_many_references_is_not_reported_as_marked() {
 }
 
 #[tokio::test]
-async fn failed_commit_reports_the_deletion_mark_not_a_lost_race() {
+async fn commit_error_names_the_deletion_mark_instead_of_a_conflict() {
     let (before, change) = opens(PROMOTION);
     // The reasons belong to the configuration, the environment, the operation and the image.
     let failed = "ConditionalCheckFailed";

@@ -254,7 +254,8 @@ impl SecondContainer {
         look.sees(&[self.in_a_task(), self.in_a_task()], &[])
     }
 
-    /// Returns whether the container runs, has done its work, or runs another image.
+    /// Returns whether the container works: it is running, or it is not essential and exited with
+    /// 0. A container with another image always counts as working.
     fn works(&self) -> bool {
         let has_done_its_work = self.status == "STOPPED" && self.exit_code == Some(0) && !self.essential;
         !self.ours || self.status == "RUNNING" || has_done_its_work
@@ -272,7 +273,7 @@ impl SecondContainer {
 }
 
 #[test]
-fn proof_checks_the_role_state_health_and_exit_of_a_container() {
+fn proof_needs_every_container_to_run_or_end_well() {
     let (mut seen, mut proven) = (0, 0);
     SecondContainer::each(|beside| {
         seen += 1;
