@@ -18,7 +18,12 @@ fn pushed(app: &App, tag: &str, digest: &str) -> Value {
 
 #[track_caller]
 fn fails(app: &App, digest: &str, reason: &str) {
-    let promotion = pushed(app, "main", digest);
+    pushed(app, "main", digest);
+    // On a busy machine, the invocation may end before it has read a large manifest.
+    let of_image = |one: &Value| one["digest"] == digest;
+    let promotion = || app.promotions().into_iter().rfind(of_image).expect("a promotion");
+    app.ticks_until("the promotion's end", |_| promotion()["state"] != "Pending");
+    let promotion = promotion();
     assert_eq!(promotion["state"], "Failed", "{reason}: {promotion:#}");
     let found = app.reason(&promotion);
     assert!(found.starts_with("the image is not valid: ") && found.contains(reason), "{found}");
