@@ -58,18 +58,11 @@ pub fn unmet(
     policy: &EnvironmentPolicy,
     promotion: &Promotion,
 ) -> Vec<Condition> {
-    // A freeze, a hold or another operation may have blocked the approved promotion for a long
-    // time, so its earlier reads may be out of date.
-    let begins = approved(subject, policy, promotion) && !is_blocked(subject, policy, promotion);
-    let recently = if begins { now - FRESH } else { Timestamp::MIN };
-    let last = approvals(subject, policy, promotion).map(|(_, vote)| vote.at).max();
-    let has_waited = last.or(promotion.ready_at).is_some_and(|since| since < recently);
-    let validated_since = if has_waited { recently } else { Timestamp::MIN };
-    let valid = (!is_validated(subject, promotion, validated_since)).then_some(Condition::Valid);
     let has_passed = |name: &&CheckName| {
         promotion.checks.get(name).is_some_and(|check| check.result == CheckResult::Passed)
     };
     let checks = policy.requires.iter().filter(|name| !has_passed(name)).cloned().map(Condition::Passed);
+    let checks: Vec<Condition> = checks.collect();
     let earlier = policy.after.as_ref().and_then(|after| {
         let read = promotion.earlier.as_ref().filter(|read| read.environment == *after);
         let Some((pinned_at, read_at)) = read.and_then(|read| Some((read.pinned_at?, read.read_at))) else {
@@ -81,6 +74,15 @@ pub fn unmet(
         let is_over = until <= now && read_at >= until;
         (!is_over).then(|| Condition::Soaked { environment: after.clone(), until })
     });
+    // A freeze, a hold or another operation may have blocked the approved promotion for a long
+    // time, so its earlier reads may be out of date.
+    let is_ready = checks.is_empty() && earlier.is_none();
+    let begins = is_ready && approved(subject, policy, promotion) && !is_blocked(subject, policy, promotion);
+    let recently = if begins { now - FRESH } else { Timestamp::MIN };
+    let last = approvals(subject, policy, promotion).map(|(_, vote)| vote.at).max();
+    let has_waited = last.or(promotion.ready_at).is_some_and(|since| since < recently);
+    let validated_since = if has_waited { recently } else { Timestamp::MIN };
+    let valid = (!is_validated(subject, promotion, validated_since)).then_some(Condition::Valid);
     let read_since = last.map_or(recently, |last| last.max(recently));
     let reread = begins && must_reread(policy, promotion, read_since);
     valid.into_iter().chain(checks).chain(earlier).chain(reread.then_some(Condition::Reread)).collect()

@@ -193,7 +193,8 @@ async fn missed(
         digest: one.digest,
         tag: one.tag,
         run: None,
-        is_copied: false,
+        // ECR may still copy the image.
+        is_copied: true,
     };
     Ok(missed.into_iter().map(push).collect())
 }

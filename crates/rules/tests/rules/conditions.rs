@@ -235,6 +235,11 @@ fn early_vote_sets_the_pin_only_after_the_check_passes() {
     world.observe(Some(id), None, &[Input::Decision(decision)]).unwrap();
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Pending);
+    // Before the check has passed, a vote causes no repeated validation.
+    let validated = promotion(&world, id).validated;
+    world.wait(40 * 60);
+    world.settle();
+    assert_eq!(promotion(&world, id).validated, validated);
     report(&mut world, id, 1, CheckResult::Passed);
     assert_eq!(state(&world, id), PromotionState::Completed);
 }
