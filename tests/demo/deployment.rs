@@ -4,18 +4,17 @@
 use crate::builds::PushedBuild;
 use crate::claims::SOON;
 use crate::page::Page;
-use crate::rollback::{ARN, LOOK, TICK};
+use crate::rollback::ARN;
 use crate::run::{CLUSTER, Demo, ENVIRONMENT, SERVICE};
 use crate::team::file;
 use crate::text::{brief, quote};
 use crate::witness::Running;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stablepin_tests::stack;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 use xtask::process::wait_for;
-use xtask::step::{note, seconds};
+use xtask::step::note;
 
 /// The time limit of a promotion.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -135,26 +134,12 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
     pub(crate) fn follow_promotion(&self, build: &PushedBuild) -> Result<Value> {
         let start = Instant::now();
         let path = format!("/promotions/{}", build.link.promotion());
-        let mut last = String::new();
-        let mut ticked = Instant::now();
-        while start.elapsed() < LIMIT {
+        self.watch("the promotion's end", LIMIT, start, || {
             let promotion = self.api(&self.operator, "GET", &path, None).1;
-            let line = progress(&promotion);
-            if line != last {
-                note(format!("{:>7}  {line}", seconds(start.elapsed())));
-                last = line;
-            }
-            let ended = !matches!(promotion["state"].as_str(), Some("Pending" | "InProgress"));
-            if ended && promotion["next_look"].is_null() {
-                return Ok(self.app.promotion(build.link.promotion()));
-            }
-            if ticked.elapsed() > TICK {
-                self.app.tick();
-                ticked = Instant::now();
-            }
-            sleep(LOOK);
-        }
-        bail!("the promotion of build {} has not ended within {} s: {last}", build.number, LIMIT.as_secs())
+            let has_ended = !matches!(promotion["state"].as_str(), Some("Pending" | "InProgress"));
+            let is_over = has_ended && promotion["next_look"].is_null();
+            (progress(&promotion), is_over.then(|| self.app.promotion(build.link.promotion())))
+        })
     }
 }
 

@@ -4,10 +4,9 @@ use crate::builds::PushedBuild;
 use crate::run::{APPLICATION, DESIRED, Demo, ENVIRONMENT};
 use crate::team::OLD;
 use crate::text::{brief, quote};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stablepin_tests::stack;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 use xtask::aws::Aws;
 use xtask::image::{self, Spec};
@@ -18,10 +17,6 @@ pub(crate) const ARN: &str = "arn:aws:ecs:us-east-1:000000000000:";
 
 /// The time limit of a rollback.
 const LIMIT: Duration = Duration::from_secs(180);
-/// The interval between two reads of an operation.
-pub(crate) const LOOK: Duration = Duration::from_millis(200);
-/// The interval of the demo's ticks. On AWS the schedule triggers the promoter once a minute.
-pub(crate) const TICK: Duration = Duration::from_secs(5);
 
 impl Demo {
     pub(crate) fn roll_back(&self, good: &PushedBuild, bad: &PushedBuild) -> Result<()> {
@@ -116,28 +111,15 @@ impl Demo {
 
     /// Waits until the rollback ends. Returns the rollback's state.
     fn follow(&self, id: &str, start: Instant) -> Result<String> {
-        let mut last = String::new();
-        let mut ticked = Instant::now();
-        while start.elapsed() < LIMIT {
+        self.watch("the rollback's end", LIMIT, start, || {
             let (_, rollback) = self.api(&self.operator, "GET", &format!("/rollbacks/{id}"), None);
             let state = rollback["state"].as_str().unwrap_or("unreadable").to_owned();
             let seen = rollback["services"][0]["seen"].as_str().unwrap_or_default();
             let problem = rollback["problem"].as_str().map(|text| format!(" ({text})")).unwrap_or_default();
             let line = format!("{state} {seen}{problem}").replace(ARN, "").trim_end().to_owned();
-            if line != last {
-                note(format!("{:>7}  {line}", seconds(start.elapsed())));
-                last = line;
-            }
-            if ["Completed", "Incomplete", "Failed"].contains(&state.as_str()) {
-                return Ok(state);
-            }
-            if ticked.elapsed() > TICK {
-                self.app.tick();
-                ticked = Instant::now();
-            }
-            sleep(LOOK);
-        }
-        bail!("rollback {id} has not ended within {} s; last seen: {last}", LIMIT.as_secs())
+            let has_ended = ["Completed", "Incomplete", "Failed"].contains(&state.as_str());
+            (line, has_ended.then_some(state))
+        })
     }
 
     /// Checks that only the image in the service's task definition has changed.

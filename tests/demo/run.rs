@@ -1,13 +1,16 @@
 //! A run of the demo: its application, users and claims.
 
 use std::mem::ManuallyDrop;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use stablepin_tests::iam::user;
 use stablepin_tests::{App, Plan, stack};
 use xtask::aws::Aws;
+use xtask::process::wait_for;
 use xtask::queue::Listener;
+use xtask::step::{note, seconds};
 
 use crate::claims::Claims;
 
@@ -20,6 +23,9 @@ pub(crate) const STABLE: &str = "prod-stable";
 
 /// The service's desired count.
 pub(crate) const DESIRED: usize = 2;
+
+/// The interval of the demo's ticks. On AWS the schedule triggers the promoter once a minute.
+const TICK: Duration = Duration::from_secs(5);
 
 /// A run of the demo.
 pub(crate) struct Demo {
@@ -83,6 +89,30 @@ impl Demo {
     pub(crate) fn put(&self, who: &Aws, file: &str, signed: bool) -> Result<u16> {
         let url = format!("{}/v1/applications/{APPLICATION}", stack().api());
         Ok(who.call("PUT", &url, Some(file.as_bytes()), Some("application/toml"), signed)?.status)
+    }
+
+    /// Waits until `look` returns a result. Prints each new line that `look` returns, with the time
+    /// since `start`, and ticks meanwhile.
+    pub(crate) fn watch<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        start: Instant,
+        mut look: impl FnMut() -> (String, Option<T>),
+    ) -> Result<T> {
+        let (mut last, mut ticked) = (String::new(), Instant::now());
+        wait_for(what, limit, || {
+            let (line, result) = look();
+            if line != last {
+                note(format!("{:>7}  {line}", seconds(start.elapsed())));
+                last = line;
+            }
+            if result.is_none() && ticked.elapsed() > TICK {
+                self.app.tick();
+                ticked = Instant::now();
+            }
+            Ok(result)
+        })
     }
 
     /// Checks claims about containers, or counts the claims as left out if ECS tasks are simulated.

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use crate::application::{CheckName, EnvironmentPolicy};
 use crate::approval::{approvals, approved};
 use crate::name::EnvironmentName;
-use crate::records::{CheckResult, Hold, Promotion, Subject, Validated};
+use crate::records::{CheckResult, Hold, Promotion, Subject};
 use crate::words::time;
 use jiff::{SignedDuration, Timestamp};
 
@@ -88,8 +88,9 @@ pub fn unmet(
     valid.into_iter().chain(checks).chain(earlier).chain(reread.then_some(Condition::Reread)).collect()
 }
 
-/// The maximum age of a validation when Stablepin asks the approvers or begins the promotion. The
-/// same limit applies to a read of the reports when the promotion begins.
+/// The maximum age of a validation when Stablepin asks the approvers, and when a promotion begins
+/// that was blocked after its approval. Reads of the reports have the same limit when a promotion
+/// begins.
 pub(crate) const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
 /// Returns whether the promotion must read its reports once more before it begins, because it has
@@ -106,8 +107,7 @@ fn must_reread(policy: &EnvironmentPolicy, promotion: &Promotion, since: Timesta
 /// application file. A new version may have other settings, so Stablepin validates the image again.
 pub(crate) fn is_validated(subject: &Subject, promotion: &Promotion, since: Timestamp) -> bool {
     let version = subject.configuration.version;
-    let counts = |one: &&Validated| one.configuration == version && one.at >= since;
-    promotion.validated.as_ref().is_some_and(|one| counts(&one))
+    promotion.validated.as_ref().is_some_and(|one| one.configuration == version && one.at >= since)
 }
 
 /// Returns whether a freeze, a hold or another operation blocks the waiting promotion.
