@@ -186,29 +186,30 @@ fn announcement(arrival: &Arrival, tag: &ImageTag, digest: &ImageDigest, by: Act
 pub async fn take(
     clients: &Clients,
     application: &ApplicationName,
+    digest: &ImageDigest,
     at: Timestamp,
     deadline: Deadline,
 ) -> Result<usize, ArrivalError> {
     let announced = clients.table.audit_at(application, at).await?;
-    let announced = announced.into_iter().find(|record| record.kind == Kind::ImageNamed);
+    let announced = announced
+        .into_iter()
+        .find(|record| record.kind == Kind::ImageNamed && record.digest.as_ref() == Some(digest));
     let configured = clients.table.configured(application).await?;
-    let (Some(configured), Some(AuditRecord { digest: Some(digest), to, run, actor, .. })) =
-        (configured, announced)
-    else {
+    let (Some(configured), Some(AuditRecord { to, run, actor, .. })) = (configured, announced) else {
         return Ok(0);
     };
     let Ok(tag) = ImageTag::parse(&to) else { return Ok(0) };
     // If the image is already a build, another event has opened the promotions meanwhile.
-    let known = clients.table.build(application, &digest).await?;
+    let known = clients.table.build(application, digest).await?;
     if known.is_some_and(|build| build.pushed_at != place(now(), at)) {
         let promotions = match run {
-            Some(run) => name_run(clients, &configured, &digest, &run, &actor, deadline).await?,
+            Some(run) => name_run(clients, &configured, digest, &run, &actor, deadline).await?,
             None => Vec::new(),
         };
         return Ok(promotions.len());
     }
     let repository = configured.repository.clone();
-    let push = Push { at, repository, digest, tag, run, is_copied: true };
+    let push = Push { at, repository, digest: digest.clone(), tag, run, is_copied: true };
     match push::take(clients, application, &push, deadline).await? {
         Ok(environments) => {
             // The image gets its promotions only once, even if it has several build tags. So the

@@ -16,7 +16,7 @@ use stablepin_rules::pipeline_run::{PipelineRun, RunSource};
 use stablepin_rules::records::{IgnoredPush, Occurrence};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, Opening};
-use stablepin_rules::validation::Inspection;
+use stablepin_rules::validation::{Inspection, platforms};
 
 use crate::attribution::{self, AttributionError};
 use crate::clock::now;
@@ -228,16 +228,16 @@ async fn open(
         Some(_) => None,
         None => inspect(clients, push, &manifest).await,
     };
-    let images = inspection.iter().flatten().flatten();
-    let revision = images.clone().find_map(|image| image.labels.as_ref().ok()?.get(REVISION));
+    let images = inspection.as_ref().and_then(|read| read.as_deref().ok()).unwrap_or_default();
+    let revision = images.iter().find_map(|image| image.labels.as_ref().ok()?.get(REVISION));
     let commit = commit_of(revision.map(String::as_str), &push.tag, &push.digest).commit().cloned();
     let label = || {
         let label = configuration.application.run_label.as_ref()?;
-        let found = images.clone().find_map(|image| image.labels.as_ref().ok()?.get(label.as_str()))?;
+        let found = images.iter().find_map(|image| image.labels.as_ref().ok()?.get(label.as_str()))?;
         Some(PipelineRun::of_link(Link::parse(found).ok()?, RunSource::Label, None))
     };
     let run = push.run.clone().or_else(label);
-    let platforms = platforms(images.map(|image| image.platform.clone()));
+    let platforms = platforms(images);
     let size_bytes = size(&manifest);
     let environments = configuration.application.environments.clone();
     let mut build = build;
@@ -287,22 +287,4 @@ fn size(manifest: &Manifest) -> Option<u64> {
         Ok(Parsed::Image(image)) => image.size_bytes().ok(),
         Ok(Parsed::Index(_)) | Err(_) => None,
     }
-}
-
-/// The most platforms of a build. No real image has more.
-const MOST_PLATFORMS: usize = 20;
-
-/// Returns the distinct platforms. Omits texts that do not look like a platform, because the pusher
-/// chose these texts.
-fn platforms(said: impl Iterator<Item = String>) -> Vec<String> {
-    let plain = |text: &String| {
-        text.len() <= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
-    };
-    let mut platforms: Vec<String> = Vec::new();
-    for one in said.filter(plain) {
-        if platforms.len() < MOST_PLATFORMS && !platforms.contains(&one) {
-            platforms.push(one);
-        }
-    }
-    platforms
 }

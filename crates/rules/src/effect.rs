@@ -9,7 +9,9 @@ use crate::application::ServiceName;
 use crate::image::{ImageDigest, ImageTag};
 use crate::name::{ApproverName, EnvironmentName};
 use crate::pin_number::PinNumber;
-use crate::records::{Build, Checks, Direction, Live, Notice, Pin, Started, TakenTag, TokenHash};
+use crate::records::{
+    Build, Checks, Direction, EarlierPin, Live, Notice, Pin, Started, TakenTag, TokenHash,
+};
 use crate::subscription_status::SubscriptionStatus;
 use crate::validation::InvalidImage;
 
@@ -72,12 +74,15 @@ pub enum Outcome {
     /// The result of the image's validation against this version of the application file.
     Validated {
         configuration: u64,
-        result: Result<(), InvalidImage>,
+        /// The platforms of a valid image.
+        result: Result<Vec<String>, InvalidImage>,
     },
-    ChecksRead(Checks),
-    /// The time at which the digest became a pin of the earlier environment. None if the digest is
-    /// not a pin of that environment, or if a rollback has replaced the digest there.
-    EarlierPinRead(EnvironmentName, Option<Timestamp>),
+    /// The checks that pipelines have reported. `at` is a time before the read.
+    ChecksRead {
+        checks: Checks,
+        at: Timestamp,
+    },
+    EarlierPinRead(EarlierPin),
     ApprovalRequested {
         approver: ApproverName,
         token: TokenHash,

@@ -132,6 +132,7 @@ pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Resu
         }
     }
     transition.cut();
+    transition.forget_failures();
     transition.settle();
     Ok(transition.change)
 }
@@ -145,6 +146,8 @@ struct Transition {
     pause: Option<SignedDuration>,
     /// True if something failed. Several failures in one transition count as one failed attempt.
     failed: bool,
+    /// True if an effect succeeded.
+    succeeded: bool,
     /// True if an input contained something new. The reconciler then carries out pending effects at
     /// once.
     learned: bool,
@@ -160,7 +163,7 @@ impl Transition {
             token: None,
             audit: Vec::new(),
         };
-        Self { now, change, pause: None, failed: false, learned: false }
+        Self { now, change, pause: None, failed: false, succeeded: false, learned: false }
     }
 
     /// Shortens the texts from AWS before the transition uses and stores them.
@@ -197,10 +200,8 @@ impl Transition {
             Outcome::Validated { configuration, result } => {
                 promotion::validated(self, *configuration, result);
             }
-            Outcome::ChecksRead(checks) => promotion::checks_read(self, checks),
-            Outcome::EarlierPinRead(environment, at) => {
-                promotion::earlier_pin_read(self, environment, *at);
-            }
+            Outcome::ChecksRead { checks, at } => promotion::checks_read(self, checks, *at),
+            Outcome::EarlierPinRead(earlier) => promotion::earlier_pin_read(self, earlier),
             Outcome::ApprovalRequested { approver, token, mail } => {
                 promotion::asked(self, approver, token, mail)
             }
@@ -323,7 +324,15 @@ impl Transition {
                 }
             }
         }
-        if let Some(operation) = self.change.after.operation.as_mut().filter(|_| !self.failed) {
+        self.succeeded = true;
+    }
+
+    /// Ends a series of failures, if an effect succeeded and no effect failed in this transition.
+    fn forget_failures(&mut self) {
+        if let Some(operation) = &mut self.change.after.operation
+            && self.succeeded
+            && !self.failed
+        {
             operation.failures = 0;
             operation.problem = None;
         }

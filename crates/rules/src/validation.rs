@@ -59,9 +59,29 @@ pub enum Defect {
 /// The most missing blobs or found platforms that a failure names.
 const MOST_NAMED: usize = 5;
 
-/// Judges an inspected image by the settings.
-pub fn judge(settings: &Validate, inspection: &Inspection) -> Result<(), InvalidImage> {
-    inspection.as_ref().map_err(Clone::clone).and_then(|images| validate(settings, images))
+/// Judges an inspected image by the settings. Returns the platforms of a valid image.
+pub fn judge(settings: &Validate, inspection: &Inspection) -> Result<Vec<String>, InvalidImage> {
+    let images = inspection.as_ref().map_err(Clone::clone)?;
+    validate(settings, images)?;
+    Ok(platforms(images))
+}
+
+/// The most platforms of a build. No real image has more.
+const MOST_PLATFORMS: usize = 20;
+
+/// Returns the distinct platforms of the images. Omits texts that do not look like a platform,
+/// because the pusher chose these texts.
+pub fn platforms(images: &[InspectedImage]) -> Vec<String> {
+    let is_plain = |text: &str| {
+        text.len() <= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
+    };
+    let mut platforms: Vec<String> = Vec::new();
+    for image in images.iter().filter(|image| is_plain(&image.platform)) {
+        if platforms.len() < MOST_PLATFORMS && !platforms.contains(&image.platform) {
+            platforms.push(image.platform.clone());
+        }
+    }
+    platforms
 }
 
 /// Compares the images with the settings, in the order of the promotion workflow: size, layers,

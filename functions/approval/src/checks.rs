@@ -7,7 +7,7 @@ use stablepin_api_types::{RecordedAnswer, ReportedCheck, ReportedPromotion};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::check::{Report, ReportError, report};
 use stablepin_reconciler::clock::now;
-use stablepin_reconciler::{Clients, Deadline};
+use stablepin_reconciler::{Clients, Deadline, ReconcileError};
 use stablepin_rules::application::CheckName;
 use stablepin_rules::audit::Actor;
 use stablepin_rules::image::ImageDigest;
@@ -63,7 +63,9 @@ pub(crate) async fn put(
     let check = Check { result: body.result, at, link, seconds: body.seconds, by };
     let news = Report { application, digest, name, check, required };
     let reported = report(clients, &news, deadline).await.map_err(|error| match error {
-        ReportError::Contended => Problem::new(503, "contended", "Try again", error.to_string()),
+        ReportError::Contended | ReportError::Reconcile(ReconcileError::Contended) => {
+            Problem::new(503, "contended", "Try again", error.to_string())
+        }
         ReportError::Table(_) | ReportError::Reconcile(_) => internal_error(request, &error),
     })?;
     let Some(recorded) = RecordedAnswer::new(reported.recorded) else {

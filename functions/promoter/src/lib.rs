@@ -77,8 +77,8 @@ pub async fn handle(
         Trigger::Sweep(application) => {
             Ok(sweep::sweep_application(clients, &application, deadline).await?.into())
         }
-        Trigger::ImageNamed { application, at } => {
-            let environments = arrival::take(clients, &application, at, deadline).await?;
+        Trigger::ImageNamed { application, digest, at } => {
+            let environments = arrival::take(clients, &application, &digest, at, deadline).await?;
             Ok(json!({ "environments": environments }))
         }
         Trigger::Operation(key) => {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_reconciler::StackLocation;
+use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 
@@ -24,7 +25,7 @@ pub enum Trigger {
     /// A promotion or a rollback has changed its state, for example after an approval.
     Operation(Key),
     /// A pipeline named an image that no event announced.
-    ImageNamed { application: ApplicationName, at: Timestamp },
+    ImageNamed { application: ApplicationName, digest: ImageDigest, at: Timestamp },
     /// An environment has a new pin.
     Pinned { application: ApplicationName, environment: EnvironmentName },
     /// A promotion or a rollback has ended. The promoter sends the operation's notices and checks
@@ -77,7 +78,8 @@ impl Trigger {
                 let application =
                     ApplicationName::parse(text("/detail/application")).map_err(|_| unreadable())?;
                 let at = text("/detail/at").parse().map_err(|_| unreadable())?;
-                Ok(Self::ImageNamed { application, at })
+                let digest = ImageDigest::parse(text("/detail/digest")).map_err(|_| unreadable())?;
+                Ok(Self::ImageNamed { application, digest, at })
             }
             "Configuration Change" => ApplicationName::parse(text("/detail/application"))
                 .map(|application| Self::Configured { application })

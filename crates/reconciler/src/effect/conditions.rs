@@ -4,11 +4,12 @@
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::name::EnvironmentName;
-use stablepin_rules::records::Subject;
+use stablepin_rules::records::{EarlierPin, Subject};
 use stablepin_rules::validation::{Inspection, judge};
 
 use super::problem;
 use crate::Clients;
+use crate::clock::now;
 
 const NO_PROMOTION: &str = "only a promotion has conditions";
 
@@ -37,8 +38,9 @@ pub(super) async fn inspect(
 
 pub(super) async fn read_checks(clients: &Clients, subject: &Subject) -> Outcome {
     let Some(promotion) = subject.promotion() else { return Outcome::Problem(NO_PROMOTION.to_owned()) };
+    let at = now();
     match clients.table.checks(subject.application(), &promotion.digest).await {
-        Ok(checks) => Outcome::ChecksRead(checks),
+        Ok(checks) => Outcome::ChecksRead { checks, at },
         Err(error) => problem(&error),
     }
 }
@@ -49,8 +51,11 @@ pub(super) async fn read_earlier_pin(
     environment: &EnvironmentName,
 ) -> Outcome {
     let Some(promotion) = subject.promotion() else { return Outcome::Problem(NO_PROMOTION.to_owned()) };
+    let read_at = now();
     match clients.table.pinned_at(subject.application(), environment, &promotion.digest).await {
-        Ok(at) => Outcome::EarlierPinRead(environment.clone(), at),
+        Ok(pinned_at) => {
+            Outcome::EarlierPinRead(EarlierPin { environment: environment.clone(), pinned_at, read_at })
+        }
         Err(error) => problem(&error),
     }
 }

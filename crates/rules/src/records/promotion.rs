@@ -61,6 +61,9 @@ pub struct Promotion {
     /// The last read of the earlier environment.
     #[serde(default)]
     pub earlier: Option<EarlierPin>,
+    /// The time at which Stablepin noticed the last pin change of the earlier environment.
+    #[serde(default)]
+    pub pin_changed_at: Option<Timestamp>,
     /// The conditions that were not met at the last check, in words for people. Empty if all are
     /// met.
     #[serde(default)]
@@ -115,6 +118,7 @@ pub struct EarlierPin {
     /// The time at which the digest became a pin of the environment. None if the digest is not a
     /// pin there, or if a rollback has replaced the digest.
     pub pinned_at: Option<Timestamp>,
+    /// A time before the read.
     pub read_at: Timestamp,
 }
 

@@ -11,7 +11,7 @@ use stablepin_rules::link::Link;
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{
-    Blocker, Check, CheckResult, Checks, Freeze, Notice, Promotion, PromotionReason, PromotionState, Verdict,
+    Blocker, Check, CheckResult, Checks, EarlierPin, Freeze, Notice, Promotion, PromotionReason, PromotionState, Verdict,
 };
 use stablepin_rules::transition::Input;
 use stablepin_rules::validation::{Defect, InvalidImage};
@@ -322,6 +322,7 @@ fn copied_without_a_layer(world: &mut World) -> OperationId {
     world.defects.insert(digest(1), InvalidImage::corrupted("linux/amd64", &[digest(9)]));
     let mut opening = world.opening(0, 1);
     opening.is_copied = true;
+    opening.platforms.clear();
     let id = opening.id;
     world.observe(None, None, &[Input::Opened(Box::new(opening))]).unwrap();
     world.settle();
@@ -340,6 +341,19 @@ fn promotion_waits_for_the_missing_parts_of_a_copied_image() {
     world.wait(60);
     world.settle();
     assert!(is_asked(&world, id));
+}
+
+/// A copied image without its configuration has no known platforms.
+#[test]
+fn validation_adds_the_platforms_of_a_copied_image_to_its_build() {
+    let mut world = World::new(application(ONE, ""));
+    let id = copied_without_a_layer(&mut world);
+    assert_eq!(promotion(&world, id).build.platforms, [""; 0]);
+    world.defects.clear();
+    world.wait(60);
+    world.settle();
+    assert_eq!(promotion(&world, id).build.platforms, ["linux/amd64"]);
+    assert_eq!(world.builds[&digest(1)].platforms, ["linux/amd64"]);
 }
 
 #[test]
@@ -385,7 +399,7 @@ fn problem() -> Input {
 fn failed_read_of_the_reports_is_repeated_after_a_pause() {
     let mut world = requiring(ONE);
     let id = world.push(0, 1).unwrap();
-    let valid = Input::Outcome(Outcome::Validated { configuration: 1, result: Ok(()) });
+    let valid = Input::Outcome(Outcome::Validated { configuration: 1, result: Ok(Vec::new()) });
     world.observe(Some(id), None, &[valid, problem()]).unwrap();
     assert!(world.operations[&id].wake_at.unwrap() >= world.now + SignedDuration::from_mins(1));
 }
@@ -410,7 +424,7 @@ fn pin_in_staging_does_not_count_after_a_switch_to_preprod() {
     let id = world.push(0, 1).unwrap();
     let staging = EnvironmentName::parse("staging").unwrap();
     let pinned_at = Some(world.now - SignedDuration::from_hours(1));
-    let read = Input::Outcome(Outcome::EarlierPinRead(staging, pinned_at));
+    let read = Input::Outcome(Outcome::EarlierPinRead(EarlierPin { environment: staging, pinned_at, read_at: world.now }));
     world.observe(Some(id), None, &[read]).unwrap();
     let preprod = EnvironmentName::parse("preprod").unwrap();
     world.configuration.application.environments[0].after = Some(preprod);
@@ -481,6 +495,41 @@ fn approved_promotion_ends_if_its_image_stays_unreadable() {
     let reason = ended.reason.unwrap().to_string();
     assert!(reason.starts_with("expired: still waited for the validation of the image"), "{reason}");
     assert!(reason.contains("the table is busy"), "{reason}");
+}
+
+/// A read that succeeds beside the failing read does not end the series of failures.
+#[test]
+fn approved_promotion_ends_if_one_of_its_reads_keeps_failing() {
+    let mut world = requiring(ONE);
+    record(&mut world, 1, CheckResult::Passed);
+    let id = asked(&mut world, 0, 1);
+    world.configuration.version += 1;
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    for _ in 0..20 {
+        world.wait(16 * 60);
+        let checks = world.checks[&digest(1)].clone();
+        let read = Input::Outcome(Outcome::ChecksRead { checks, at: world.now });
+        world.observe(Some(id), None, &[read, problem()]).unwrap();
+        world.tick(id);
+    }
+    assert_eq!(state(&world, id), PromotionState::Failed);
+}
+
+/// The read was made before staging's rollback, and its result arrives after the rollback.
+#[test]
+fn read_from_before_a_pin_change_does_not_count() {
+    let mut world = after_staging();
+    let id = world.push(0, 1).unwrap();
+    let environment = EnvironmentName::parse("staging").unwrap();
+    let pinned_at = Some(world.now - SignedDuration::from_hours(1));
+    let late = EarlierPin { environment: environment.clone(), pinned_at, read_at: world.now };
+    world.wait(1);
+    world.observe(Some(id), None, &[Input::PinChanged(environment)]).unwrap();
+    world.wait(1);
+    world.observe(Some(id), None, &[Input::Outcome(Outcome::EarlierPinRead(late))]).unwrap();
+    world.settle();
+    assert_eq!(promotion(&world, id).waits_for, ["a pin of this digest in staging"]);
+    assert!(!is_asked(&world, id));
 }
 
 #[test]

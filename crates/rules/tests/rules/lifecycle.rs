@@ -207,7 +207,7 @@ fn approval_request_waits_for_the_build_tag() {
     let id = world.push(0, 1).unwrap();
     let pending = |world: &World| pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
     assert!(matches!(pending(&world)[..], [Effect::TagBuild(_), Effect::Inspect]));
-    let valid = Outcome::Validated { configuration: 1, result: Ok(()) };
+    let valid = Outcome::Validated { configuration: 1, result: Ok(Vec::new()) };
     world.observe(Some(id), None, &[Input::Outcome(valid)]).unwrap();
     assert!(matches!(pending(&world)[..], [Effect::TagBuild(_)]));
     world.observe(Some(id), None, &[Input::Outcome(Outcome::BuildTagged)]).unwrap();
@@ -611,7 +611,7 @@ fn two_refused_tags_of_one_attempt_count_as_one_refusal() {
     let mut world = World::new(application("required = 0", ""));
     (world.build_tags_are_refused, world.tags_are_refused) = (true, true);
     let id = world.push(0, 1).unwrap();
-    let valid = Outcome::Validated { configuration: 1, result: Ok(()) };
+    let valid = Outcome::Validated { configuration: 1, result: Ok(Vec::new()) };
     world.observe(Some(id), None, &[Input::Outcome(valid)]).unwrap();
     let effects = pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
     let refused: Vec<_> =

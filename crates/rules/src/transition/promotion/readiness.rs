@@ -20,7 +20,7 @@ use crate::validation::{Defect, InvalidImage};
 pub(in super::super) fn validated(
     transition: &mut Transition,
     configuration: u64,
-    result: &Result<(), InvalidImage>,
+    result: &Result<Vec<String>, InvalidImage>,
 ) {
     let at = transition.now;
     // Another version of the file may have other settings, so a result for that version does not
@@ -29,7 +29,15 @@ pub(in super::super) fn validated(
     let waits = |one: &&mut Promotion| is_current && one.state == PromotionState::Pending;
     let Some(promotion) = promotion(transition).filter(waits) else { return };
     match result {
-        Ok(()) => promotion.validated = Some(Validated { at, configuration }),
+        Ok(platforms) => {
+            promotion.validated = Some(Validated { at, configuration });
+            // At the push of a copied image, its configuration may have been missing.
+            if let Some(build) = transition.change.after.build.as_mut()
+                && build.platforms.is_empty()
+            {
+                build.platforms.clone_from(platforms);
+            }
+        }
         Err(invalid)
             if invalid.defect == Defect::Corrupted && promotion.complete_by.is_some_and(|by| at < by) =>
         {
@@ -42,28 +50,30 @@ pub(in super::super) fn validated(
     }
 }
 
-/// Records the time at which the digest became a pin of the earlier environment.
-pub(in super::super) fn earlier_pin_read(
-    transition: &mut Transition,
-    environment: &EnvironmentName,
-    pinned_at: Option<Timestamp>,
-) {
-    let (environment, read_at) = (environment.clone(), transition.now);
+/// Records a read of the earlier environment. A read from before the last pin change does not
+/// count, so it is repeated.
+pub(in super::super) fn earlier_pin_read(transition: &mut Transition, earlier: &EarlierPin) {
     let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return };
-    promotion.earlier = Some(EarlierPin { environment, pinned_at, read_at });
+    if promotion.pin_changed_at.is_none_or(|changed_at| earlier.read_at >= changed_at) {
+        promotion.earlier = Some(earlier.clone());
+    }
 }
 
 /// Forgets the read of the earlier environment, because that environment has a new pin. The next
 /// read is then due at once.
 pub(in super::super) fn pin_changed(transition: &mut Transition, environment: &EnvironmentName) {
-    if let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) {
-        promotion.earlier.take_if(|read| read.environment == *environment);
+    let now = transition.now;
+    let is_earlier =
+        transition.change.after.policy().is_some_and(|policy| policy.after.as_ref() == Some(environment));
+    let is_open = |one: &&mut Promotion| is_earlier && !one.state.is_terminal();
+    if let Some(promotion) = promotion(transition).filter(is_open) {
+        promotion.pin_changed_at = Some(now);
+        promotion.earlier = None;
     }
 }
 
-/// Records the checks that a read of the table returned.
-pub(in super::super) fn checks_read(transition: &mut Transition, checks: &Checks) {
-    let at = transition.now;
+/// Records the checks that a read of the table returned. `at` is a time before the read.
+pub(in super::super) fn checks_read(transition: &mut Transition, checks: &Checks, at: Timestamp) {
     let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return };
     promotion.checks_read_at = Some(at);
     checks_reported(transition, checks);

@@ -5,7 +5,7 @@ use stablepin_rules::effect::{Effect, Outcome};
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::operation_id::OperationId;
-use stablepin_rules::records::{CodeHash, NotPut, TakenTag, Token, TokenHash};
+use stablepin_rules::records::{CodeHash, EarlierPin, NotPut, TakenTag, Token, TokenHash};
 use stablepin_rules::validation::{InspectedImage, Inspection, judge};
 
 use super::World;
@@ -119,12 +119,14 @@ impl World {
             }
             Effect::ReadChecks => {
                 let digest = self.promoted(operation);
-                Outcome::ChecksRead(self.checks.get(&digest).cloned().unwrap_or_default())
+                let checks = self.checks.get(&digest).cloned().unwrap_or_default();
+                Outcome::ChecksRead { checks, at: self.now }
             }
-            Effect::ReadEarlierPin(environment) => Outcome::EarlierPinRead(
-                environment.clone(),
-                self.earlier_pins.get(&self.promoted(operation)).copied(),
-            ),
+            Effect::ReadEarlierPin(environment) => Outcome::EarlierPinRead(EarlierPin {
+                environment: environment.clone(),
+                pinned_at: self.earlier_pins.get(&self.promoted(operation)).copied(),
+                read_at: self.now,
+            }),
             Effect::Prepare => Outcome::Prepared(self.prepare()),
             Effect::Deploy(direction, service) => {
                 Outcome::Service(*direction, service.clone(), self.deploy(operation, *direction, service))
