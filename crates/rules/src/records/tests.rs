@@ -213,12 +213,12 @@ fn promotion() -> Operation {
         checks: checks(),
         complete_by: Some(at("2025-07-17T15:00:54Z")),
         checks_read_at: Some(at("2025-07-17T14:30:56Z")),
-        pin_changed_at: None,
         earlier: Some(EarlierPin {
             environment: EnvironmentName::parse("staging").unwrap(),
             pinned_at: Some(at("2025-07-17T14:10:00Z")),
             read_at: at("2025-07-17T14:30:56Z"),
         }),
+        pin_changed_at: Some(at("2025-07-17T14:10:01Z")),
         waits_for: vec!["the check staging-tests".to_owned()],
         ready_at: Some(at("2025-07-17T14:30:57Z")),
         ask_at: Some(at("2025-07-17T14:35:54.5Z")),
