@@ -119,6 +119,10 @@ fn tagger_handles_a_push_with_an_unreadable_nested_index() {
         let state = if refusal.is_some() { "Pending" } else { "Failed" };
         let newest = ends(&app).into_iter().rfind(|(digest, _)| *digest == index);
         assert_eq!(newest, Some((index, json!(state))), "{unread} {refusal:?}");
+        // An index that is not valid does not suppress the promotion of its valid image.
+        let of_image = ends(&app).into_iter().rfind(|(digest, _)| *digest == image);
+        let wanted = refusal.is_none().then(|| (image, json!("Pending")));
+        assert_eq!(of_image, wanted, "{unread} {refusal:?}");
     }
 }
 
