@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use stablepin_rules::one_line::{ended, inert};
 use stablepin_rules::records::{
-    NotPut, Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, SlotKind, Subject,
-    TakenTag, Work,
+    Direction, NotPut, Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout,
+    SlotKind, Subject, TakenTag, Work,
 };
 use stablepin_rules::words::time;
 
@@ -38,7 +38,7 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
     };
     let services: Vec<String> = match (&operation.work, &subject.environment.live_drift) {
         (Work::LiveDrift(_), Some(drift)) => drift.words(),
-        _ => operation.rollout().map(|(_, rollout)| services(rollout)).unwrap_or_default(),
+        _ => operation.rollout().map(|(direction, rollout)| services(direction, rollout)).unwrap_or_default(),
     };
     let about = NoticeSubject {
         place: format!("{} {}", subject.application(), subject.name),
@@ -358,9 +358,12 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
     })
 }
 
-fn services(rollout: &Rollout) -> Vec<String> {
+fn services(direction: Direction, rollout: &Rollout) -> Vec<String> {
     let how = |progress: &Progress, seen: Option<&str>| match progress {
-        Progress::Waiting => "not started".to_owned(),
+        Progress::Waiting => match direction {
+            Direction::Forward => "not started".to_owned(),
+            Direction::Revert => "not yet rolled back".to_owned(),
+        },
         Progress::Deployed => seen.map_or("deploying".to_owned(), line),
         Progress::Proven { tasks, .. } => format!("proven, {tasks} running"),
         Progress::Unproven { .. } => "applied; the desired count is 0".to_owned(),

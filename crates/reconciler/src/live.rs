@@ -11,8 +11,8 @@ use stablepin_rules::image::{ImageDigest, RepositoryName};
 use crate::contained;
 use crate::snapshot::ServiceLocation;
 
-/// Counts the application's containers in the running tasks, by digest. The key `None` counts
-/// containers with an unknown digest.
+/// Counts the running tasks by the digest of the application's containers. The key `None` counts
+/// tasks with a container of unknown digest.
 pub async fn live(
     ecs: &Ecs,
     service: &ServiceName,
@@ -24,8 +24,10 @@ pub async fn live(
             continue;
         };
         let own = location.own(policy);
-        for container in task.containers.iter().filter(|container| container.is_one_of(&own)) {
-            *carried.entry(container.running_digest()).or_default() += 1;
+        let containers = task.containers.iter().filter(|container| container.is_one_of(&own));
+        let digests: BTreeSet<_> = containers.map(|container| container.running_digest()).collect();
+        for digest in digests {
+            *carried.entry(digest).or_default() += 1;
         }
     }
     Ok(carried)

@@ -9,9 +9,7 @@ use crate::application::ServiceName;
 use crate::image::{ImageDigest, ImageTag};
 use crate::name::{ApproverName, EnvironmentName};
 use crate::pin_number::PinNumber;
-use crate::records::{
-    Build, Checks, Direction, EarlierPin, Live, Notice, Pin, Started, TakenTag, TokenHash,
-};
+use crate::records::{Build, Checks, Direction, EarlierPin, Live, Notice, Pin, Started, TakenTag, TokenHash};
 use crate::subscription_status::SubscriptionStatus;
 use crate::validation::InvalidImage;
 

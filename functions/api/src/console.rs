@@ -157,7 +157,7 @@ fn environment(subject: Subject, promotions: &[(EnvironmentName, Operation)]) ->
 
 /// Renders one application: its history and its environments. With `?from=`, leaves out the
 /// environments before the named environment. With `?before=`, renders only the operations before
-/// the named operation.
+/// the named operation. With `?ignored=`, renders only ignored pushes.
 async fn application(
     table: &Table,
     ecs: &Ecs,
@@ -166,6 +166,9 @@ async fn application(
     visit: Visit,
     name: &ApplicationName,
 ) -> Result<Response, Failed> {
+    if let Some(from) = request.query("ignored") {
+        return ignored_pushes(table, visit, name, from.parse().unwrap_or_default()).await;
+    }
     let before = request.query("before").and_then(OperationId::parse);
     let from = request.query("from").and_then(|from| EnvironmentName::parse(from).ok());
     let (standing, promotions, history) = tokio::join!(
@@ -198,6 +201,17 @@ async fn application(
         ignored: &ignored,
     };
     Ok(page::application(visit, settings, &application))
+}
+
+async fn ignored_pushes(
+    table: &Table,
+    visit: Visit,
+    name: &ApplicationName,
+    from: usize,
+) -> Result<Response, Failed> {
+    let Some(configured) = table.configured(name).await? else { return Ok(page::no_such_application(visit)) };
+    let pushes = table.ignored_pushes(name, &configured.repository).await?;
+    Ok(page::ignored_pushes(visit, name, &pushes, from))
 }
 
 /// Reads the pins of the environments, and the images that their services run.

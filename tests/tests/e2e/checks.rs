@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::ecr_fake::{NewImage, TagMutability};
-use stablepin_tests::{App, Plan, until};
+use stablepin_tests::{App, Console, Plan, until};
 use xtask::image::Spec;
 
 const REQUIRES: &str = "requires = [\"staging-tests\"]";
@@ -150,6 +150,8 @@ fn ignored_pushes_are_listed_with_their_reasons() {
     let reason = ignored[0]["reason"].as_str().expect("a reason");
     assert!(reason.contains("no pattern of the application's `builds`"), "{reason}");
     assert!(ignored[0]["at"].as_str().expect("a time").parse::<Timestamp>().is_ok());
+    let page = Console::mint().get(&format!("/{}?ignored=0", app.plan.name)).text();
+    assert!(page.contains("<code>feature-x</code>") && page.contains("Back to"), "{page}");
 }
 
 #[test]

@@ -11,7 +11,8 @@ use stablepin_rules::link::Link;
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{
-    Blocker, Check, CheckResult, Checks, EarlierPin, Freeze, Notice, Promotion, PromotionReason, PromotionState, Verdict,
+    Blocker, Check, CheckResult, Checks, EarlierPin, Freeze, Notice, Promotion, PromotionReason,
+    PromotionState, Verdict,
 };
 use stablepin_rules::transition::Input;
 use stablepin_rules::validation::{Defect, InvalidImage};
@@ -424,7 +425,11 @@ fn pin_in_staging_does_not_count_after_a_switch_to_preprod() {
     let id = world.push(0, 1).unwrap();
     let staging = EnvironmentName::parse("staging").unwrap();
     let pinned_at = Some(world.now - SignedDuration::from_hours(1));
-    let read = Input::Outcome(Outcome::EarlierPinRead(EarlierPin { environment: staging, pinned_at, read_at: world.now }));
+    let read = Input::Outcome(Outcome::EarlierPinRead(EarlierPin {
+        environment: staging,
+        pinned_at,
+        read_at: world.now,
+    }));
     world.observe(Some(id), None, &[read]).unwrap();
     let preprod = EnvironmentName::parse("preprod").unwrap();
     world.configuration.application.environments[0].after = Some(preprod);

@@ -2,6 +2,7 @@
 //! values that do not fit.
 
 mod application;
+mod ignored;
 mod overview;
 mod standing;
 
@@ -22,6 +23,7 @@ use super::command;
 use crate::AllowedResources;
 
 pub(super) use application::{Application, application};
+pub(super) use ignored::ignored_pushes;
 pub(super) use overview::overview;
 
 const STYLE: &str = include_str!("page/style.css");

@@ -13,7 +13,7 @@ use stablepin_rules::words::time;
 
 use super::standing::{badges, called, drift, notes, pin, running};
 use super::{
-    Environment, Found, LiveRow, MOST_ENVIRONMENTS, ROOM, Visit, copied, fitting, page, short, words,
+    Environment, Found, LiveRow, MOST_ENVIRONMENTS, ROOM, Visit, copied, fitting, ignored, page, short, words,
 };
 use crate::AllowedResources;
 use crate::console::command;
@@ -23,12 +23,6 @@ const ENVIRONMENTS: usize = ROOM * 2 / 3;
 
 /// The most services of an environment that the page lists one by one.
 const MOST_LISTED: usize = 8;
-
-/// The most ignored pushes that the page lists.
-const MOST_IGNORED: usize = 10;
-
-/// The most bytes of the list of ignored pushes.
-const IGNORED: usize = ROOM / 10;
 
 #[derive(Debug)]
 pub(in super::super) struct Application<'a> {
@@ -56,7 +50,8 @@ pub(in super::super) fn application(
     );
     let next = shown.environments.get(count).map(|one| &one.subject.name);
     let room = ROOM.saturating_sub(environments.0.len());
-    let (ignored, _) = fitting(IGNORED, shown.ignored.iter().take(MOST_IGNORED).map(ignored_push));
+    let ignored = (!shown.ignored.is_empty()).then(|| ignored::newest(shown.name, shown.ignored));
+    let ignored = ignored.unwrap_or_default();
     let room = room.saturating_sub(ignored.0.len());
     let (history, count) = fitting(room, shown.history.iter().map(|(of, operation)| entry(of, operation)));
     let last = count.checked_sub(1).and_then(|last| shown.history.get(last));
@@ -72,20 +67,9 @@ pub(in super::super) fn application(
         @if let Some((_, last)) = last {
             nav aria-label="History" { a.more href={ (path) "?before=" (last.id()) } { "Older" } }
         }
-        @if !shown.ignored.is_empty() {
-            h2 #ignored { "Pushes that opened no promotion" }
-            ul { (ignored) }
-        }
+        (ignored)
     };
     page(200, shown.name.as_str(), visit, &content)
-}
-
-fn ignored_push(push: &IgnoredPush) -> Markup {
-    html! {
-        li {
-            (time(push.at)) ": " code { (push.tag) } " " (short(&push.digest)) ", because " (words(&push.reason))
-        }
-    }
 }
 
 fn section(settings: &AllowedResources, application: &ApplicationName, environment: &Environment) -> Markup {

@@ -11,7 +11,7 @@ use super::fixtures::{
     at, body, digest, healthy_environment, id, of_production, pin, promotion, said, settings, shown, shows,
     subjects, visit, voted,
 };
-use crate::console::page::{Application, Environment, Pending, application};
+use crate::console::page::{Application, Environment, Pending, application, ignored_pushes};
 
 #[test]
 fn application_page_lists_ignored_pushes_and_awaited_conditions() {
@@ -35,6 +35,31 @@ fn application_page_lists_ignored_pushes_and_awaited_conditions() {
         page.contains("<code>feature-x</code>") && page.contains("&lt;b&gt;no pattern&lt;/b&gt;"),
         "{page}"
     );
+}
+
+#[test]
+fn pages_of_ignored_pushes_list_every_push_once() {
+    let name = ApplicationName::parse("web").unwrap();
+    let pushes: Vec<IgnoredPush> = (0..100)
+        .map(|n| IgnoredPush {
+            repository: RepositoryName::parse("web").unwrap(),
+            tag: ImageTag::parse(&format!("{}-{n:03}", "x".repeat(100))).unwrap(),
+            digest: digest(9),
+            at: at("2026-11-21T14:00:00Z"),
+            reason: "no pattern of the application's `builds` names the tag".repeat(3),
+        })
+        .collect();
+    let first = Application { name: &name, environments: &[], history: &[], older: false, ignored: &pushes };
+    let mut page = body(&application(visit(), &settings(), &first)).to_owned();
+    let mut listed = Vec::new();
+    loop {
+        assert!(page.len() < 20_000, "{} bytes", page.len());
+        listed.extend((0..100).filter(|n| page.contains(&format!("x-{n:03}</code>"))));
+        let Some((_, more)) = page.split_once("href=\"/console/web?ignored=") else { break };
+        let from = more.split_once('"').unwrap().0.parse().unwrap();
+        page = body(&ignored_pushes(visit(), &name, &pushes, from)).to_owned();
+    }
+    assert_eq!(listed, (0..100).collect::<Vec<_>>());
 }
 
 #[test]
