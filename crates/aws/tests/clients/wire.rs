@@ -107,7 +107,13 @@ pub(crate) struct Wire {
     server: Server,
     requests: Arc<Mutex<Vec<Request>>>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
+    /// The responses to downloads. A download may arrive before another call that runs at the same
+    /// time.
+    downloads: Arc<Mutex<VecDeque<Answer>>>,
 }
+
+/// The path of downloads.
+pub(crate) const DOWNLOAD: &str = "/blob";
 
 impl Wire {
     /// Starts a server that returns these responses in order, for any request. After the last
@@ -115,19 +121,27 @@ impl Wire {
     pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let answers: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(answers.into_iter().collect()));
-        let (received, prepared) = (Arc::clone(&requests), Arc::clone(&answers));
+        let downloads: Arc<Mutex<VecDeque<_>>> = Arc::default();
+        let received = Arc::clone(&requests);
+        let (called, downloaded) = (Arc::clone(&answers), Arc::clone(&downloads));
         let server = Server::start(move |request| {
             received.lock().unwrap().push(Request::of(request));
+            let prepared = if request.target.starts_with(DOWNLOAD) { &downloaded } else { &called };
             let prepared = prepared.lock().unwrap().pop_front();
             prepared.unwrap_or_else(|| error(501, "NoAnswerPrepared")).0
         });
-        Self { url: server.url(), server, requests, answers }
+        Self { url: server.url(), server, requests, answers, downloads }
     }
 
     /// Adds a response after the start of the server, because the response contains the server's
     /// address.
     pub(crate) fn will_answer(&self, answer: Answer) {
         self.answers.lock().unwrap().push_back(answer);
+    }
+
+    /// Adds a response to a download.
+    pub(crate) fn will_send(&self, answer: Answer) {
+        self.downloads.lock().unwrap().push_back(answer);
     }
 
     /// A session with one attempt per call, so that a test does not wait for retries.
