@@ -26,8 +26,8 @@ pub const QUEUE: &str = "stablepin-inbox";
 /// The interval between two reads of the inbox.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A mail. Its text comes from pushes and is not trusted, so a terminal may show the text only
-/// through [`visible`], as `Display` does.
+/// A mail. It contains text that anyone who pushes an image can choose. So a terminal must show it
+/// only through [`visible`], as `Display` does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub at: Timestamp,

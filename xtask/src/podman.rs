@@ -52,7 +52,8 @@ fn is_root() -> bool {
 }
 
 impl Podman {
-    /// Returns the Podman of a local cloud that is already configured.
+    /// Returns the `podman` command of a local cloud. `None` if [`Self::configure`] has not
+    /// configured it yet.
     pub fn of(cloud: &Path) -> Option<Self> {
         let folder = cloud.join("podman");
         let runtime = fs::read_to_string(folder.join(RUNTIME)).ok()?;

@@ -281,7 +281,7 @@ async fn open(
 }
 
 /// Returns the compressed size of a single-platform image. Returns `None` for an image index,
-/// because its size differs per platform.
+/// because its size differs per platform, and for an invalid manifest.
 fn size(manifest: &Manifest) -> Option<u64> {
     match manifest.parse() {
         Ok(Parsed::Image(image)) => image.size_bytes().ok(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// A name, unchanged, from an EventBridge schedule, rule or pipe.
+/// A name exactly as an EventBridge schedule, rule or pipe contains it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mention {
     TaskDefinition(String),

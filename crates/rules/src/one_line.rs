@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn inert_text_keeps_plain_words() {
+    fn inert_leaves_harmless_text_unchanged() {
         for plain in [
             "SCALE_UP: 1 of 2 (tasks), 50 %",
             "größer als nötig!",

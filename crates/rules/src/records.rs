@@ -1,5 +1,6 @@
-//! The records in the table: builds, environments, pins, promotions and rollbacks. Records are
-//! plain data. Only [`crate::transition`] changes them.
+//! The records in the table, such as builds, environments, pins and operations. Records are plain
+//! data. [`crate::transition`] decides their changes, and
+//! [`take_lease`](crate::pending_effects::take_lease) only records leases.
 
 mod build;
 mod check;

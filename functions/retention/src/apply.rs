@@ -61,8 +61,9 @@ pub(crate) struct Apply<'a> {
 
 impl<'a> Apply<'a> {
     /// Combines the saved plan with a fresh plan. An image is removed only if both plans remove it
-    /// and its tags have not changed. `before` contains the earlier outcomes of this run. If
-    /// `begun` is set, an earlier invocation may have done more than it saved.
+    /// and its tags have not changed. `before` contains the earlier outcomes of this run.
+    /// `begun` means that an earlier invocation may have removed images without recording it. A
+    /// missing image then counts as deleted.
     pub(crate) fn new(
         work: &'a RepositoryWork<'a>,
         saved: &'a Plan,

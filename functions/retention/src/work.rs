@@ -124,7 +124,8 @@ async fn failed(
         again.later(work.clients, BUSY_SECONDS * i32::from(again.failures)).await?;
         return Ok("failed, tried again later");
     }
-    // The next run would clear these marks only when it starts, so they are cleared now.
+    // This run gives up, so it clears its deletion marks now. Otherwise the images stay marked
+    // until the next run starts.
     if let Err(error) = clear_marks(work.clients, &work.run.application).await {
         tracing::error!(repository.name = %work.repository, "the marks could not be cleared: {}", chain(&error));
     }

@@ -104,7 +104,7 @@ fn inspection_reports_a_page_that_is_wider_than_its_window() {
 }
 
 #[test]
-fn tab_reports_whether_the_focus_is_visible() {
+fn pressing_tab_reports_whether_the_focus_is_visible() {
     let style = "<style>:focus-visible { outline: 3px solid } .hidden { outline: 0 }</style>";
     let page = page(200, "", &format!("{style}<button>One</button><button class=hidden>Two</button>"));
     assert_eq!(page.tab(), Focus { name: "One".to_owned(), is_visible: true });

@@ -204,7 +204,7 @@ fn request_names_an_image_by_its_digest_alone() {
 }
 
 #[test]
-fn request_pulls_the_image_through_the_pull_through_cache() {
+fn build_request_pulls_through_the_pull_through_cache() {
     let app = Plan::new("pulled-through").create_with_fakes();
     app.web().caches_on_pull("main-7", NewImage::named("built for GHCR"));
     assert_eq!(app.web().count(), 0);

@@ -289,7 +289,7 @@ fn stalled_ecs_rollback_to_the_pin_is_replaced() {
 }
 
 #[test]
-fn stablepin_accepts_an_ecs_rollback_that_ends_at_the_deadline() {
+fn late_ecs_rollback_to_the_pin_needs_no_new_deployment() {
     let release = going_back_for_ever(None);
     release.settle();
     let record = release.ends();

@@ -57,7 +57,7 @@ fn newest_revision_has_the_pinned_image_after_ecs_rolls_back() {
 }
 
 #[test]
-fn failed_first_release_restores_the_newest_revision() {
+fn newest_revision_has_the_old_image_if_a_first_release_fails() {
     let release = Release::first(&["web"]);
     release
         .new_service("web")

@@ -155,7 +155,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     #[test]
-    fn cleanup_keeps_a_user_without_its_mark() {
+    fn user_without_the_comment_of_the_tests_is_refused() {
         let ours = "stablepin-test:x:1001:1002:Stablepin tests:/home/stablepin-test:/bin/sh\n";
         let user = User::read(ours).unwrap();
         assert_eq!((user.id, user.home.to_str()), (1001, Some("/home/stablepin-test")));

@@ -43,8 +43,8 @@ pub struct Rollback {
     /// The backup tag for the digest that was live. None if no digest or several digests were live.
     /// The rollback continues even if Stablepin cannot put the tag.
     pub backup: Option<Backup>,
-    /// The number of the new pin that this rollback set. None until every service is proven, and
-    /// None if the target is already the pin.
+    /// The number of the new pin that this rollback set. None until every service is proven.
+    /// Stays None if the target is already the pin, or if the rollback includes only some services.
     pub pin: Option<PinNumber>,
 }
 

@@ -317,8 +317,8 @@ impl Rollout {
                 .filter_map(|service_rollout| Some((&service_rollout.service, wanted(service_rollout)?)));
             each.map(|(service, reason)| format!("{service}: {reason}")).collect()
         };
-        // Stablepin deploys to no service while ECS rolls back by itself. It waits until ECS has
-        // finished or the time limit is reached.
+        // The rollout has no verdict while ECS rolls a service back by itself. So a revert begins
+        // only after ECS has finished, or after the time limit.
         if self.services.iter().any(|service| matches!(service.progress, Progress::Returning { .. })) {
             return RolloutVerdict::Going;
         }

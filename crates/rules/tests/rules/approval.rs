@@ -249,7 +249,7 @@ fn approvers_get_mails_about_five_builds_and_then_the_newest() {
 }
 
 #[test]
-fn approver_gets_a_mail_about_each_infrequent_push() {
+fn approver_gets_one_mail_per_push_if_pushes_are_rare() {
     let mut world = World::new(application(ONE, ""));
     let mut ids = Vec::new();
     for n in 0..9 {

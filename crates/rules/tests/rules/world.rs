@@ -213,7 +213,8 @@ impl World {
         self.subject(operation.or(asked), pushed)
     }
 
-    /// Decides on the inputs, and commits the change. Calls never overlap, so no commit conflicts.
+    /// Runs the transition for the inputs, and commits the change. Calls never overlap, so a commit
+    /// never fails with a conflict.
     pub(crate) fn observe(
         &mut self,
         operation: Option<OperationId>,

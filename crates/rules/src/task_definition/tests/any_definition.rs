@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn clone_never_panics(described in any_json(), tags in any_json(), other in any_json()) {
+    fn clone_of_any_task_definition_never_panics(described in any_json(), tags in any_json(), other in any_json()) {
         clone(&described, &tags).ok();
         same_but_image(&described, &other, &[]).ok();
     }

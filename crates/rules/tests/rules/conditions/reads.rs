@@ -137,7 +137,7 @@ fn approved_promotion_ends_if_its_image_stays_unreadable() {
 
 /// A read that succeeds beside the failing read does not end the series of failures.
 #[test]
-fn approved_promotion_ends_if_one_of_its_reads_keeps_failing() {
+fn approved_promotion_fails_if_one_condition_stays_unreadable() {
     let mut world = requiring(ONE);
     record(&mut world, 1, CheckResult::Passed);
     let id = asked(&mut world, 0, 1);

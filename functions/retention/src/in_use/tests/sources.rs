@@ -128,7 +128,7 @@ async fn images_of_active_aws_batch_definitions_and_jobs_are_in_use() {
 }
 
 #[tokio::test]
-async fn read_fails_if_an_unwaived_service_is_unreadable() {
+async fn read_fails_if_an_unwaived_source_is_unreadable() {
     for (operation, source) in [
         ("ListEventBuses", Source::EventBridge),
         ("ListRuleNamesByTarget", Source::EventBridge),
