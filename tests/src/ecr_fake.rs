@@ -49,6 +49,7 @@ mod image_id;
 mod images;
 mod layers;
 mod manifest;
+mod mount;
 mod mutability;
 mod new_image;
 mod pause;
@@ -63,11 +64,13 @@ mod storage_class;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod uploads;
 mod wire;
 mod world;
 
 pub use by_test::{Ecr, Repository};
 pub use images::{PushedAt, StorageStatus};
+pub use mount::Encryption;
 pub use mutability::TagMutability;
 pub use new_image::NewImage;
 pub use pause::Pause;

@@ -1,14 +1,16 @@
 """Repairs MiniStack's ECR, so that each call does what AWS documents.
 
-- The address of an image's blob. On AWS the address is a signed URL of S3, which anyone who has the
-  URL can read. MiniStack returns the registry's host name, which cannot be reached from here. The
-  repaired call returns the port of this cloud, which serves the same blob.
+- The addresses of the registry and of an image's blob. On AWS the blob's address is a signed URL of
+  S3, which anyone who has the URL can read. MiniStack returns the registry's host name, which cannot
+  be reached from here. The repaired calls return the port of this cloud, which serves the same blob.
 - The calls with which retention reads and changes ECR. MiniStack deletes the whole
   image if a call deletes one of its tags, and lists images without pages, filters and states.
   MiniStack has no archive, and no exclusions from pull times.
+- The calls that copy an image. MiniStack discards uploaded layers, and has no list of referrers.
 - Events at the moment of a change. MiniStack sends no events.
 """
 
+import base64
 import json
 import os
 import time
@@ -19,25 +21,35 @@ from ministack.services import ecr
 MOST_IDS = 100
 
 
-def refused(code, message):
-    return ecr.error_response_json(code, message, 400)
+def refused(code, message, **more):
+    return ecr.error_response_json(code, message, 400, more)
 
 
-# --- GetDownloadUrlForLayer ---
+def our_address():
+    return f"http://localhost:{os.environ['GATEWAY_PORT']}"
 
-address = ecr._get_download_url_for_layer
+
+# --- GetAuthorizationToken, GetDownloadUrlForLayer ---
+
+token, address = ecr._get_authorization_token, ecr._get_download_url_for_layer
+
+
+def token_with_an_address_of_ours(data):
+    answer = json.loads(token(data)[2])
+    answer["authorizationData"][0]["proxyEndpoint"] = our_address()
+    return ecr.json_response(answer)
 
 
 def with_an_address_of_ours(data):
     status, headers, body = address(data)
     if status == 200:
         answer = json.loads(body)
-        path = answer["downloadUrl"].split("/", 3)[3]
-        answer["downloadUrl"] = f"http://localhost:{os.environ['GATEWAY_PORT']}/{path}"
+        answer["downloadUrl"] = f"{our_address()}/{answer['downloadUrl'].split('/', 3)[3]}"
         body = json.dumps(answer).encode()
     return status, headers, body
 
 
+ecr._get_authorization_token = token_with_an_address_of_ours
 ecr._get_download_url_for_layer = with_an_address_of_ours
 
 
@@ -64,6 +76,62 @@ def layers_that_were_pushed(data):
 ecr._batch_check_layer_availability = layers_that_were_pushed
 
 
+# --- layer uploads: MiniStack accepts every call, and keeps nothing ---
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CompleteLayerUpload.html
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UploadLayerPart.html
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
+
+LEAST_PART_BYTES, MOST_PART_BYTES, MOST_PARTS = 5 * 1024 * 1024, 10 * 1024 * 1024, 4200
+
+# The parts of each unfinished upload, by repository and upload id.
+uploads = {}
+
+
+def about_upload(data, **more):
+    about = {"repositoryName": data["repositoryName"], "uploadId": data["uploadId"]}
+    return {"registryId": ecr.get_account_id(), **about, **more}
+
+
+def initiate_layer_upload(data):
+    upload = ecr.new_uuid()
+    uploads[data["repositoryName"], upload] = []
+    return ecr.json_response({"uploadId": upload, "partSize": MOST_PART_BYTES})
+
+
+def upload_layer_part(data):
+    parts = uploads.get((data["repositoryName"], data["uploadId"]))
+    if parts is None:
+        return refused("UploadNotFoundException", "The repository has no such upload")
+    first, last, part = data["partFirstByte"], data["partLastByte"], base64.b64decode(data["layerPartBlob"])
+    received = sum(len(one) for one in parts)
+    if first != received or last - first + 1 != len(part) or not 1 <= len(part) <= MOST_PART_BYTES:
+        about = about_upload(data, **({"lastValidByteReceived": received - 1} if received else {}))
+        return refused("InvalidLayerPartException", f"The part must begin at byte {received}", **about)
+    if len(parts) == MOST_PARTS:
+        return refused("LimitExceededException", f"The layer has {MOST_PARTS} parts already")
+    parts.append(part)
+    return ecr.json_response(about_upload(data, lastByteReceived=last))
+
+
+def complete_layer_upload(data):
+    parts = uploads.get((data["repositoryName"], data["uploadId"]))
+    if parts is None:
+        return refused("UploadNotFoundException", "The repository has no such upload")
+    content = b"".join(parts)
+    digest, layers = ecr._content_digest(content), ecr._layer_blobs.setdefault(data["repositoryName"], {})
+    problems = {
+        "EmptyUploadException": not parts,
+        "LayerPartTooSmallException": any(len(part) < LEAST_PART_BYTES for part in parts[:-1]),
+        "InvalidLayerException": data["layerDigests"] != [digest],
+        "LayerAlreadyExistsException": digest in layers,
+    }
+    if code := next((code for code, applies in problems.items() if applies), None):
+        return refused(code, f"The upload of {digest} cannot be completed: {code}")
+    layers[digest] = content
+    del uploads[data["repositoryName"], data["uploadId"]]
+    return ecr.json_response(about_upload(data, layerDigest=digest))
+
+
 # --- images, and their manifests ---
 
 
@@ -73,6 +141,16 @@ def manifest_of(image):
     except json.JSONDecodeError:
         return {}
     return manifest if isinstance(manifest, dict) else {}
+
+
+def artifact_type_of(manifest):
+    config = manifest.get("config")
+    return manifest.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
+
+
+def subject_of(manifest):
+    subject = manifest.get("subject")
+    return subject.get("digest") if isinstance(subject, dict) else None
 
 
 def status_of(image):
@@ -86,14 +164,14 @@ def no_repository(data):
     return refused("RepositoryNotFoundException", f"The repository with name '{name}' does not exist")
 
 
-def page_of(data, member, everything, default):
+def page_of(data, member, everything, default, most=1000):
     """Returns a page of a list, with the limits of `maxResults`.
 
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
     """
     size = data.get("maxResults", default)
-    if not 1 <= size <= 1000:
-        return refused("InvalidParameterException", "maxResults must be between 1 and 1000")
+    if not 1 <= size <= most:
+        return refused("InvalidParameterException", f"maxResults must be between 1 and {most}")
     start = int(data.get("nextToken") or 0)
     answer = {member: everything[start : start + size]}
     if start + size < len(everything):
@@ -127,9 +205,9 @@ def described_with_states(data):
         for member in ("lastArchivedAt", "lastActivatedAt"):
             if member in image:
                 detail[member] = image[member]
-        subject = manifest_of(image).get("subject")
+        subject = subject_of(manifest_of(image))
         if subject:
-            detail["subjectManifestDigest"] = subject["digest"]
+            detail["subjectManifestDigest"] = subject
         # "If not specified, only images with ACTIVE status are returned."
         of_status = wanted.get("imageStatus", "ACTIVE") in ("ANY", detail["imageStatus"])
         of_tags = wanted.get("tagStatus", "ANY") in ("ANY", "TAGGED" if detail["imageTags"] else "UNTAGGED")
@@ -186,8 +264,7 @@ def pushed(name, digest, tag):
     image = ecr._find_image(name, {"imageDigest": digest})
     manifest = manifest_of(image)
     more = {"manifest-media-type": image["imageManifestMediaType"]}
-    config = manifest.get("config")
-    artifact = manifest.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
+    artifact = artifact_type_of(manifest)
     # An image index usually has no artifact type and no config. No published example shows what AWS
     # sends for an image index, so the event does not have the field.
     if artifact:
@@ -213,6 +290,8 @@ def put_image_with_event(data):
     known = has(name, digest, tag)
     answer = put_image(data)
     if answer[0] == 200 and not known:
+        # The registry serves a manifest by its digest only if it has the manifest's bytes.
+        ecr._manifest_blobs.setdefault(name, {}).setdefault(digest, data.get("imageManifest", "").encode())
         pushed(name, digest, tag)
     return answer
 
@@ -299,7 +378,7 @@ def deleted_or_untagged(data):
 ecr._batch_delete_image = deleted_or_untagged
 
 
-# --- calls that MiniStack lacks ---
+# --- calls that MiniStack lacks or does not carry out ---
 
 excluded = {}
 
@@ -309,9 +388,6 @@ def update_image_storage_class(data):
 
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html
     """
-    missing = no_repository(data)
-    if missing:
-        return missing
     name = data["repositoryName"]
     image = ecr._find_image(name, data.get("imageId") or {})
     if image is None:
@@ -326,6 +402,32 @@ def update_image_storage_class(data):
     image["lastArchivedAt" if archived else "lastActivatedAt"] = int(time.time())
     answer = {"repositoryName": name, "imageId": image["imageId"]}
     return ecr.json_response({**answer, "imageStatus": "ARCHIVED" if archived else "ACTIVATING"})
+
+
+def list_image_referrers(data):
+    """Lists the images whose manifests have the subject.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImageReferrers.html
+    """
+    subject, wanted = data["subjectId"]["imageDigest"], data.get("filter") or {}
+    shown = []
+    for image in ecr._images[data["repositoryName"]]:
+        manifest = manifest_of(image)
+        artifact, status = artifact_type_of(manifest), status_of(image)
+        of_type = artifact in (wanted.get("artifactTypes") or [artifact])
+        of_status = wanted.get("artifactStatus", "ACTIVE") in ("ANY", status)
+        if subject_of(manifest) == subject and of_type and of_status:
+            blobs = [manifest.get("config") or {}, *(manifest.get("layers") or [])]
+            referrer = {
+                "digest": image["imageDigest"],
+                "mediaType": image["imageManifestMediaType"],
+                "artifactType": artifact,
+                "size": sum(blob.get("size", 0) for blob in blobs),
+                "annotations": manifest.get("annotations"),
+                "artifactStatus": status,
+            }
+            shown.append({member: value for member, value in referrer.items() if value is not None})
+    return page_of(data, "referrers", shown, 20, 50)
 
 
 def list_pull_time_update_exclusions(data):
@@ -372,11 +474,15 @@ def get_registry_policy(data):
 
 
 MORE = {
+    "CompleteLayerUpload": complete_layer_upload,
     "GetRegistryPolicy": get_registry_policy,
+    "InitiateLayerUpload": initiate_layer_upload,
+    "ListImageReferrers": list_image_referrers,
     "UpdateImageStorageClass": update_image_storage_class,
     "ListPullTimeUpdateExclusions": list_pull_time_update_exclusions,
     "RegisterPullTimeUpdateExclusion": register_pull_time_update_exclusion,
     "DeregisterPullTimeUpdateExclusion": deregister_pull_time_update_exclusion,
+    "UploadLayerPart": upload_layer_part,
 }
 
 calls = ecr.handle_request
@@ -386,7 +492,8 @@ async def with_more_calls(method, path, headers, body, query_params):
     call = MORE.get(headers.get("x-amz-target", "").split(".")[-1])
     if call is None:
         return await calls(method, path, headers, body, query_params)
-    return call(json.loads(body or "{}"))
+    data = json.loads(body or "{}")
+    return ("repositoryName" in data and no_repository(data)) or call(data)
 
 
 ecr.handle_request = with_more_calls

@@ -15,6 +15,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use bytes::Bytes;
 
 use crate::failed_call::FailedCall;
 
@@ -53,16 +54,25 @@ impl PlainHttp {
     /// Downloads a body of at most `limit` bytes. Fails if the body is larger. No failure contains
     /// the address, because a presigned address is a credential.
     pub(crate) async fn download(&self, url: &str, limit: usize) -> Result<Vec<u8>, FailedCall> {
+        let body = self.body(url).await?;
+        tokio::time::timeout(BODY_TIMEOUT, read(body, limit)).await.unwrap_or_else(|_| {
+            let why = format!("the transfer took longer than {} s", BODY_TIMEOUT.as_secs());
+            Err(FailedCall::unusable(why, true))
+        })
+    }
+
+    /// Begins to download a body of any size. No failure contains the address.
+    pub(crate) async fn stream(&self, url: &str) -> Result<Download, FailedCall> {
+        Ok(Download { stream: ByteStream::new(self.body(url).await?), rest: Bytes::new() })
+    }
+
+    async fn body(&self, url: &str) -> Result<SdkBody, FailedCall> {
         let invalid = || FailedCall::unusable("the address is not one that can be fetched from", false);
         let scheme = url.find("://").ok_or_else(invalid)? + "://".len();
         let path = scheme + url[scheme..].find('/').ok_or_else(invalid)?;
         let (base, path) = url.split_at(path);
         // The source of a failure may contain the request's debug text, and thereby the address.
-        let body = self.get(base, path, &self.retries).await.map_err(FailedCall::without_source)?;
-        tokio::time::timeout(BODY_TIMEOUT, read(body, limit)).await.unwrap_or_else(|_| {
-            let why = format!("the transfer took longer than {} s", BODY_TIMEOUT.as_secs());
-            Err(FailedCall::unusable(why, true))
-        })
+        self.get(base, path, &self.retries).await.map_err(FailedCall::without_source)
     }
 
     async fn get(&self, base: &str, path: &str, retries: &RetryConfig) -> Result<SdkBody, FailedCall> {
@@ -85,6 +95,39 @@ impl PlainHttp {
             .deserializer_impl::<SdkBody, RefusedRequest>(TakeBody)
             .build();
         operation.invoke(path.to_owned()).await.map_err(FailedCall::from)
+    }
+}
+
+/// A body that arrives.
+pub(crate) struct Download {
+    stream: ByteStream,
+    /// The bytes that have arrived but did not fit into the last part.
+    rest: Bytes,
+}
+
+impl Download {
+    /// Returns the next bytes: `length` bytes, or fewer at the end of the body. Fails if no bytes
+    /// arrive for some seconds.
+    pub(crate) async fn part(&mut self, length: u64) -> Result<Vec<u8>, FailedCall> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut part = Vec::new();
+        while part.len() < length {
+            if self.rest.is_empty() {
+                let next = tokio::time::timeout(BODY_TIMEOUT, self.stream.next()).await;
+                let stalled = |_| {
+                    let why = format!("no bytes arrived for {} s", BODY_TIMEOUT.as_secs());
+                    FailedCall::unusable(why, true)
+                };
+                match next.map_err(stalled)? {
+                    Some(chunk) => self.rest = chunk.map_err(FailedCall::broken_off)?,
+                    None => break,
+                }
+                continue;
+            }
+            let taken = self.rest.split_to(self.rest.len().min(length - part.len()));
+            part.extend_from_slice(&taken);
+        }
+        Ok(part)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod ask;
 mod conditions;
+mod copy;
 mod deploy;
 mod family;
 mod follow;
@@ -16,6 +17,7 @@ mod tag;
 mod vote_confirmation;
 
 use std::future::ready;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
@@ -25,6 +27,7 @@ use stablepin_rules::one_line::one_line;
 use stablepin_rules::records::Subject;
 use stablepin_rules::validation::Inspection;
 
+pub(crate) use self::copy::Meter;
 use crate::Clients;
 use crate::errors::chain;
 use crate::snapshot::Snapshot;
@@ -40,6 +43,8 @@ const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 pub(crate) struct Known {
     pub(crate) services: Vec<Snapshot>,
     pub(crate) inspection: Option<Inspection>,
+    /// The progress of a copy.
+    pub(crate) meter: Arc<Meter>,
 }
 
 /// Carries out one effect. An error becomes an outcome in the record, so that people see the error
@@ -67,6 +72,7 @@ pub(crate) struct Linked {
     pub(crate) ecr: bool,
     ecs: bool,
     approval_mailer: bool,
+    pub(crate) copy: bool,
     pub(crate) validate: bool,
     verify: bool,
 }
@@ -75,6 +81,7 @@ pub(crate) const LINKED: Linked = Linked {
     ecr: cfg!(feature = "ecr"),
     ecs: cfg!(feature = "ecs"),
     approval_mailer: cfg!(feature = "approval-mailer"),
+    copy: cfg!(feature = "copy"),
     validate: cfg!(feature = "validate"),
     verify: cfg!(feature = "verify"),
 };
@@ -93,7 +100,9 @@ fn with_policy<'a>(
             Box::pin(tag::backup(clients, policy, tag, digest))
         }
         Effect::TagCurrent(digest) if LINKED.ecr => Box::pin(tag::current(clients, subject, policy, digest)),
-        Effect::TagLatest(digest) if LINKED.validate => Box::pin(tag::latest(clients, policy, digest)),
+        Effect::TagLatest { repository, digest } if LINKED.validate => {
+            Box::pin(tag::latest(clients, repository, digest))
+        }
         Effect::Inspect if LINKED.validate => {
             Box::pin(conditions::inspect(clients, subject, policy, known.inspection.as_ref()))
         }
@@ -114,6 +123,7 @@ fn with_policy<'a>(
             let known = known.services.iter().find(|snapshot| snapshot.service == *service);
             Box::pin(deploy::deploy(clients, subject, policy, *direction, service, known))
         }
+        Effect::Copy if LINKED.copy => Box::pin(copy::copy(clients, subject, policy, &known.meter)),
         Effect::Prepare if LINKED.verify => Box::pin(prepare::prepare(clients, subject, policy)),
         Effect::Follow(direction, service) if LINKED.verify => {
             Box::pin(follow::follow(clients, subject, policy, *direction, service))
@@ -129,13 +139,14 @@ fn with_policy<'a>(
         | Effect::TagStable(_)
         | Effect::TagBackup { .. }
         | Effect::TagCurrent(_)
-        | Effect::TagLatest(_)
+        | Effect::TagLatest { .. }
         | Effect::Inspect
         | Effect::ReadChecks
         | Effect::ReadEarlierPin(_)
         | Effect::Ask(_)
         | Effect::CheckSubscriptions
         | Effect::ConfirmVote(_)
+        | Effect::Copy
         | Effect::Prepare
         | Effect::Deploy(..)
         | Effect::Follow(..)
@@ -164,13 +175,14 @@ fn without_policy<'a>(
         | Effect::TagStable(_)
         | Effect::TagBackup { .. }
         | Effect::TagCurrent(_)
-        | Effect::TagLatest(_)
+        | Effect::TagLatest { .. }
         | Effect::Inspect
         | Effect::ReadChecks
         | Effect::ReadEarlierPin(_)
         | Effect::Ask(_)
         | Effect::CheckSubscriptions
         | Effect::ConfirmVote(_)
+        | Effect::Copy
         | Effect::Prepare
         | Effect::Deploy(..)
         | Effect::Follow(..)
@@ -187,6 +199,7 @@ fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
     | Outcome::NotifyFailed(problem)
     | Outcome::BuildTagRefused(problem)
     | Outcome::AskRefused { reason: problem, .. }
+    | Outcome::CopyFailed { problem, .. }
     | Outcome::Service(
         _,
         _,
@@ -211,7 +224,7 @@ fn name(effect: &Effect) -> &'static str {
         Effect::TagBuild(_) => "putting the build tag",
         Effect::TagStable(_) => "putting the stable tag",
         Effect::TagBackup { .. } => "putting the backup tag",
-        Effect::TagLatest(_) => "putting the tag latest",
+        Effect::TagLatest { .. } => "putting the tag latest",
         Effect::Inspect => "reading the image",
         Effect::ReadChecks => "reading the checks of the image",
         Effect::ReadEarlierPin(_) => "reading the pins of the earlier environment",
@@ -219,6 +232,7 @@ fn name(effect: &Effect) -> &'static str {
         Effect::CheckSubscriptions => "checking the subscriptions",
         Effect::ConfirmVote(_) => "sending a vote confirmation",
         Effect::TagCurrent(_) => "putting the tag of the running image",
+        Effect::Copy => "copying the image",
         Effect::Prepare => "reading the services",
         Effect::Deploy(..) => "deploying a service",
         Effect::Follow(..) => "following a deployment",

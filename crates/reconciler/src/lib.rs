@@ -46,6 +46,8 @@ pub use topics::Topics;
 pub struct Clients {
     pub table: Table,
     pub ecr: Ecr,
+    /// The client that copies images. Only an invocation with enough time has it.
+    pub copier: Option<Ecr>,
     pub ecs: Option<Ecs>,
     pub verify: Option<Verify>,
     pub approval_mailer: Option<ApprovalMailer>,

@@ -47,6 +47,9 @@ pub enum NoBuild {
     NotRegistered,
     #[error("no pattern of the application's `builds` names the tag")]
     NotABuild,
+    /// Builds come only from the application's own repository.
+    #[error("the repository gets its images from Stablepin: push to the application's repository")]
+    NotPushedTo,
     #[error("the tag was put by Stablepin itself")]
     Ours,
     #[error("it is {}", .0.reason())]
@@ -91,17 +94,18 @@ pub async fn take(
         clients.table.push_context(application, &push.repository, &push.tag, &push.digest),
         clients.ecr.image(&push.repository, &ids),
     );
-    let Some(context) =
-        context?.filter(|context| context.configuration.application.repository == push.repository)
-    else {
-        return Ok(Err(NoBuild::NotRegistered));
-    };
+    let Some(context) = context? else { return Ok(Err(NoBuild::NotRegistered)) };
+    let configured = &context.configuration.application;
     // Stablepin records each of its own tags in the table before it puts the tag. This record alone
     // decides whether a tag is Stablepin's own. The form of the tag does not matter.
     if context.ours {
         return Ok(Err(NoBuild::Ours));
     }
-    if !context.configuration.application.builds.matches(&push.tag) {
+    if configured.repository != push.repository {
+        let is_environments = configured.environments.iter().any(|one| one.repository == push.repository);
+        return Ok(Err(if is_environments { NoBuild::NotPushedTo } else { NoBuild::NotRegistered }));
+    }
+    if !configured.builds.matches(&push.tag) {
         return Ok(Err(NoBuild::NotABuild));
     }
     let manifest = match found {
@@ -172,10 +176,10 @@ pub async fn take(
     Ok(taken)
 }
 
-/// Records a push that opened no promotion, so that its developer can read the reason. Tags that
-/// Stablepin itself put are not recorded.
+/// Records a push that opened no promotion, so that its developer can read the reason. Leaves out
+/// tags that Stablepin itself put, and pushes to other repositories than the application's.
 pub async fn keep_ignored(clients: &Clients, application: &ApplicationName, push: &Push, why: &NoBuild) {
-    if *why == NoBuild::Ours {
+    if [NoBuild::Ours, NoBuild::NotPushedTo].contains(why) {
         return;
     }
     let ignored = IgnoredPush {

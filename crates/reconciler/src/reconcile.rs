@@ -1,5 +1,6 @@
 //! Reconciles one operation until no effect is pending or the deadline is near.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -7,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::dynamodb::{CommitError, Key, MOST_NEEDED, OperationKey, TableError, uuid_v7};
 use stablepin_aws::session::OPERATION_TIMEOUT;
 use stablepin_rules::effect::{Effect, Outcome};
-use stablepin_rules::image::ImageDigest;
+use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::pending_effects::{leased_to_another, pending_effects, take_lease};
-use stablepin_rules::records::{Lease, Subject};
+use stablepin_rules::records::{Lease, Operation, Subject};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, joined, transition};
 use stablepin_rules::validation::Inspection;
@@ -77,6 +78,12 @@ const MOST_RACES: u32 = 12;
 /// The last part of the time limit, in which no further effect starts.
 const MARGIN: SignedDuration = SignedDuration::from_secs(3);
 
+/// The longest time that a reconcile spends on other effects after a copy.
+const AFTER_A_COPY: SignedDuration = SignedDuration::from_secs(30);
+
+/// The time between two reports of a copy's progress. Each report renews the lease of the copy.
+const REPORT_EVERY: Duration = Duration::from_secs(15);
+
 /// The time that a Lambda function needs to send its response.
 const TO_ANSWER: SignedDuration = SignedDuration::from_secs(1);
 
@@ -116,6 +123,16 @@ impl Deadline {
         Duration::try_from(answer_by.duration_since(now())).unwrap_or_default()
     }
 
+    /// Returns the lease for these effects. A copy renews its lease, so the lease is short. Another
+    /// invocation then continues soon after an interruption.
+    fn lease(&self, holder: Uuid, effects: &[Effect]) -> Lease {
+        let until = match effects.contains(&Effect::Copy) {
+            true => self.of_lease().min(now() + REPORT_EVERY * 4),
+            false => self.of_lease(),
+        };
+        Lease { holder, until }
+    }
+
     /// Returns the end of the lease. At this time, every started call has ended, or Lambda has
     /// ended the process.
     fn of_lease(&self) -> Timestamp {
@@ -152,7 +169,7 @@ pub async fn reconcile(
             }
         }
     };
-    let mut observed = observed;
+    let (mut observed, mut deadline) = (observed, deadline);
     let mut races = 0;
     loop {
         let at = now();
@@ -161,7 +178,7 @@ pub async fn reconcile(
         }
         let mut change = transition(at, &subject, &observed).map_err(ReconcileError::Refused)?;
         let mine = effects(clients, at, &change.after, holder);
-        take_lease(at, &mut change.after, Lease { holder, until: deadline.of_lease() }, &mine);
+        take_lease(at, &mut change.after, deadline.lease(holder, &mine), &mine);
         let nothing_to_write = change.after == subject
             && change.opened.is_none()
             && change.token.is_none()
@@ -185,18 +202,83 @@ pub async fn reconcile(
         if effects.is_empty() || deadline.is_near() {
             return Ok(subject);
         }
-        let carry_out = |effect| effect::carry_out(clients, &subject, effect, &known);
-        let all = join_all(effects.iter().map(carry_out));
-        let Ok(outcomes) = tokio::time::timeout(deadline.left(), all).await else {
-            // The started effects may have succeeded. After the lease, the next reconcile checks
-            // these effects.
-            tracing::warn!("no time is left: the next tick finishes the started effects");
-            return Ok(subject);
+        let is_copying = effects.contains(&Effect::Copy);
+        let during = subject.clone();
+        let outcomes = {
+            let carry_out = |effect| effect::carry_out(clients, &during, effect, &known);
+            let mut all = pin!(join_all(effects.iter().map(carry_out)));
+            let mut left = pin!(tokio::time::sleep(deadline.left()));
+            loop {
+                tokio::select! {
+                    outcomes = &mut all => break outcomes,
+                    () = &mut left => {
+                        // The started effects may have succeeded. After the lease, the next
+                        // reconcile checks these effects.
+                        tracing::warn!("no time is left: the next tick finishes the started effects");
+                        return Ok(subject);
+                    }
+                    () = tokio::time::sleep(REPORT_EVERY), if is_copying => {
+                        let Some(to) = target(&during) else { return Ok(subject) };
+                        let progress = Outcome::Copying { to, progress: known.meter.read() };
+                        subject = renew(clients, subject, &[Input::Outcome(progress)], holder, deadline).await?;
+                        if !goes_on(&subject, &during, holder) {
+                            tracing::warn!("the copy stops: another operation or another file replaced it");
+                            return Ok(subject);
+                        }
+                    }
+                }
+            }
         };
+        if is_copying {
+            // The time limit of a copy is too long for other effects.
+            deadline = deadline.within(AFTER_A_COPY);
+        }
         // The effects may have changed the services, so `known` is out of date.
         known = Known::default();
         observed = outcomes.into_iter().map(Input::Outcome).collect();
     }
+}
+
+/// Records the progress of a copy, and renews the lease.
+async fn renew(
+    clients: &Clients,
+    subject: Subject,
+    progress: &[Input],
+    holder: Uuid,
+    deadline: Deadline,
+) -> Result<Subject, ReconcileError> {
+    let mut subject = subject;
+    for races in 1..=MOST_RACES {
+        let at = now();
+        let mut change = transition(at, &subject, progress).map_err(ReconcileError::Refused)?;
+        let mine = effects(clients, at, &change.after, holder);
+        take_lease(at, &mut change.after, deadline.lease(holder, &mine), &mine);
+        match clients.table.commit(&subject, &change).await {
+            Ok(committed) => return Ok(committed),
+            Err(CommitError::Lost | CommitError::Claimed { .. }) => {
+                tokio::time::sleep(jitter(races)).await;
+                subject = reload(clients, &subject, &[]).await?;
+                let operation = subject.operation.as_ref();
+                if operation.is_some_and(|operation| leased_to_another(now(), operation, holder)) {
+                    return Ok(subject);
+                }
+            }
+            Err(lost) => retry_with(&mut Vec::new(), lost)?,
+        }
+    }
+    Err(ReconcileError::Contended)
+}
+
+/// Returns whether the copy that began with the record `during` is still the right work.
+fn goes_on(subject: &Subject, during: &Subject, holder: Uuid) -> bool {
+    let is_ours = |operation: &Operation| !leased_to_another(now(), operation, holder);
+    let is_ours = subject.operation.as_ref().is_some_and(is_ours);
+    subject.must_copy() && is_ours && target(subject) == target(during)
+}
+
+/// Returns the repository to which the image is copied.
+fn target(subject: &Subject) -> Option<RepositoryName> {
+    subject.policy().map(|policy| policy.repository.clone())
 }
 
 /// Returns whether another lease holder works on the operation and the inputs contain nothing new.
@@ -213,12 +295,13 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
             Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } | Effect::TagCurrent(_) => {
                 effect::LINKED.ecr
             }
-            Effect::TagLatest(_) | Effect::Inspect | Effect::ReadChecks | Effect::ReadEarlierPin(_) => {
+            Effect::TagLatest { .. } | Effect::Inspect | Effect::ReadChecks | Effect::ReadEarlierPin(_) => {
                 effect::LINKED.validate
             }
             Effect::Ask(_) | Effect::CheckSubscriptions | Effect::ConfirmVote(_) => {
                 clients.approval_mailer.is_some()
             }
+            Effect::Copy => effect::LINKED.copy && clients.copier.is_some(),
             Effect::Deploy(..) => clients.ecs.is_some(),
             // A Lambda function that follows a rollout must have the clients for all checks.
             Effect::Prepare

@@ -68,6 +68,7 @@ pub async fn clients(capabilities: Capabilities) -> Result<(Clients, Session), S
     let clients = Clients {
         table: Table::new(&session, required("STABLEPIN_TABLE")?),
         ecr: Ecr::new(&session),
+        copier: None,
         ecs: (cfg!(feature = "ecs") && capabilities.ecs).then(|| Ecs::new(&session)),
         verify: match cfg!(feature = "verify") && capabilities.verify {
             true => Some(Verify {

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::application::ServiceName;
-use crate::image::{ImageDigest, ImageTag};
+use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
 use crate::pin_number::PinNumber;
-use crate::records::{Build, Checks, Direction, EarlierPin, Live, Notice, Pin, Started, TakenTag, TokenHash};
+use crate::records::{
+    Build, Checks, CopyProgress, Direction, EarlierPin, Live, Notice, Pin, Started, TakenTag, TokenHash,
+};
 use crate::subscription_status::SubscriptionStatus;
 use crate::validation::InvalidImage;
 
@@ -29,6 +31,9 @@ pub enum Effect {
     CheckSubscriptions,
     /// Confirms to an approver by mail that a person voted with the approver's link.
     ConfirmVote(ApproverName),
+    /// Copies the image with its signatures and SBOMs to the environment's own repository, and puts
+    /// the build tag on it there.
+    Copy,
     /// Reads what the services run, and checks that Stablepin can deploy to them. Changes nothing.
     Prepare,
     /// Puts the stable tag on the environment's pin.
@@ -38,8 +43,8 @@ pub enum Effect {
     /// Puts the tag `{environment}-current` on the live digest. The operation continues even if
     /// this fails.
     TagCurrent(ImageDigest),
-    /// Puts the tag `latest` on this digest. A failed attempt is not repeated.
-    TagLatest(ImageDigest),
+    /// Puts the tag `latest` of this repository on the digest. A failed attempt is not repeated.
+    TagLatest { repository: RepositoryName, digest: ImageDigest },
     /// Starts one service's deployment.
     Deploy(Direction, ServiceName),
     /// Observes one service's deployment. During a bake, checks that the service is still proven.
@@ -97,6 +102,22 @@ pub enum Outcome {
     VoteConfirmed(ApproverName),
     /// The approvers who do not receive mails.
     SubscriptionsChecked(BTreeMap<ApproverName, SubscriptionStatus>),
+    /// The copy of the image to this repository is in progress.
+    Copying {
+        to: RepositoryName,
+        progress: CopyProgress,
+    },
+    /// The whole image is in this repository.
+    Copied {
+        to: RepositoryName,
+        progress: CopyProgress,
+    },
+    /// A try to copy the image failed. `is_refusal` is true if another try would fail too.
+    CopyFailed {
+        to: RepositoryName,
+        problem: String,
+        is_refusal: bool,
+    },
     /// Stablepin can deploy to every service. The list contains what each service runs now.
     Prepared(Vec<(ServiceName, Live)>),
     /// Stablepin cannot deploy to one of the services, and has changed nothing.

@@ -107,7 +107,10 @@ fn promotion_effects(
         }
         PromotionState::InProgress => {
             let going_back = promotion.failure.is_some() && !operation.notified.contains(&Notice::GoingBack);
+            let is_undeployed = subject.policy().is_some_and(|policy| !policy.is_deployed());
             let rollout = match operation.rollout() {
+                None if subject.must_copy() => vec![Effect::Copy],
+                None if is_undeployed => Vec::new(),
                 None => vec![Effect::Prepare],
                 Some((direction, rollout)) => {
                     let until = rollout.bake.as_ref().map(|bake| bake.until);
@@ -290,7 +293,12 @@ fn latest_tag(subject: &Subject, setting: Latest, wanted: Option<&ImageDigest>) 
     let follows = application.latest == setting && application.build_environment == subject.name;
     let digest =
         wanted.filter(|digest| follows && subject.environment.latest_tag.as_ref() != Some(digest))?;
-    Some(Effect::TagLatest(digest.clone()))
+    // Pins are in the environment's repository, and pushes in the application's repository.
+    let repository = match setting {
+        Latest::Pin => subject.policy()?.repository.clone(),
+        Latest::Push | Latest::Off => application.repository.clone(),
+    };
+    Some(Effect::TagLatest { repository, digest: digest.clone() })
 }
 
 /// Returns the repairs of task definition families. Empty while any operation has the slot, because

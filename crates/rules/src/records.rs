@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod environment;
 mod ignored_push;
+mod image_copy;
 mod operation;
 mod pin;
 mod promotion;
@@ -19,6 +20,8 @@ pub use build::{Build, Occurrence};
 pub use check::{Check, CheckResult, Checks, MOST_CHECKS, Recorded};
 pub use environment::{Environment, Freeze, Hold, Latest, MOST_LEFT, Question, Slot, SlotKind, Waiting};
 pub use ignored_push::IgnoredPush;
+pub use image_copy::{CopyProgress, ImageCopy};
+pub(crate) use image_copy::{MOST_TRIES, STALLS_AFTER};
 pub use operation::{DriftReport, Lease, Notice, Operation, Repair, Work};
 pub use pin::{Current, NotPut, Pin, TakenTag};
 pub use promotion::{

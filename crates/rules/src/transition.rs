@@ -294,7 +294,13 @@ impl Transition {
             ],
             Effect::TagBackup { tag, digest } => vec![ours(tag.clone(), digest)],
             Effect::TagCurrent(digest) => vec![ours(current(&policy.name), digest)],
-            Effect::TagLatest(digest) => vec![ours(latest(), digest)],
+            Effect::TagLatest { repository, digest } => {
+                vec![Intent { repository: repository.clone(), ..ours(latest(), digest) }]
+            }
+            Effect::Copy => {
+                let build = self.change.after.build.iter();
+                build.map(|build| ours(build.build_tag.tag(), &build.digest)).collect()
+            }
             Effect::Inspect
             | Effect::ReadChecks
             | Effect::ReadEarlierPin(_)

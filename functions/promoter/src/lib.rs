@@ -12,6 +12,7 @@ mod trigger;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
+use stablepin_aws::ecr::Ecr;
 use stablepin_reconciler::arrival::{self, ArrivalError};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
@@ -40,6 +41,8 @@ pub enum PromoterError {
     Health(#[from] HealthError),
     #[error("the named image could not be handled")]
     Arrival(#[from] ArrivalError),
+    #[error("the image could not be copied")]
+    Copy(#[from] ReconcileError),
     #[error("{0} operations could not be reconciled: the next tick tries again")]
     Driven(usize),
 }
@@ -52,19 +55,36 @@ const PER_TICK: i32 = 100;
 /// the other operations.
 const EACH: SignedDuration = SignedDuration::from_secs(30);
 
+/// The longest time of an invocation that copies no image.
+const USUAL: SignedDuration = SignedDuration::from_secs(110);
+
 pub async fn handle(
     clients: &Clients,
+    copier: &Ecr,
     bus: &EventBus,
     queue: &Queue,
     roles: &TopicRoles,
     trigger: Trigger,
     deadline: Deadline,
 ) -> Result<Value, PromoterError> {
+    let deadline = match trigger {
+        Trigger::Copy(_) => deadline,
+        _ => deadline.within(USUAL),
+    };
     match trigger {
         Trigger::Tick => {
             let due = clients.table.due(now(), PER_TICK).await?;
-            let driven = reconcile_all(clients, due, &[Input::Tick], deadline).await?;
+            let driven = reconcile_all(clients, queue, due, &[Input::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
+        }
+        Trigger::Copy(key) => {
+            let copier = Clients { copier: Some(copier.clone()), ..clients.clone() };
+            let copied = reconcile(&copier, Source::Operation(key), vec![Input::Nudge], deadline).await;
+            match copied.map_err(ReconcileError::into_refusal) {
+                Ok(subject) => Ok(json!({ "copied": !subject.must_copy() })),
+                Err(Ok(_) | Err(ReconcileError::NotFound)) => Ok(json!({ "copied": false })),
+                Err(Err(error)) => Err(error.into()),
+            }
         }
         Trigger::Hour => {
             let applications = sweep::hand_out(clients, queue).await?;
@@ -82,7 +102,7 @@ pub async fn handle(
             Ok(json!({ "environments": environments }))
         }
         Trigger::Operation(key) => {
-            let driven = reconcile_all(clients, vec![key], &[Input::Nudge], deadline).await?;
+            let driven = reconcile_all(clients, queue, vec![key], &[Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         // The new pin supersedes older builds that still wait for approval. The promoter ends the
@@ -91,19 +111,19 @@ pub async fn handle(
         Trigger::Pinned { application, environment } => {
             let open = clients.table.open_promotions(&application, None).await?;
             let pinned = Input::PinChanged(environment);
-            let driven = reconcile_all(clients, open, &[Input::Tick, pinned], deadline).await?;
+            let driven = reconcile_all(clients, queue, open, &[Input::Tick, pinned], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Trigger::Configured { application } => {
             let open = clients.table.open_promotions(&application, None).await?;
-            let driven = reconcile_all(clients, open, &[Input::Tick, Input::Nudge], deadline).await?;
+            let driven = reconcile_all(clients, queue, open, &[Input::Tick, Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         // The Lambda function that ended the operation may have no clients to send notices, so the
         // promoter sends the notices now. The promoter also checks for live drift, since it makes
         // no such check while an operation has the slot.
         Trigger::Ended(key) => {
-            let driven = reconcile_all(clients, vec![key.clone()], &[Input::Nudge], deadline).await;
+            let driven = reconcile_all(clients, queue, vec![key.clone()], &[Input::Nudge], deadline).await;
             let subject = clients.table.configured_environment(&key.application, &key.environment).await?;
             let drifted = match subject {
                 Some(subject) => has_drifted(clients, subject, None, deadline).await,
@@ -119,7 +139,7 @@ pub async fn handle(
                 let drifted = has_drifted(clients, subject, Some(&service), deadline).await;
                 return Ok(json!({ "driven": 0, "drifted": drifted }));
             };
-            let driven = reconcile_all(clients, vec![key], &[Input::Nudge], deadline).await?;
+            let driven = reconcile_all(clients, queue, vec![key], &[Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Trigger::Audit(records) => {
@@ -172,6 +192,12 @@ async fn environment_of(
     Ok(None)
 }
 
+/// Returns whether another invocation works on the operation.
+fn is_leased(subject: &Subject) -> bool {
+    let lease = subject.operation.as_ref().and_then(|operation| operation.lease.as_ref());
+    lease.is_some_and(|lease| lease.until > now())
+}
+
 /// Returns the key of the operation that has the environment's slot.
 fn in_slot(subject: &Subject) -> Option<Key> {
     let slot = subject.environment.slot.as_ref()?;
@@ -185,13 +211,17 @@ fn in_slot(subject: &Subject) -> Option<Key> {
     })
 }
 
+/// Reconciles these operations. Hands the promotions whose image must be copied to invocations of
+/// their own.
 async fn reconcile_all(
     clients: &Clients,
+    queue: &Queue,
     keys: Vec<Key>,
     observed: &[Input],
     deadline: Deadline,
 ) -> Result<usize, PromoterError> {
     let (mut driven, mut failed) = (0, 0);
+    let mut copies = Vec::new();
     for key in keys {
         if deadline.is_near() {
             break;
@@ -199,7 +229,13 @@ async fn reconcile_all(
         match reconcile(clients, Source::Operation(key.clone()), observed.to_vec(), deadline.within(EACH))
             .await
         {
-            Ok(_) | Err(ReconcileError::NotFound) => driven += 1,
+            Ok(subject) => {
+                driven += 1;
+                if subject.must_copy() && !is_leased(&subject) {
+                    copies.push(key);
+                }
+            }
+            Err(ReconcileError::NotFound) => driven += 1,
             Err(error) => {
                 failed += usize::from(error.is_retryable());
                 tracing::error!(
@@ -212,5 +248,6 @@ async fn reconcile_all(
             }
         }
     }
+    queue.hand_out_copies(&copies).await?;
     if failed > 0 { Err(PromoterError::Driven(failed)) } else { Ok(driven) }
 }

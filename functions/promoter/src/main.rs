@@ -1,5 +1,6 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};
+use stablepin_aws::ecr::Ecr;
 use stablepin_aws::eventbridge::EventBridge;
 use stablepin_aws::sqs::Sqs;
 use stablepin_promoter::{EventBus, Queue, Trigger, handle, is_foreign};
@@ -13,6 +14,8 @@ async fn main() -> Result<(), Error> {
     start::logs();
     let (clients, session) =
         start::clients(Capabilities { ecs: true, approval_mailer: true, verify: true }).await?;
+    // The copier makes more attempts than the other clients, because nobody waits for a copy.
+    let copier = Ecr::patient(&session);
     let bus = EventBus { client: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
     let location = StackLocation::from_env()?;
@@ -34,7 +37,7 @@ async fn main() -> Result<(), Error> {
             return Ok(json!({ "refused": "an event of another account or region" }));
         }
         let trigger = Trigger::read(event.payload)?;
-        Ok::<Value, Error>(handle(&clients, &bus, &queue, &roles, trigger, deadline).await?)
+        Ok::<Value, Error>(handle(&clients, &copier, &bus, &queue, &roles, trigger, deadline).await?)
     }))
     .await
 }

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use stablepin_aws::call::CallError;
-use stablepin_aws::dynamodb::TableError;
+use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
 use stablepin_aws::ecr::{EcrError, ImageDetail};
 use stablepin_aws::sqs::Sqs;
 use stablepin_reconciler::clock::now;
@@ -51,6 +51,19 @@ pub enum SweepError {
 /// The number of seconds over which the sweep spreads its messages. SQS delays a message by at most
 /// 15 minutes.
 const SPREAD_SECONDS: usize = 900;
+
+impl Queue {
+    /// Sends one message for each promotion whose image must be copied.
+    pub(crate) async fn hand_out_copies(&self, promotions: &[Key]) -> Result<(), SweepError> {
+        let message = |key: &Key| {
+            let OperationKey::Promotion(id) = key.operation else { return None };
+            let copy = json!({ "application": key.application, "environment": key.environment, "id": id });
+            Some(json!({ "copy": copy }).to_string())
+        };
+        let messages: Vec<String> = promotions.iter().filter_map(message).collect();
+        Ok(self.sqs.send_spread(&self.url, &messages, 0).await?)
+    }
+}
 
 /// Sends one queue message for each application. Returns the number of applications.
 pub(crate) async fn hand_out(clients: &Clients, queue: &Queue) -> Result<usize, SweepError> {

@@ -24,6 +24,9 @@ pub enum Trigger {
     Sweep(ApplicationName),
     /// A promotion or a rollback has changed its state, for example after an approval.
     Operation(Key),
+    /// A message of a tick about a promotion whose image must be copied. A copy takes longer than a
+    /// tick may take.
+    Copy(Key),
     /// A pipeline named an image that no event announced.
     ImageNamed { application: ApplicationName, digest: ImageDigest, at: Timestamp },
     /// An environment has a new pin.
@@ -60,7 +63,7 @@ impl Trigger {
             let of_queue =
                 |record: &&Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
             return match records.iter().find(of_queue) {
-                Some(message) => swept(message),
+                Some(message) => queued(message),
                 None => Ok(Self::Audit(records.clone())),
             };
         }
@@ -106,12 +109,20 @@ impl Trigger {
     }
 }
 
-fn swept(message: &Value) -> Result<Trigger, Unreadable> {
+/// Reads a message of the promoter's queue.
+fn queued(message: &Value) -> Result<Trigger, Unreadable> {
     let body = message.get("body").and_then(Value::as_str).unwrap_or_default();
-    let asked: Option<Value> = serde_json::from_str(body).ok();
-    let name = asked.as_ref().and_then(|asked| asked.get("sweep")).and_then(Value::as_str);
-    let name = name.and_then(|name| ApplicationName::parse(name).ok());
-    name.map(Trigger::Sweep).ok_or_else(|| Unreadable("a message of the sweep's queue".to_owned()))
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let sweep = || Some(Trigger::Sweep(ApplicationName::parse(text("/sweep")).ok()?));
+    let copy = || {
+        Some(Trigger::Copy(Key {
+            application: ApplicationName::parse(text("/copy/application")).ok()?,
+            environment: EnvironmentName::parse(text("/copy/environment")).ok()?,
+            operation: OperationKey::Promotion(OperationId::parse(text("/copy/id"))?),
+        }))
+    };
+    sweep().or_else(copy).ok_or_else(|| Unreadable("a message of the promoter's queue".to_owned()))
 }
 
 #[cfg(test)]

@@ -111,11 +111,13 @@ pub async fn handle(
     }
     match taken {
         Ok(environments) => Ok(Handled::Opened { environments }),
-        Err(no_build @ (NoBuild::Ours | NoBuild::NotABuild)) => {
+        Err(no_build @ (NoBuild::Ours | NoBuild::NotABuild | NoBuild::NotPushedTo)) => {
             let stored = clients.table.application(&application).await?;
             let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
             let Some(configured) = configured else { return Ok(Handled::Ignored(no_build.into())) };
-            if let (TagEvent::Pushed(push), NoBuild::NotABuild) = (&tag_event, &no_build) {
+            if let (TagEvent::Pushed(push), NoBuild::NotABuild | NoBuild::NotPushedTo) =
+                (&tag_event, &no_build)
+            {
                 // A time in the future is limited to the current time, so that a wrong clock does
                 // not make retention keep an image for ever.
                 let (at, kept) = (push.at.min(now()), remember_for(&configured));

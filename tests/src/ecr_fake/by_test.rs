@@ -7,11 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::images::{Digest, PushedAt, StorageStatus, StoredImage};
+use super::mount::Encryption;
 use super::mutability::TagMutability;
 use super::new_image::{LayerNames, NewImage};
 use super::pause::{Pause, PausedCall};
 use super::repository::{Layer, StoredRepository};
 use super::throttle::TABLE;
+use super::uploads::PartSizes;
 use super::world::{EcrCall, EcrFault, EcrWorld, Every};
 use crate::fake::buckets::Buckets;
 use crate::fake::input::Refused;
@@ -56,6 +58,17 @@ impl Ecr {
     /// Limits pages of images to this size, even if a request asks for larger pages.
     pub fn has_pages_of(&self, images: usize) {
         self.world().greatest_page = Some(images);
+    }
+
+    /// Sets the sizes of layer parts in bytes. `least` is the minimum of all parts of a layer but
+    /// the last. `greatest` is the maximum, and the `partSize` of InitiateLayerUpload.
+    pub fn has_layer_parts_of(&self, least: usize, greatest: usize) {
+        self.world().part_sizes = PartSizes { least, greatest };
+    }
+
+    /// Enables blob mounting in the account.
+    pub fn mounts_blobs(&self) {
+        self.world().mounts_blobs = true;
     }
 
     pub fn now(&self) -> Timestamp {
@@ -266,6 +279,15 @@ impl Repository {
         self.with_image(digest, |image| image.children.iter().map(ToString::to_string).collect())
     }
 
+    /// Returns the digests of an image's referrers, sorted. The image need not exist.
+    #[track_caller]
+    pub fn referrers(&self, digest: &str) -> Vec<String> {
+        self.with(|repository| {
+            let all = repository.referrers.get(digest);
+            all.into_iter().flatten().map(ToString::to_string).collect()
+        })
+    }
+
     #[track_caller]
     pub fn pulled_at(&self, digest: &str) -> Option<Timestamp> {
         self.with_image(digest, |image| image.pulled_at)
@@ -276,6 +298,19 @@ impl Repository {
     #[track_caller]
     pub fn layer_bytes(&self) -> u64 {
         self.with(|repository| repository.layers.values().map(|layer| layer.size).sum())
+    }
+
+    /// Returns the bytes of a layer or configuration. Returns `None` if the repository lacks the
+    /// layer, or if a test has added the layer without bytes.
+    #[track_caller]
+    pub fn layer(&self, digest: &str) -> Option<Vec<u8>> {
+        self.with(|repository| Some(repository.layers.get(digest)?.bytes.as_ref()?.to_vec()))
+    }
+
+    /// Returns the digests of the layers that CompleteLayerUpload has added, in order.
+    #[track_caller]
+    pub fn completed_layers(&self) -> Vec<String> {
+        self.with(|repository| repository.completed.iter().map(ToString::to_string).collect())
     }
 
     /// Returns an image in the form of `DescribeImages`, without a call.
@@ -350,7 +385,10 @@ impl Repository {
     /// image when a client first pulls the tag.
     #[track_caller]
     pub fn caches_on_pull(&self, tag: &str, image: NewImage) -> &Self {
-        self.with(|repository| repository.upstream.insert(tag.into(), image));
+        self.with(|repository| {
+            repository.is_cache = true;
+            repository.upstream.insert(tag.into(), image);
+        });
         self
     }
 
@@ -399,6 +437,12 @@ impl Repository {
     #[track_caller]
     pub fn becomes(&self, mutability: TagMutability) -> &Self {
         self.with(|repository| repository.mutability = mutability);
+        self
+    }
+
+    #[track_caller]
+    pub fn is_encrypted_with(&self, encryption: Encryption) -> &Self {
+        self.with(|repository| repository.encryption = encryption);
         self
     }
 

@@ -3,7 +3,6 @@
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html>
 
 use std::str;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,7 +16,6 @@ use super::caller::{EcrCaller, caller};
 use super::image_id::Id;
 use super::images::{Digest, is_digest};
 use super::put_image::Put;
-use super::repository::Layer;
 use super::world::{EcrCall, EcrWorld};
 use crate::server::{Answered, Request};
 
@@ -105,10 +103,15 @@ fn perform(world: &mut EcrWorld, request: &Request, path: &Path<'_>, query: &str
     }
     match (&*request.method, path) {
         ("HEAD" | "GET", Path::Blob(name, digest)) => blob(world, request, name, digest),
-        // ECR mounts blobs only in accounts that enable blob mounting. By default, ECR starts an
-        // upload instead.
-        // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
         ("POST", Path::Uploads(name)) => {
+            // ECR mounts blobs only in accounts that enable blob mounting. If ECR does not mount the
+            // blob, it starts an upload instead.
+            // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
+            if let (Some(digest), Some(from)) = (member(query, "mount"), member(query, "from"))
+                && world.mount(&digest, &from, name)
+            {
+                return has_blob(name, &digest);
+            }
             let id = world.clock.uuid();
             world.uploads.insert(id.clone(), Vec::new());
             let location = format!("/v2/{name}/blobs/uploads/{id}");
@@ -160,17 +163,15 @@ fn upload(world: &mut EcrWorld, request: &Request, name: &str, id: &str, query: 
         return error(400, "DIGEST_INVALID", "provided digest did not match uploaded content");
     }
     let repository = world.repositories.get_mut(name).expect("the caller has found the repository");
-    let location = format!("/v2/{name}/blobs/{computed}");
-    let headers = [("location", &*location), ("docker-content-digest", &*computed)];
-    let answered = Answered::new(201, &headers, "");
-    let layer = repository.layers.entry(computed.into()).or_insert_with(|| Layer {
-        size: bytes.len() as u64,
-        bytes: None,
-        images: 0,
-        not_archived: 0,
-    });
-    layer.bytes.get_or_insert_with(|| Arc::from(bytes));
+    let answered = has_blob(name, &computed);
+    repository.add_layer(computed.into(), bytes.len() as u64, Some(bytes.into()));
     answered
+}
+
+/// Returns the response that the repository now has a blob.
+fn has_blob(name: &str, digest: &str) -> Answered {
+    let location = format!("/v2/{name}/blobs/{digest}");
+    Answered::new(201, &[("location", &*location), ("docker-content-digest", digest)], "")
 }
 
 /// Stores a manifest. Translates PutImage's errors to the codes of the registry protocol. A push of

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::json;
 
+use super::mount::Encryption;
 use super::mutability::TagMutability;
 use super::repository::StoredRepository;
 use super::world::EcrWorld;
@@ -24,17 +25,21 @@ impl EcrWorld {
             uri: format!("{}.dkr.ecr.{}.amazonaws.com/{name}", self.account, self.region),
             created_at: self.clock.stamp(),
             mutability,
+            encryption: Encryption::default(),
             policy: None,
             lifecycle: None,
             images: HashMap::new(),
             tags: HashMap::new(),
             layers: HashMap::new(),
+            uploads: HashMap::new(),
+            completed: Vec::new(),
             parents: HashMap::new(),
             referrers: HashMap::new(),
             order: BTreeSet::new(),
             seed: self.seed,
             unreadable: HashMap::new(),
             upstream: HashMap::new(),
+            is_cache: false,
         };
         self.repositories.insert(name.to_owned(), repository);
         self.repositories.get_mut(name).expect("the repository was just inserted")

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::images::{Digest, StorageStatus, StoredImage};
+use super::mount::Encryption;
 use super::mutability::TagMutability;
 use super::new_image::NewImage;
+use super::uploads::LayerUpload;
 use crate::fake::clock::{epoch, mixed};
 
 /// A layer or a configuration.
@@ -31,11 +33,16 @@ pub(super) struct StoredRepository {
     pub(super) uri: String,
     pub(super) created_at: Timestamp,
     pub(super) mutability: TagMutability,
+    pub(super) encryption: Encryption,
     pub(super) policy: Option<String>,
     pub(super) lifecycle: Option<String>,
     pub(super) images: HashMap<Digest, StoredImage>,
     pub(super) tags: HashMap<Arc<str>, Digest>,
     pub(super) layers: HashMap<Digest, Layer>,
+    /// The unfinished uploads of InitiateLayerUpload, by upload id.
+    pub(super) uploads: HashMap<String, LayerUpload>,
+    /// The digests of the layers that CompleteLayerUpload has added, in order.
+    pub(super) completed: Vec<Digest>,
     /// The digests of the image indexes that contain a child, by the child's digest.
     pub(super) parents: HashMap<Digest, BTreeSet<Digest>>,
     /// The digests of the referrers of an image, by the image's digest. The image need not exist.
@@ -48,6 +55,8 @@ pub(super) struct StoredRepository {
     pub(super) unreadable: HashMap<Digest, &'static str>,
     /// The images that a pull-through cache fetches on the first pull, by their tags.
     pub(super) upstream: HashMap<Arc<str>, NewImage>,
+    /// Whether the repository belongs to a pull-through cache.
+    pub(super) is_cache: bool,
 }
 
 /// The position of an image in lists.
@@ -123,6 +132,14 @@ impl StoredRepository {
         Some(image)
     }
 
+    /// Adds a layer that is not in any image yet. An existing layer stays, but gets the bytes if it
+    /// has none.
+    pub(super) fn add_layer(&mut self, digest: Digest, size: u64, bytes: Option<Arc<[u8]>>) {
+        let new = Layer { size, bytes: None, images: 0, not_archived: 0 };
+        let layer = self.layers.entry(digest).or_insert(new);
+        layer.bytes = layer.bytes.take().or(bytes);
+    }
+
     /// Points a tag to an existing image. The image that had the tag until now is kept, even if it
     /// has no other tag.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html>
@@ -169,7 +186,7 @@ impl StoredRepository {
             "createdAt": epoch(self.created_at),
             "imageTagMutability": self.mutability.name(),
             "imageScanningConfiguration": { "scanOnPush": false },
-            "encryptionConfiguration": { "encryptionType": "AES256" },
+            "encryptionConfiguration": self.encryption.described(),
         });
         // Assumption: a response contains this field only if the repository has filters.
         if !self.mutability.filters().is_empty() {

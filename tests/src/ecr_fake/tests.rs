@@ -13,6 +13,7 @@ mod registry;
 mod repositories;
 mod storage_class;
 mod throttle;
+mod uploads;
 mod wire;
 
 use serde_json::{Value, json};

@@ -13,6 +13,9 @@ pub(super) const TABLE: &[Row] = &[
     (&["BatchGetImage"], 2000.0, 2000.0),
     (&["GetDownloadUrlForLayer"], 3000.0, 3000.0),
     (&["BatchCheckLayerAvailability"], 1000.0, 1000.0),
+    (&["InitiateLayerUpload"], 100.0, 100.0),
+    (&["UploadLayerPart"], 500.0, 500.0),
+    (&["CompleteLayerUpload"], 100.0, 100.0),
     (&["GetAuthorizationToken"], 500.0, 500.0),
 ];
 

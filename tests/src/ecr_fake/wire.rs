@@ -1,7 +1,7 @@
 //! Serves ECR's two protocols on one port: JSON 1.1, and the registry protocol under `/v2`.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html>
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::by_test::Ecr;
 use super::caller::caller;
@@ -20,7 +20,7 @@ pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
     }
     let region = ecr.world().region.clone();
     let read = SERVICE.read(&region, request);
-    let (operation, members) = match read {
+    let (operation, mut members) = match read {
         Ok(read) => read,
         Err(refused) => {
             if refused.is_unknown() {
@@ -30,20 +30,28 @@ pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
         }
     };
     ecr.pause(&operation, || Value::Object(members.clone()));
-    let (answer, number) = {
+    let (answer, more, number) = {
         let mut world = ecr.world();
-        let answer = world.answer(&Input { operation: &operation, members: &members }, &caller(request));
+        let input = Input { operation: &operation, members: &members };
+        let answer = world.answer(&input, &caller(request));
+        let more = world.error_members(&answer, &input);
         if let Err(refused) = &answer
             && refused.is_unknown()
         {
             world.surprises.push(refused.message.clone());
         }
         let status = answer.as_ref().map_or_else(|refused| refused.status, |_| 200);
+        members.remove("layerPartBlob");
         let (body, received) = (Value::Object(members), request.body.len());
         world.calls.push(EcrCall { operation, body, status, received, sent: 0 });
-        (answer, world.calls.len() - 1)
+        (answer, more, world.calls.len() - 1)
     };
-    let answered = json::answered(answer);
+    let mut answered = json::answered(answer);
+    if let Some(more) = more {
+        let mut body: Map<_, _> = serde_json::from_slice(&answered.body).expect("the body is an object");
+        body.extend(more);
+        answered.body = Value::from(body).to_string().into();
+    }
     if let Some(call) = ecr.world().calls.get_mut(number) {
         call.sent = answered.body.len();
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::images::Digest;
 use super::pause::PausedCall;
 use super::repository::StoredRepository;
+use super::uploads::PartSizes;
 use crate::fake::buckets::Buckets;
 use crate::fake::clock::Clock;
 use crate::fake::input::Refused;
@@ -18,7 +19,8 @@ pub struct EcrCall {
     /// The operation, such as `PutImage`. A request of the registry protocol has its method and its
     /// resource instead, such as `PUT manifests`.
     pub operation: String,
-    /// The request's body as JSON, or null for a request of the registry protocol.
+    /// The request's body as JSON without `layerPartBlob`, which can be large. Null for a request of
+    /// the registry protocol.
     pub body: Value,
     /// The HTTP status of the response.
     pub status: u16,
@@ -70,8 +72,11 @@ pub(super) struct EcrWorld {
     pub(super) restoring: Vec<(String, Digest)>,
     /// The signed URLs by their signatures.
     pub(super) presigned: HashMap<String, Presigned>,
-    /// The received bytes of unfinished uploads, by upload id.
+    /// The received bytes of the registry protocol's unfinished uploads, by upload id.
     pub(super) uploads: HashMap<String, Vec<u8>>,
+    pub(super) part_sizes: PartSizes,
+    /// Whether the account has enabled blob mounting.
+    pub(super) mounts_blobs: bool,
     pub(super) calls: Vec<EcrCall>,
     pub(super) faults: Vec<EcrFault>,
     pub(super) every: Option<Every>,
@@ -96,6 +101,8 @@ impl EcrWorld {
             restoring: Vec::new(),
             presigned: HashMap::new(),
             uploads: HashMap::new(),
+            part_sizes: PartSizes::default(),
+            mounts_blobs: false,
             calls: Vec::new(),
             faults: Vec::new(),
             every: None,

@@ -3,9 +3,8 @@
 //! A push can contain any bytes, so every read is limited. The result of an inspection reports the
 //! defects of an image. An error means only that a call failed, and says nothing about the image.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use aws_sdk_ecr::types::LayerAvailability;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use stablepin_oci::{self as oci, ImageConfig};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
@@ -13,11 +12,10 @@ use stablepin_rules::one_line::{LONGEST_REASON, one_line};
 use stablepin_rules::validation::{InspectedImage, Inspection, InvalidImage};
 
 use super::client::Ecr;
-use super::digest::digest;
 use super::error::EcrError;
 use super::image_id::ImageId;
 use super::manifests::{ABSENT, Manifest, must_hash_to, reported};
-use crate::call::{Call, CallError};
+use crate::call::Call;
 use crate::errors::chain;
 
 /// The maximum size of an image configuration, in bytes. Real configurations are far smaller:
@@ -35,10 +33,6 @@ const MOST_LAYERS: usize = 500;
 const MANIFESTS_AT_A_TIME: usize = 4;
 /// The most bytes of all manifests below the first image index.
 const MOST_MANIFEST_BYTES: u64 = 16 * 1024 * 1024;
-
-/// The most layers that one BatchCheckLayerAvailability call accepts.
-/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchCheckLayerAvailability.html>
-const PER_LAYER_CHECK: usize = 100;
 
 /// The number of images that are inspected at the same time.
 const AT_A_TIME: usize = 4;
@@ -227,36 +221,16 @@ impl Ecr {
         &self,
         repository: &RepositoryName,
         image: &oci::ImageManifest,
-    ) -> Result<Blobs, CallError> {
-        let call = Call::new("BatchCheckLayerAvailability", format!("look for layers in {repository}"));
+    ) -> Result<Blobs, EcrError> {
         let layers = image.layers.iter().filter(|layer| layer.is_distributed());
         let all: Vec<&oci::Descriptor> = std::iter::once(&image.config).chain(layers).collect();
-        let digests: BTreeSet<&ImageDigest> = all.iter().map(|blob| &blob.digest).collect();
-        let digests: Vec<&ImageDigest> = digests.into_iter().collect();
-        let mut stored = BTreeMap::new();
-        for part in digests.chunks(PER_LAYER_CHECK) {
-            let digests = part.iter().map(ToString::to_string).collect();
-            let answer = self
-                .client
-                .batch_check_layer_availability()
-                .repository_name(repository.as_str())
-                .set_layer_digests(Some(digests))
-                .send()
-                .await
-                .map_err(|error| call.failed(error))?;
-            for layer in answer.layers() {
-                let of = digest(layer.layer_digest()).ok_or_else(|| call.lacks("layerDigest"))?;
-                if layer.layer_availability() == Some(&LayerAvailability::Available) {
-                    stored.insert(of, layer.layer_size().and_then(|bytes| u64::try_from(bytes).ok()));
-                }
-            }
-        }
+        let digests: BTreeSet<ImageDigest> = all.iter().map(|blob| blob.digest.clone()).collect();
+        let stored = self.stored_layers(repository, &digests).await?;
         let is_false = |blob: &&&oci::Descriptor| {
             stored.get(&blob.digest).copied().flatten().is_some_and(|bytes| bytes != blob.size)
         };
         let wrong_size = all.iter().find(is_false).map(|blob| blob.digest.clone());
-        let is_missing = |digest: &&&ImageDigest| !stored.contains_key(**digest);
-        let missing = digests.iter().filter(is_missing).map(|digest| (*digest).clone()).collect();
+        let missing = digests.into_iter().filter(|digest| !stored.contains_key(digest)).collect();
         Ok(Blobs { missing, wrong_size })
     }
 
@@ -273,21 +247,11 @@ impl Ecr {
             let defect = format!("{what} has {bytes} bytes; at most {MAX_CONFIG_BYTES} are read");
             return Ok(Config::Invalid(defect));
         }
-        let call = Call::new("GetDownloadUrlForLayer", format!("get an address for {what}"));
         let download = Call::new("GET", format!("download {what}"));
-        let address = self
-            .client
-            .get_download_url_for_layer()
-            .repository_name(repository.as_str())
-            .layer_digest(config.as_str())
-            .send()
-            .await;
-        let gone = ["LayersNotFoundException", "LayerInaccessibleException"];
-        let Some(address) = call.none_if(&gone, address)? else {
+        let Some(address) = self.layer_address(repository, config, &what).await? else {
             return Ok(Config::Missing);
         };
-        let url = address.download_url().ok_or_else(|| call.lacks("downloadUrl"))?;
-        let read = self.http.download(url, MAX_CONFIG_BYTES).await.map_err(|why| download.failed(why));
+        let read = self.http.download(&address, MAX_CONFIG_BYTES).await.map_err(|why| download.failed(why));
         let read = read.and_then(|bytes| must_hash_to(&download, config, &bytes).map(|()| bytes));
         match read {
             Ok(bytes) => Ok(match ImageConfig::parse(&bytes) {

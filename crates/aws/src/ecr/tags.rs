@@ -66,6 +66,27 @@ impl Ecr {
         }
     }
 
+    /// Puts an image without a tag. Its layers and children must be in the repository already.
+    pub async fn put_untagged(
+        &self,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+    ) -> Result<(), EcrError> {
+        let digest = &manifest.digest;
+        let call = Call::new("PutImage", format!("put {digest} in {repository}"));
+        let put = self
+            .client
+            .put_image()
+            .repository_name(repository.as_str())
+            .image_manifest(&manifest.bytes)
+            .image_manifest_media_type(&manifest.media_type)
+            .image_digest(digest.as_str())
+            .send()
+            .await;
+        call.none_if(&["ImageAlreadyExistsException"], put)?;
+        Ok(())
+    }
+
     /// Removes a tag from an image that has other tags.
     ///
     /// AWS says: "When you remove the last tag from an image, the image is deleted from your

@@ -24,7 +24,7 @@ pub(super) async fn inspect(
     let read;
     let inspection = match known {
         Some(known) => known,
-        None => match clients.ecr.inspect(&policy.repository, &promotion.digest).await {
+        None => match clients.ecr.inspect(&promotion.build.repository, &promotion.digest).await {
             Ok(inspection) => {
                 read = inspection;
                 &read

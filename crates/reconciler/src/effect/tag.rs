@@ -110,7 +110,7 @@ pub(super) async fn current(
     digest: &ImageDigest,
 ) -> Outcome {
     let tag = current_tag(&policy.name);
-    let put = put(clients, policy, &tag, digest).await;
+    let put = put(clients, &policy.repository, &tag, digest).await;
     let repairs = subject.operation.as_ref().is_some_and(|one| matches!(one.work, Work::Repair(_)));
     current_put(repairs, &tag, digest, put)
 }
@@ -139,20 +139,20 @@ fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<
 
 /// Puts the tag `latest` on the digest. If the repository forbids moving the tag, the tag does not
 /// change.
-pub(super) async fn latest(clients: &Clients, policy: &EnvironmentPolicy, digest: &ImageDigest) -> Outcome {
+pub(super) async fn latest(clients: &Clients, repository: &RepositoryName, digest: &ImageDigest) -> Outcome {
     let tag = latest_tag();
-    let repository = match clients.ecr.repository(&policy.repository).await {
-        Ok(repository) => repository,
+    let described = match clients.ecr.repository(repository).await {
+        Ok(described) => described,
         Err(error) => {
             warn(&tag, &chain(&error));
             return Outcome::LatestTried(digest.clone());
         }
     };
     // In a repository that forbids moves, the tag would stay on its first image.
-    if repository.is_none_or(|repository| !repository.mutability.can_move(&tag)) {
+    if described.is_none_or(|described| !described.mutability.can_move(&tag)) {
         return Outcome::LatestTried(digest.clone());
     }
-    match put(clients, policy, &tag, digest).await {
+    match put(clients, repository, &tag, digest).await {
         Ok(PutTag::Put | PutTag::AlreadyThere) => {}
         Ok(PutTag::PointsElsewhere) => warn(&tag, "the repository does not let it move"),
         Err(why) => warn(&tag, &why),
@@ -168,7 +168,7 @@ pub(super) async fn backup(
     tag: &ImageTag,
     digest: &ImageDigest,
 ) -> Outcome {
-    if let Err(why) = put(clients, policy, tag, digest).await {
+    if let Err(why) = put(clients, &policy.repository, tag, digest).await {
         warn(tag, &why);
     }
     Outcome::BackupTried
@@ -180,13 +180,13 @@ fn warn(tag: &ImageTag, why: &str) {
 
 async fn put(
     clients: &Clients,
-    policy: &EnvironmentPolicy,
+    repository: &RepositoryName,
     tag: &ImageTag,
     digest: &ImageDigest,
 ) -> Result<PutTag, String> {
-    let found = manifest(clients, &policy.repository, digest).await.map_err(|error| chain(&error))?;
-    let manifest = found.ok_or_else(|| is_gone(&policy.repository, digest))?;
-    clients.ecr.put_tag(&policy.repository, &manifest, tag).await.map_err(|error| chain(&error))
+    let found = manifest(clients, repository, digest).await.map_err(|error| chain(&error))?;
+    let manifest = found.ok_or_else(|| is_gone(repository, digest))?;
+    clients.ecr.put_tag(repository, &manifest, tag).await.map_err(|error| chain(&error))
 }
 
 async fn manifest(

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build::{Build, Occurrence};
 use super::check::Checks;
+use super::image_copy::ImageCopy;
 use super::pin::{NotPut, TakenTag};
 use super::reason::{PromotionReason, RolloutFailure};
 use super::rollout::{Progress, Rollout, ServiceRollout};
@@ -91,6 +92,10 @@ pub struct Promotion {
     /// ECR's refusal of the build tag.
     #[serde(default)]
     pub build_tag_refused: Option<RefusedBuildTag>,
+    /// The copy to the environment's own repository. None if the environment uses the repository to
+    /// which pipelines push, and before the promotion is approved.
+    #[serde(default)]
+    pub copy: Option<ImageCopy>,
     /// The rollout to the services. None before the rollout begins, and always in an environment to
     /// which Stablepin does not deploy.
     pub rollout: Option<Rollout>,

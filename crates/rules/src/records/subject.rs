@@ -3,7 +3,7 @@
 use super::build::Build;
 use super::environment::Environment;
 use super::operation::{Operation, Work};
-use super::promotion::Promotion;
+use super::promotion::{Promotion, PromotionState};
 use super::rollback::Rollback;
 use crate::application::{Application, EnvironmentPolicy};
 use crate::name::{ApplicationName, EnvironmentName};
@@ -49,5 +49,20 @@ impl Subject {
             Work::Promotion(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
             Work::Rollback(rollback) => Some(rollback),
         }
+    }
+
+    /// Returns whether the image of an approved promotion must still be copied to the environment's
+    /// own repository.
+    pub fn must_copy(&self) -> bool {
+        let (Some(policy), Some(promotion)) = (self.policy(), self.promotion()) else { return false };
+        let is_copied = promotion
+            .copy
+            .as_ref()
+            .is_some_and(|copy| copy.to == policy.repository && copy.done_at.is_some());
+        promotion.state == PromotionState::InProgress
+            && promotion.pin.is_none()
+            && promotion.rollout.is_none()
+            && policy.repository != promotion.build.repository
+            && !is_copied
     }
 }

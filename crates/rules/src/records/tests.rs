@@ -245,6 +245,13 @@ fn promotion() -> Operation {
             reason: "KmsException: the key is disabled".to_owned(),
             at: at("2025-07-17T14:30:56Z"),
         }),
+        copy: Some(ImageCopy {
+            to: RepositoryName::parse("prod/web").unwrap(),
+            progress: CopyProgress { layers: 7, layers_done: 6, bytes: 123_456_789, bytes_done: 120_000_000 },
+            advanced_at: at("2025-07-17T15:00:30Z"),
+            tries: 1,
+            done_at: Some(at("2025-07-17T15:00:40Z")),
+        }),
         rollout: Some(Rollout {
             destination: Destination::Digest { digest: digest(0xa1) },
             services: vec![rollout(

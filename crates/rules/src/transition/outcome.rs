@@ -121,6 +121,11 @@ impl Transition {
                     live_drift::notified(self);
                 }
             }
+            Outcome::Copying { to, progress } => promotion::copying(self, to, *progress),
+            Outcome::Copied { to, progress } => promotion::copied(self, to, *progress),
+            Outcome::CopyFailed { to, problem, is_refusal } => {
+                return promotion::copy_failed(self, to, problem, *is_refusal);
+            }
             Outcome::Prepared(live) => {
                 if promotion::deploy::moves(after) {
                     promotion::deploy::prepared(self, live);

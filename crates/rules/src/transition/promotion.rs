@@ -1,6 +1,7 @@
 //! Promotions. A push or a signed request opens a promotion, approvers vote on it, and success sets
 //! a pin.
 
+mod copy;
 mod decide;
 pub(super) mod deploy;
 mod opening;
@@ -26,6 +27,7 @@ use crate::records::{
     RefusedBuildTag, RefusedMail, RolloutFailure, Slot, SlotKind, Subject, TokenHash, Work,
 };
 
+pub(super) use copy::{copied, copy_failed, copying};
 pub use decide::{Decision, Form, may_decide};
 pub(super) use decide::{decide, withdraw, wrong_code};
 pub use opening::{Opening, joined};
@@ -166,6 +168,7 @@ pub(super) fn tick(transition: &mut Transition) {
             deploy::environment_removed(transition)
         }
         Some(PromotionState::InProgress) => {
+            copy::fail_if_stalled(transition);
             deploy::fail_if_never_begun(transition);
             deploy::time_out(transition);
         }
@@ -258,8 +261,8 @@ pub(super) fn settle(transition: &mut Transition) {
 /// The time after which a promotion that waits to request approval checks again whether it is next.
 const CHECK_TURN_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// Begins an approved promotion if nothing blocks it. Takes the slot for a deployment. If Stablepin
-/// does not deploy to the environment, sets the pin at once.
+/// Begins an approved promotion if nothing blocks it. Takes the slot for a copy or a deployment. If
+/// the environment needs neither, sets the pin at once.
 fn begin(transition: &mut Transition) {
     let Some(policy) = transition.change.after.policy().cloned() else { return };
     let is_open = |one: &&Promotion| !one.state.is_terminal();
@@ -277,7 +280,8 @@ fn begin(transition: &mut Transition) {
     let actor = decided_by(after, &policy, &promotion).0;
     transition.release(&actor);
     let environment = &mut transition.change.after.environment;
-    if policy.is_deployed() {
+    let is_copied = policy.repository != promotion.build.repository;
+    if policy.is_deployed() || is_copied {
         environment.slot = Some(Slot {
             operation: promotion.id,
             kind: SlotKind::Promotion,
@@ -285,9 +289,11 @@ fn begin(transition: &mut Transition) {
             since: transition.now,
             moving_until: None,
         });
-        move_to(transition, PromotionState::InProgress, None, actor);
-    } else {
-        move_to(transition, PromotionState::InProgress, None, actor);
+    }
+    move_to(transition, PromotionState::InProgress, None, actor);
+    if is_copied {
+        copy::begin(transition);
+    } else if !policy.is_deployed() {
         set_pin(transition, &policy, Default::default());
     }
 }

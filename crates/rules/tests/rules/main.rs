@@ -8,6 +8,7 @@ mod approval;
 mod bounds;
 mod conditions;
 mod contained;
+mod copies;
 mod deploy;
 mod drift;
 mod event_times;

@@ -2,7 +2,7 @@
 //! Tests choose when and how often the world carries out effects, and which outcomes are lost.
 
 mod configured;
-mod effects;
+pub(crate) mod effects;
 mod requests;
 mod services;
 

@@ -50,3 +50,14 @@ fn list_of_referrers_contains_no_cosign_signatures() {
     web.put(NewImage::cosign_signature(&subject));
     assert_eq!(ask(&ecr, LIST, of(&subject))["referrers"], json!([]));
 }
+
+#[test]
+fn test_can_read_the_referrers_of_an_image() {
+    let (_ecr, web) = fake();
+    let subject = web.put(NewImage::named("one"));
+    let kinds = ["application/sbom", "application/signature"];
+    let mut all = kinds.map(|kind| web.put(NewImage::referrer(&subject, kind)));
+    all.sort();
+    assert_eq!(web.referrers(&subject), all);
+    assert_eq!(web.referrers(&all[0]), Vec::<String>::new());
+}

@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 
 use crate::registry::Registry;
 use serde_json::json;
-use xtask::image::{Blob, MANIFEST, Spec, assemble, index};
+use xtask::aws::Response;
+use xtask::image::{Blob, MANIFEST, OciImage, Spec, assemble, index};
 
-use super::super::{EcrFake, TagMutability};
-use super::{built, client, fake};
+use super::super::{EcrFake, Encryption, NewImage, Repository, TagMutability};
+use super::{ask, built, client, fake};
 
 #[test]
 fn pull_returns_the_pushed_image() {
@@ -102,8 +103,79 @@ fn registry_refuses_requests_without_credentials() {
     assert_eq!(token["proxyEndpoint"], ecr.url());
     let basic = format!("Basic {}", token["authorizationToken"].as_str().expect("a token"));
     let headers = [("authorization", basic.as_str())];
+    let url = format!("{}/v2/", token["proxyEndpoint"].as_str().expect("an address"));
     let answer = client(&ecr).call_with("GET", &url, &headers, None, false).expect("an answer");
     assert_eq!(answer.status, 200);
     let somebody = Registry::new(&ecr.address().to_string(), "somebody", "a token");
     assert!(somebody.manifest("web", "main").is_err());
+}
+
+/// Starts a fake whose repository `web` has an image, and that has an empty repository `copy`.
+fn with_copy() -> (EcrFake, Repository, Repository, OciImage) {
+    let (ecr, web) = fake();
+    let copy = ecr.creates("copy", TagMutability::Mutable);
+    let image = built("1");
+    ecr.registry().push("web", None, &image).expect("a push");
+    (ecr, web, copy, image)
+}
+
+/// Asks the registry to mount a blob of a repository in the repository `copy`.
+fn mount(ecr: &EcrFake, digest: &str, from: &str) -> Response {
+    let url = format!("{}/v2/copy/blobs/uploads/?mount={digest}&from={from}", ecr.url());
+    let headers = [("authorization", "Basic QVdTOnRva2Vu")];
+    client(ecr).call_with("POST", &url, &headers, Some(b""), false).expect("an answer")
+}
+
+#[test]
+fn registry_mounts_a_blob_of_another_repository() {
+    let (ecr, web, copy, image) = with_copy();
+    ecr.mounts_blobs();
+    for blob in image.blobs() {
+        let answer = mount(&ecr, &blob.digest, "web");
+        assert_eq!(answer.status, 201);
+        assert_eq!(answer.header("location"), Some(&*format!("/v2/copy/blobs/{}", blob.digest)));
+        assert_eq!(answer.header("docker-content-digest"), Some(&*blob.digest));
+        assert_eq!(copy.layer(&blob.digest), Some(blob.bytes.clone()));
+    }
+    ask(&ecr, "BatchDeleteImage", json!({ "imageIds": [{ "imageDigest": image.digest() }] }));
+    assert_eq!(web.layer_bytes(), 0, "the image and its layers are deleted");
+    ecr.registry().put_manifest("copy", Some("main"), &image.manifest).expect("the mounted blobs remain");
+    assert_eq!(
+        ecr.registry().blob("copy", &image.config.digest).expect("an answer"),
+        Some(image.config.bytes)
+    );
+}
+
+#[test]
+fn registry_starts_an_upload_if_it_cannot_mount_the_blob() {
+    let (ecr, web, copy, image) = with_copy();
+    let digest = &image.config.digest;
+    let upload_starts = |why: &str, digest: &str, from: &str| {
+        let answer = mount(&ecr, digest, from);
+        assert_eq!(answer.status, 202, "{why}");
+        let location = answer.header("location").expect("an address");
+        assert!(location.starts_with("/v2/copy/blobs/uploads/"), "{why}: {location}");
+        assert_eq!(copy.layer_bytes(), 0, "{why}");
+    };
+    upload_starts("the account has not enabled blob mounting", digest, "web");
+    ecr.mounts_blobs();
+    upload_starts("the source does not exist", digest, "none");
+    upload_starts("the source lacks the blob", &built("2").config.digest, "web");
+    ecr.registry().put_blob("web", &built("2").config).expect("a blob");
+    upload_starts("no image has the blob", &built("2").config.digest, "web");
+    let key = |name: &str| Encryption::Kms(format!("arn:aws:kms:us-east-1:000000000000:key/{name}"));
+    copy.is_encrypted_with(key("1"));
+    upload_starts("the encryption types differ", digest, "web");
+    web.is_encrypted_with(key("2"));
+    upload_starts("the keys differ", digest, "web");
+    web.is_encrypted_with(key("1"));
+    web.is_archived(image.digest());
+    upload_starts("the image is archived", digest, "web");
+    ecr.registry().push("web", None, &image).expect("a push restores the image");
+    web.caches_on_pull("main", NewImage::named("upstream"));
+    upload_starts("the source is a pull-through cache", digest, "web");
+    let other = ecr.creates("other", TagMutability::Mutable);
+    other.is_encrypted_with(key("1"));
+    ecr.registry().push("other", None, &image).expect("a push");
+    assert_eq!(mount(&ecr, digest, "other").status, 201, "the keys are equal");
 }

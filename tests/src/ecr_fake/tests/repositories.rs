@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::{EcrFake, NewImage, TagMutability};
+use super::super::{EcrFake, Encryption, NewImage, TagMutability};
 use super::{ask, client, fake, kind, refused, texts};
 
 fn names(ecr: &EcrFake, ask: Value) -> (Vec<String>, Option<Value>) {
@@ -126,4 +126,17 @@ fn deletion_of_a_repository_with_images_needs_force() {
     ask(&ecr, "DeleteRepository", json!({ "force": true }));
     assert_eq!(kind(&ecr, "DeleteRepository", json!({})), "RepositoryNotFoundException");
     assert_eq!(ecr.events(), Vec::<Value>::new());
+}
+
+#[test]
+fn describe_returns_the_encryption_of_the_repository() {
+    let (ecr, web) = fake();
+    let encryption = || {
+        let answer = client(&ecr).ecr("DescribeRepositories", &json!({})).expect("the fake answers");
+        answer["repositories"][0]["encryptionConfiguration"].clone()
+    };
+    assert_eq!(encryption(), json!({ "encryptionType": "AES256" }));
+    let key = "arn:aws:kms:us-east-1:000000000000:key/1";
+    web.is_encrypted_with(Encryption::Kms(key.to_owned()));
+    assert_eq!(encryption(), json!({ "encryptionType": "KMS", "kmsKey": key }));
 }

@@ -1,5 +1,6 @@
 //! The deployment of a promotion, from the first read of the services to the pin or the revert.
 
+use super::copy;
 use super::{end, fail, promotion, set_pin};
 use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
@@ -55,7 +56,9 @@ pub(super) fn fail_if_never_begun(transition: &mut Transition) {
     let after = &transition.change.after;
     let waits =
         after.promotion().is_some_and(|promotion| promotion.rollout.is_none() && promotion.pin.is_none());
-    let since = after.environment.slot.as_ref().map(|slot| slot.since);
+    let copied_at = after.promotion().and_then(|promotion| promotion.copy.as_ref()?.done_at);
+    let since = copied_at.or(after.environment.slot.as_ref().map(|slot| slot.since));
+    let waits = waits && !after.must_copy();
     let Some((policy, since)) = after.policy().zip(since).filter(|_| waits) else { return };
     if since + policy.verify.timeout > transition.now {
         return;
@@ -104,6 +107,12 @@ pub(super) fn settle(transition: &mut Transition) {
             hold: after.environment.hold.as_ref().map(|hold| hold.reason.clone()),
         };
         return end(transition, PromotionState::Failed, reason, Actor::Stablepin);
+    }
+    copy::begin(transition);
+    let after = &transition.change.after;
+    let policy = after.policy().filter(|policy| !policy.is_deployed() && !after.must_copy()).cloned();
+    if let Some(policy) = policy.filter(|_| promotion.rollout.is_none()) {
+        return set_pin(transition, &policy, Default::default());
     }
     match (&promotion.rollout, &promotion.revert) {
         (None, _) => {}

@@ -169,6 +169,7 @@ pub(in super::super) fn open(transition: &mut Transition, opening: &Opening) -> 
         unreachable: None,
         mail_refused: None,
         build_tag_refused: None,
+        copy: None,
         rollout: None,
         failure: None,
         revert: None,

@@ -5,19 +5,25 @@ use stablepin_rules::effect::{Effect, Outcome};
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::operation_id::OperationId;
-use stablepin_rules::records::{CodeHash, EarlierPin, NotPut, TakenTag, Token, TokenHash};
+use stablepin_rules::records::{CodeHash, CopyProgress, EarlierPin, NotPut, TakenTag, Token, TokenHash};
 use stablepin_rules::validation::{InspectedImage, Inspection, judge};
 
 use super::World;
 
+/// The progress of a finished copy.
+pub(crate) const COPIED: CopyProgress =
+    CopyProgress { layers: 3, layers_done: 3, bytes: 30_000_000, bytes_done: 30_000_000 };
+
 impl World {
     pub(crate) fn take_effect(&mut self, operation: OperationId, effect: &Effect) -> Outcome {
+        let copied = self.subject(Some(operation), None).promotion().map(|one| one.build.clone());
         let named = match effect {
+            Effect::Copy => copied.as_ref().map(|build| (build.build_tag.tag(), &build.digest)),
             Effect::TagBuild(build) => Some((build.build_tag.tag(), &build.digest)),
             Effect::TagStable(pin) => Some((self.stable_tag(), &pin.digest)),
             Effect::TagBackup { tag, digest } => Some((tag.clone(), digest)),
             Effect::TagCurrent(digest) => Some((ImageTag::parse("production-current").unwrap(), digest)),
-            Effect::TagLatest(digest) => Some((latest(), digest)),
+            Effect::TagLatest { digest, .. } => Some((latest(), digest)),
             Effect::Inspect
             | Effect::ReadChecks
             | Effect::ReadEarlierPin(_)
@@ -106,7 +112,7 @@ impl World {
                 self.tags.insert(ImageTag::parse("production-current").unwrap(), digest.clone());
                 Outcome::CurrentTried(digest.clone())
             }
-            Effect::TagLatest(digest) => {
+            Effect::TagLatest { digest, .. } => {
                 if !self.immutable {
                     self.tags.insert(latest(), digest.clone());
                 }
@@ -127,6 +133,10 @@ impl World {
                 pinned_at: self.earlier_pins.get(&self.promoted(operation)).copied(),
                 read_at: self.now,
             }),
+            Effect::Copy => {
+                let to = self.configuration.application.environments[0].repository.clone();
+                Outcome::Copied { to, progress: COPIED }
+            }
             Effect::Prepare => Outcome::Prepared(self.prepare()),
             Effect::Deploy(direction, service) => {
                 Outcome::Service(*direction, service.clone(), self.deploy(operation, *direction, service))

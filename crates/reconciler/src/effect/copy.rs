@@ -1,0 +1,194 @@
+//! Copies a promotion's image to the environment's own repository: the same bytes, with all child
+//! images, signatures, SBOMs and attestations.
+//!
+//! The copy needs no state of its own. Each try compares both repositories, and sends only what the
+//! target does not have. The target's tag comes last, after the comparison of both repositories.
+
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use futures_util::{StreamExt, stream};
+use stablepin_aws::ecr::{Ecr, EcrError, Manifest, PutTag};
+use stablepin_oci as oci;
+use stablepin_rules::application::EnvironmentPolicy;
+use stablepin_rules::effect::Outcome;
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::records::{CopyProgress, Subject};
+
+use self::tree::Tree;
+use crate::Clients;
+use crate::errors::chain;
+
+/// The number of layers that are on their way at the same time. Each of them needs memory for one
+/// part of 10 MiB, and for its text form in the request.
+const AT_A_TIME: usize = 3;
+
+/// The reason why a try failed.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    #[error(transparent)]
+    Ecr(#[from] EcrError),
+    #[error("{digest} is not in {repository} any more")]
+    Gone { repository: RepositoryName, digest: ImageDigest },
+    #[error("{digest}: {problem}")]
+    NotCopyable { digest: ImageDigest, problem: String },
+    #[error("{repository} has other bytes for {digest}")]
+    Differs { repository: RepositoryName, digest: ImageDigest },
+    #[error("the tag {tag} of {repository} is on another image, and must not move")]
+    TagTaken { repository: RepositoryName, tag: ImageTag },
+}
+
+impl CopyError {
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Ecr(error) => error.is_refusal(),
+            Self::Gone { .. } | Self::NotCopyable { .. } | Self::Differs { .. } | Self::TagTaken { .. } => {
+                true
+            }
+        }
+    }
+}
+
+/// The progress of a copy. The reconcile reads it while the copy goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    layers: AtomicU32,
+    layers_done: AtomicU32,
+    bytes: AtomicU64,
+    bytes_done: AtomicU64,
+}
+
+impl Meter {
+    pub(crate) fn read(&self) -> CopyProgress {
+        CopyProgress {
+            layers: self.layers.load(Ordering::Relaxed),
+            layers_done: self.layers_done.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes_done: self.bytes_done.load(Ordering::Relaxed),
+        }
+    }
+}
+
+pub(super) async fn copy(
+    clients: &Clients,
+    subject: &Subject,
+    policy: &EnvironmentPolicy,
+    meter: &Arc<Meter>,
+) -> Outcome {
+    let (Some(promotion), Some(ecr)) = (subject.promotion(), &clients.copier) else {
+        return Outcome::Problem("this function cannot copy images".to_owned());
+    };
+    let build = &promotion.build;
+    let copy = Copy { source: ecr, from: &build.repository, target: ecr, to: &policy.repository, meter };
+    let (done, to) = (copy.image(&build.digest, &build.build_tag.tag()).await, policy.repository.clone());
+    match done {
+        Ok(()) => Outcome::Copied { to, progress: meter.read() },
+        Err(error) => Outcome::CopyFailed { to, problem: chain(&error), is_refusal: error.is_refusal() },
+    }
+}
+
+/// A copy between two repositories.
+struct Copy<'a> {
+    source: &'a Ecr,
+    from: &'a RepositoryName,
+    target: &'a Ecr,
+    to: &'a RepositoryName,
+    meter: &'a Meter,
+}
+
+impl Copy<'_> {
+    /// Copies the image, and then puts the tag on the copy.
+    async fn image(&self, digest: &ImageDigest, tag: &ImageTag) -> Result<(), CopyError> {
+        let tree = Tree::read(self.source, self.from, digest).await?;
+        let manifests: Vec<ImageDigest> = tree.manifests.iter().map(|one| one.digest.clone()).collect();
+        let there = self.target.describe_some(self.to, &manifests).await?;
+        let there: BTreeSet<ImageDigest> = there.into_iter().map(|image| image.digest).collect();
+        let missing: Vec<&Manifest> =
+            tree.manifests.iter().filter(|one| !there.contains(&one.digest)).collect();
+        self.layers(&missing).await?;
+        // Each image index comes after its children, and each referrer after its subject.
+        for manifest in missing {
+            self.target.put_untagged(self.to, manifest).await?;
+        }
+        self.compare(&tree).await?;
+        for (tag, digest) in &tree.tags {
+            self.tag(&tree, digest, tag).await?;
+        }
+        self.tag(&tree, digest, tag).await
+    }
+
+    /// Copies the layers of these manifests that the target does not have.
+    async fn layers(&self, manifests: &[&Manifest]) -> Result<(), CopyError> {
+        let mut layers = BTreeMap::new();
+        for manifest in manifests {
+            for blob in blobs(manifest)? {
+                layers.insert(blob.digest.clone(), blob);
+            }
+        }
+        let stored = self.target.stored_layers(self.to, &layers.keys().cloned().collect()).await?;
+        let done =
+            layers.iter().filter(|(digest, _)| stored.contains_key(*digest)).map(|(_, layer)| layer.size);
+        self.meter.layers.store(count(layers.len()), Ordering::Relaxed);
+        self.meter.bytes.store(layers.values().map(|layer| layer.size).sum(), Ordering::Relaxed);
+        self.meter.layers_done.store(count(done.clone().count()), Ordering::Relaxed);
+        self.meter.bytes_done.store(done.sum(), Ordering::Relaxed);
+        let missing = layers.into_values().filter(|layer| !stored.contains_key(&layer.digest));
+        let copies = missing.map(|layer| self.layer(layer));
+        // The layers that are on their way go on after a failure, so that their bytes are not sent
+        // again.
+        let results: Vec<Result<(), CopyError>> =
+            stream::iter(copies).buffer_unordered(AT_A_TIME).collect().await;
+        results.into_iter().collect()
+    }
+
+    async fn layer(&self, layer: oci::Descriptor) -> Result<(), CopyError> {
+        let arrived = |bytes| {
+            self.meter.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+        };
+        self.source.copy_layer(self.from, self.target, self.to, &layer, arrived).await?;
+        self.meter.layers_done.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Proves that the target has the same bytes for every manifest.
+    async fn compare(&self, tree: &Tree) -> Result<(), CopyError> {
+        let digests: Vec<ImageDigest> = tree.manifests.iter().map(|one| one.digest.clone()).collect();
+        let (found, _) = self.target.manifests(self.to, &digests).await?;
+        let found: BTreeMap<&ImageDigest, &str> =
+            found.iter().map(|one| (&one.digest, one.bytes.as_str())).collect();
+        let differs = tree.manifests.iter().find(|one| found.get(&one.digest) != Some(&one.bytes.as_str()));
+        match differs {
+            None => Ok(()),
+            Some(one) => Err(CopyError::Differs { repository: self.to.clone(), digest: one.digest.clone() }),
+        }
+    }
+
+    async fn tag(&self, tree: &Tree, digest: &ImageDigest, tag: &ImageTag) -> Result<(), CopyError> {
+        let Some(manifest) = tree.manifests.iter().find(|one| one.digest == *digest) else { return Ok(()) };
+        match self.target.put_tag(self.to, manifest, tag).await? {
+            PutTag::Put | PutTag::AlreadyThere => Ok(()),
+            PutTag::PointsElsewhere => {
+                Err(CopyError::TagTaken { repository: self.to.clone(), tag: tag.clone() })
+            }
+        }
+    }
+}
+
+/// Returns the configuration and the layers of a manifest. Leaves out layers that registries do not
+/// store.
+fn blobs(manifest: &Manifest) -> Result<Vec<oci::Descriptor>, CopyError> {
+    Ok(match tree::parsed(manifest)? {
+        oci::Manifest::Image(image) => {
+            let layers = image.layers.into_iter().filter(oci::Descriptor::is_distributed);
+            std::iter::once(image.config).chain(layers).collect()
+        }
+        oci::Manifest::Index(_) => Vec::new(),
+    })
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,55 @@
+//! The copy of a promotion's image to the environment's own repository.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::image::RepositoryName;
+
+/// The copy of an image to another repository. Stablepin copies layer by layer. A layer that has
+/// arrived is not sent again, even if the copy is interrupted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageCopy {
+    pub to: RepositoryName,
+    pub progress: CopyProgress,
+    /// The last time at which more of the image had arrived than ever before.
+    pub advanced_at: Timestamp,
+    /// The number of failed tries since the last layer arrived.
+    pub tries: u8,
+    /// The time at which the whole image was in the repository. None while the copy is in progress.
+    pub done_at: Option<Timestamp>,
+}
+
+/// The progress of a copy. Layers that the repository had before count as copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyProgress {
+    pub layers: u32,
+    pub layers_done: u32,
+    pub bytes: u64,
+    pub bytes_done: u64,
+}
+
+/// The number of failed tries after which the copy fails.
+pub(crate) const MOST_TRIES: u8 = 3;
+
+/// The time without progress after which the copy fails. A layer that does not fit into one
+/// invocation makes no progress, because every invocation begins the layer again.
+pub(crate) const STALLS_AFTER: SignedDuration = SignedDuration::from_mins(45);
+
+impl ImageCopy {
+    pub(crate) fn begun(to: RepositoryName, now: Timestamp) -> Self {
+        let progress = CopyProgress::default();
+        Self { to, progress, advanced_at: now, tries: 0, done_at: None }
+    }
+
+    /// Records the progress. A layer that has arrived ends a series of failed tries.
+    pub(crate) fn advanced(&mut self, now: Timestamp, progress: CopyProgress) {
+        let before = self.progress;
+        if progress.layers_done > before.layers_done {
+            self.tries = 0;
+        }
+        if progress.layers_done > before.layers_done || progress.bytes_done > before.bytes_done {
+            self.advanced_at = now;
+        }
+        self.progress = CopyProgress { bytes_done: progress.bytes_done.max(before.bytes_done), ..progress };
+    }
+}

@@ -1,0 +1,105 @@
+//! The copy of an approved image to the environment's own repository, before its deployment.
+
+use super::{audit_news, fail, promotion};
+use crate::audit::Actor;
+use crate::image::RepositoryName;
+use crate::one_line::{LONGEST_TEXT, clause};
+use crate::records::{
+    Aftermath, CopyProgress, ImageCopy, MOST_TRIES, PromotionState, RolloutFailure, STALLS_AFTER,
+};
+use crate::transition::Transition;
+use crate::words::size;
+
+/// Returns the copy that is in progress.
+fn copy(transition: &mut Transition) -> Option<&mut ImageCopy> {
+    if !super::deploy::moves(&transition.change.after) {
+        return None;
+    }
+    promotion(transition)?.copy.as_mut().filter(|copy| copy.done_at.is_none())
+}
+
+/// Returns the copy to this repository, if it is in progress. A new application file may name
+/// another repository meanwhile.
+fn copy_to<'a>(transition: &'a mut Transition, to: &RepositoryName) -> Option<&'a mut ImageCopy> {
+    copy(transition).filter(|copy| copy.to == *to)
+}
+
+/// Begins the copy. Begins another copy if a new application file names another repository.
+pub(super) fn begin(transition: &mut Transition) {
+    let now = transition.now;
+    let after = &transition.change.after;
+    let Some(to) = after.policy().map(|policy| policy.repository.clone()).filter(|_| after.must_copy())
+    else {
+        return;
+    };
+    if let Some(promotion) = promotion(transition)
+        && promotion.copy.as_ref().is_none_or(|copy| copy.to != to)
+    {
+        promotion.copy = Some(ImageCopy::begun(to, now));
+    }
+}
+
+pub(in super::super) fn copying(transition: &mut Transition, to: &RepositoryName, progress: CopyProgress) {
+    let now = transition.now;
+    if let Some(copy) = copy_to(transition, to) {
+        copy.advanced(now, progress);
+    }
+}
+
+/// Records that the whole image is in the repository.
+pub(in super::super) fn copied(transition: &mut Transition, to: &RepositoryName, progress: CopyProgress) {
+    let now = transition.now;
+    let Some(copy) = copy_to(transition, to) else { return };
+    copy.advanced(now, progress);
+    copy.done_at = Some(now);
+    let CopyProgress { layers, bytes, .. } = progress;
+    let news = format!("copied to {to}: {layers} layers, {}", size(bytes));
+    audit_news(transition, &news, Actor::Stablepin);
+}
+
+/// Records a failed try. The promotion fails after three failed tries without progress. After a
+/// refusal, it fails at the second try, because the first refusal may mean that a new permission is
+/// not yet effective.
+pub(in super::super) fn copy_failed(
+    transition: &mut Transition,
+    to: &RepositoryName,
+    problem: &str,
+    is_refusal: bool,
+) {
+    let Some(copy) = copy_to(transition, to) else { return };
+    copy.tries = copy.tries.saturating_add(1);
+    let tries = copy.tries;
+    let problem = clause(problem, LONGEST_TEXT);
+    transition.problem(&problem);
+    let failure = if is_refusal && tries > 1 {
+        format!("registry error: the image could not be copied to {to}: {problem}")
+    } else if tries >= MOST_TRIES {
+        format!("max retries: the copy to {to} failed {tries} times: {problem}")
+    } else {
+        return;
+    };
+    fail_copy(transition, failure);
+}
+
+/// Fails a copy that makes no progress.
+pub(super) fn fail_if_stalled(transition: &mut Transition) {
+    let now = transition.now;
+    let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
+    let Some(copy) = copy(transition) else { return };
+    if copy.advanced_at + STALLS_AFTER > now {
+        return;
+    }
+    let CopyProgress { layers, layers_done, .. } = copy.progress;
+    let problem = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
+    let minutes = STALLS_AFTER.as_mins();
+    let failure = format!(
+        "the copy to {} made no progress for {minutes} minutes, {layers_done} of {layers} layers have arrived{problem}",
+        copy.to
+    );
+    fail_copy(transition, failure);
+}
+
+fn fail_copy(transition: &mut Transition, failure: String) {
+    let failure = RolloutFailure::Reported(failure);
+    fail(transition, PromotionState::Failed, failure, Aftermath::Untouched);
+}
