@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use stablepin_messages::progress::{ProgressStep, StepState, steps};
 use stablepin_rules::application::CheckName;
 use stablepin_rules::audit::Actor;
-use stablepin_rules::image::{ImageDigest, ImageTag};
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApplicationName, ApproverName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Operation, Promotion, PromotionState, RefusedBuildTag, RefusedMail, Subject, Verdict, Vote, Work,
+    CopyProgress, ImageCopy, Operation, Promotion, PromotionState, RefusedBuildTag, RefusedMail, Subject,
+    Verdict, Vote, Work,
 };
 use stablepin_rules::subscription_status::SubscriptionStatus;
 
@@ -61,6 +62,9 @@ pub struct PromotionAnswer {
     pub votes: BTreeMap<ApproverName, VoteAnswer>,
     /// The approvers who received a vote confirmation.
     pub vote_confirmations: BTreeSet<ApproverName>,
+    /// The copy of the image to the environment's own repository. `None` if the environment uses
+    /// the application's repository, and before the promotion begins.
+    pub copy: Option<CopyAnswer>,
     pub rollout: Option<RolloutAnswer>,
     /// The reason why the rollout failed, for people.
     pub failure: Option<String>,
@@ -103,6 +107,7 @@ impl PromotionAnswer {
             build_tag_refused: build_tag_refused.as_ref().map(Into::into),
             votes: votes.iter().map(|(name, vote)| (name.clone(), vote.into())).collect(),
             vote_confirmations: promotion.vote_confirmations.clone(),
+            copy: promotion.copy.as_ref().map(Into::into),
             rollout: promotion.rollout.as_ref().map(Into::into),
             failure: promotion.failure.as_ref().map(ToString::to_string),
             revert: promotion.revert.as_ref().map(Into::into),
@@ -122,6 +127,30 @@ fn reason(promotion: &Promotion) -> Option<String> {
 pub struct PromotionPage {
     pub promotions: Vec<PromotionAnswer>,
     pub next: Option<String>,
+}
+
+/// The copy of an image to the environment's own repository. Layers that the repository already had
+/// count as copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyAnswer {
+    pub to: RepositoryName,
+    pub layers: u32,
+    pub layers_done: u32,
+    pub bytes: u64,
+    pub bytes_done: u64,
+    /// The number of failed tries since the last layer arrived. After the third, the promotion
+    /// fails.
+    pub tries: u8,
+    /// The time at which the whole image was in the repository.
+    pub done_at: Option<Timestamp>,
+}
+
+impl From<&ImageCopy> for CopyAnswer {
+    fn from(copy: &ImageCopy) -> Self {
+        let CopyProgress { layers, layers_done, bytes, bytes_done } = copy.progress;
+        let (to, tries, done_at) = (copy.to.clone(), copy.tries, copy.done_at);
+        Self { to, layers, layers_done, bytes, bytes_done, tries, done_at }
+    }
 }
 
 answer! {

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::approval::{approvals, approved};
 use stablepin_rules::records::{
-    Blocker, Progress, Promotion, PromotionReason, PromotionState, Rollout, SlotKind, Subject, Verdict,
+    Blocker, CopyProgress, ImageCopy, MOST_TRIES, Progress, Promotion, PromotionReason, PromotionState,
+    Rollout, SlotKind, Subject, Verdict,
 };
-use stablepin_rules::words::time;
+use stablepin_rules::words::{size, time};
 
 use super::facts::check_words;
 use super::{NO_REASON, line};
@@ -48,6 +49,10 @@ pub fn steps(subject: &Subject) -> Vec<ProgressStep> {
     let Some(promotion) = subject.promotion() else { return Vec::new() };
     let policy = subject.policy();
     let mut steps = vec![validation(promotion), approval(subject, promotion)];
+    let has_own_repository = policy.is_some_and(|policy| policy.repository != promotion.build.repository);
+    if has_own_repository || promotion.copy.is_some() {
+        steps.push(copy(subject, promotion));
+    }
     if policy.is_some_and(EnvironmentPolicy::is_deployed) || promotion.rollout.is_some() {
         steps.push(deployment(subject, promotion));
         steps.push(verification(promotion));
@@ -157,6 +162,33 @@ pub fn waits_for(subject: &Subject) -> String {
         }
         (None, None, None) => "starts within a minute".to_owned(),
     }
+}
+
+fn copy(subject: &Subject, promotion: &Promotion) -> ProgressStep {
+    const NAME: &str = "Copied";
+    match (&promotion.copy, promotion.state) {
+        (Some(copy), _) if copy.done_at.is_some() => step(NAME, StepState::Done, copy_progress(copy)),
+        (Some(copy), PromotionState::InProgress) => step(NAME, StepState::Now, copy_progress(copy)),
+        (_, PromotionState::Pending) => step(NAME, StepState::Now, waits_for(subject)),
+        _ => match ended(promotion) {
+            Some(reason) => step(NAME, StepState::Failed, reason),
+            None => step(NAME, StepState::Done, ""),
+        },
+    }
+}
+
+/// Describes the progress of a copy.
+pub fn copy_progress(copy: &ImageCopy) -> String {
+    let CopyProgress { layers, layers_done, bytes, bytes_done } = copy.progress;
+    let tries = match copy.tries {
+        0 => String::new(),
+        tries => format!("; {tries} of {MOST_TRIES} tries failed"),
+    };
+    if layers == 0 {
+        return format!("to {}{tries}", copy.to);
+    }
+    let (done, all) = (size(bytes_done), size(bytes));
+    format!("to {}: {layers_done} of {layers} layers, {done} of {all}{tries}", copy.to)
 }
 
 fn deployment(subject: &Subject, promotion: &Promotion) -> ProgressStep {

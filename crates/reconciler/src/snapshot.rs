@@ -68,7 +68,8 @@ impl ServiceLocation {
     /// Returns the service's containers that run the environment's application.
     pub(crate) fn own<'a>(&'a self, policy: &'a EnvironmentPolicy) -> OwnContainers<'a> {
         let (account, region) = (self.account.as_str(), self.region.as_str());
-        OwnContainers { account, region, repository: &policy.repository, named: &policy.containers }
+        let (repository, source) = (&policy.repository, &policy.source);
+        OwnContainers { account, region, repository, source, named: &policy.containers }
     }
 }
 

@@ -167,11 +167,11 @@ impl ImageReference {
         self.path == repository.as_str() && known.contains(host)
     }
 
-    /// Returns the same image name with this digest and without a tag: `host/path@sha256:…`.
-    pub fn at(&self, digest: &ImageDigest) -> String {
+    /// Returns the name of another image on the same host: `host/repository@sha256:…`.
+    pub fn other(&self, repository: &RepositoryName, digest: &ImageDigest) -> String {
         match &self.host {
-            Some(host) => format!("{host}/{}@{digest}", self.path),
-            None => format!("{}@{digest}", self.path),
+            Some(host) => format!("{host}/{repository}@{digest}"),
+            None => format!("{repository}@{digest}"),
         }
     }
 }
@@ -198,7 +198,8 @@ mod tests {
             let reference = ImageReference::parse(text);
             assert_eq!(reference.host.as_deref(), Some("h.example:5000"), "{text}");
             assert_eq!(reference.path, "a/b", "{text}");
-            assert_eq!(reference.at(&digest), format!("h.example:5000/a/b@{digest}"), "{text}");
+            let other = RepositoryName::parse("prod/b").unwrap();
+            assert_eq!(reference.other(&other, &digest), format!("h.example:5000/prod/b@{digest}"), "{text}");
         }
         assert_eq!(ImageReference::parse("nginx:1").path, "nginx");
         assert_eq!(ImageReference::parse("library/nginx:1").host, None);

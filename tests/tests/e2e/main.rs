@@ -15,6 +15,7 @@ mod callers;
 mod checks;
 mod console;
 mod contained;
+mod copies;
 mod crash;
 mod decisions;
 mod deploy;

@@ -155,6 +155,7 @@ fn environment(
     Some(EnvironmentPolicy {
         name,
         repository: repository.or_else(|| application_repository.cloned())?,
+        source: application_repository.cloned()?,
         role,
         stable_tag,
         deploy: deploy.unwrap_or(Deploy::OnApproval),

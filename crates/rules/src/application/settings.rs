@@ -86,6 +86,8 @@ pub struct EnvironmentPolicy {
     pub name: EnvironmentName,
     /// The repository with the environment's images. The default is the application's repository.
     pub repository: RepositoryName,
+    /// The application's repository, to which pipelines push.
+    pub source: RepositoryName,
     /// The role that Stablepin assumes if the repository or the services belong to another account.
     pub role: Option<RoleArn>,
     /// The stable tag, `{name}-stable` by default. It has at most 100 characters.
@@ -94,8 +96,8 @@ pub struct EnvironmentPolicy {
     /// The ECS services that run the application. Empty: an approved build becomes the pin without
     /// a deployment.
     pub services: Vec<ServiceName>,
-    /// The containers that run the application. Empty: all containers that run an image of the
-    /// repository.
+    /// The containers that run the application. Empty: all containers that run an image of one of
+    /// the two repositories.
     pub containers: Vec<ContainerName>,
     pub approval: Approval,
     /// The checks that the digest must have passed, as a pipeline reports them.

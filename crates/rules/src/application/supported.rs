@@ -11,18 +11,11 @@ pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>
             let key = format!("environment[{index}].{key}");
             problems.add(&key, &format!("is not available in this version: {instead}"));
         };
-        refuse_in_environment(application, environment, &mut refuse);
+        refuse_in_environment(environment, &mut refuse);
     }
 }
 
-fn refuse_in_environment(
-    application: &Application,
-    environment: &EnvironmentPolicy,
-    refuse: &mut impl FnMut(&str, &str),
-) {
-    if environment.repository != application.repository {
-        refuse("repository", "leave it out; the application's repository is used");
-    }
+fn refuse_in_environment(environment: &EnvironmentPolicy, refuse: &mut impl FnMut(&str, &str)) {
     if environment.role.is_some() {
         refuse("role", "leave it out; the repository and the services must be of this stack's account");
     }

@@ -29,7 +29,7 @@ pub struct CopyProgress {
 }
 
 /// The number of failed tries after which the copy fails.
-pub(crate) const MOST_TRIES: u8 = 3;
+pub const MOST_TRIES: u8 = 3;
 
 /// The time without progress after which the copy fails. A layer that does not fit into one
 /// invocation makes no progress, because every invocation begins the layer again.

@@ -16,7 +16,8 @@ pub struct Clone {
     pub request: Value,
     /// The names of the application's containers, in the order of the task definition.
     pub containers: Vec<String>,
-    /// True if all these containers already have the digest, so that no registration is necessary.
+    /// True if all these containers already have the digest from the environment's repository, so
+    /// that no registration is necessary.
     pub already: bool,
 }
 
@@ -34,15 +35,17 @@ pub fn described_digest(
     let Some(digest) = digest else {
         return Ok(None);
     };
-    let clone = at_digest(described, &Value::Null, own, &digest)?;
-    Ok(clone.already.then_some(digest))
+    at_digest(described, &Value::Null, own, &digest)?;
+    let has_digest = |(_, image): (&str, ImageReference)| image.digest.as_deref() == Some(digest.as_str());
+    Ok(own.found_in(described).all(has_digest).then_some(digest))
 }
 
 /// Returns a copy of the task definition in which the application's containers have the given
 /// digest. `described` and `tags` are the fields `taskDefinition` and `tags` of the response to
 /// `DescribeTaskDefinition`. `tags` may be null.
 ///
-/// The copy changes the image of every container of the application, for any host name and tag.
+/// The copy changes the image of every container of the application, for any host name and tag. The
+/// image comes from the environment's repository.
 /// Other containers do not change. Tags with the prefix `aws:` are removed, because only AWS can
 /// set them.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
@@ -77,8 +80,10 @@ pub fn at_digest(
         };
         let reference = ImageReference::parse(image);
         if own.includes(&name, &reference) {
-            already &= reference.digest.as_deref() == Some(digest.as_str());
-            *image = reference.at(digest);
+            let other = reference.other(own.repository, digest);
+            already &= reference.digest.as_deref() == Some(digest.as_str())
+                && reference.path == own.repository.as_str();
+            *image = other;
             containers.push(name);
         } else {
             found.push((name, image.clone()));

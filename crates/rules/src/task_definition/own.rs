@@ -14,16 +14,21 @@ use crate::image::{ImageDigest, ImageReference, RepositoryName};
 pub struct OwnContainers<'a> {
     pub account: &'a str,
     pub region: &'a str,
+    /// The environment's repository. The copy of a task definition uses this repository.
     pub repository: &'a RepositoryName,
-    /// The names of the selected containers. If empty: every container that runs an image of the
-    /// repository.
+    /// The application's repository. A service may still run an image from before the environment
+    /// got its own repository.
+    pub source: &'a RepositoryName,
+    /// The names of the selected containers. If empty: every container that runs an image of one of
+    /// the two repositories.
     pub named: &'a [ContainerName],
 }
 
 impl OwnContainers<'_> {
     pub fn includes(&self, name: &str, image: &ImageReference) -> bool {
         let is_named = self.named.is_empty() || self.named.iter().any(|one| one.as_str() == name);
-        is_named && image.is_of(self.account, self.region, self.repository)
+        let is_of = |repository| image.is_of(self.account, self.region, repository);
+        is_named && (is_of(self.repository) || is_of(self.source))
     }
 
     /// Returns the selected containers of a task definition, each with its image.
@@ -107,7 +112,13 @@ mod tests {
     fn with<T>(named: &[&str], look: impl FnOnce(&OwnContainers<'_>) -> T) -> T {
         let named: Vec<_> = named.iter().map(|name| ContainerName::parse(name).unwrap()).collect();
         let repository = &RepositoryName::parse("web").unwrap();
-        look(&OwnContainers { account: "111122223333", region: "eu-west-1", repository, named: &named })
+        look(&OwnContainers {
+            account: "111122223333",
+            region: "eu-west-1",
+            repository,
+            source: repository,
+            named: &named,
+        })
     }
 
     /// Another tool had the same problem: <https://github.com/fabfuel/ecs-deploy/issues/30>

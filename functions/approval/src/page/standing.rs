@@ -1,6 +1,6 @@
 //! The state of a promotion, in words for one approver.
 
-use stablepin_messages::progress::waits_for;
+use stablepin_messages::progress::{copy_progress, waits_for};
 use stablepin_rules::approval::{approvals, approved};
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::records::{Blocker, Promotion, PromotionReason, PromotionState, Subject, Verdict, Vote};
@@ -169,6 +169,10 @@ fn what(subject: &Subject, promotion: &Promotion) -> String {
         PromotionState::InProgress if promotion.pin.is_some() => {
             "It is the pin; its tag follows within a minute.".to_owned()
         }
+        PromotionState::InProgress if subject.must_copy() => match &promotion.copy {
+            Some(copy) => format!("It is being copied {}.", copy_progress(copy)),
+            None => "It is being copied.".to_owned(),
+        },
         PromotionState::InProgress => "When it is proven to run, it becomes the pin.".to_owned(),
         PromotionState::Completed => match promotion.pin {
             Some(number) => format!("It is pin {number} of {}.", subject.name),

@@ -131,7 +131,6 @@ fn waive_setting_accepts_accounts_and_services() {
 #[test]
 fn unsupported_settings_are_refused() {
     insta::assert_snapshot!(errors(EVERYTHING), @r#"
-    line 19, column 14: environment[1].repository: is not available in this version: leave it out; the application's repository is used
     line 20, column 8: environment[1].role: is not available in this version: leave it out; the repository and the services must be of this stack's account
     line 29, column 92: environment[1].validate.signature: is not available in this version: write "off"
     "#);

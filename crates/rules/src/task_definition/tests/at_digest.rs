@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::fixtures::{WEB, clone, described, digest};
+use super::fixtures::{WEB, clone, clone_in, described, digest};
 use crate::task_definition::{OUTPUT_ONLY, TaskDefinitionError};
 
 #[test]
@@ -28,6 +28,24 @@ fn image_with_tag_and_digest_is_identified_by_the_digest() {
     assert!(!clone(&all, &Value::Null).unwrap().already, "migrate runs another digest");
     all["containerDefinitions"][1]["image"] = format!("{WEB}@{}", digest("ab")).into();
     assert!(clone(&all, &Value::Null).unwrap().already);
+}
+
+#[test]
+fn clone_takes_the_image_from_the_environments_own_repository() {
+    let moved = clone_in("prod/web", &described(), &Value::Null).unwrap();
+    assert_eq!(moved.containers, ["web", "migrate"], "they run images of the application's repository");
+    let image = WEB.replace("/web", &format!("/prod/web@{}", digest("ab")));
+    for container in [0, 1] {
+        assert_eq!(moved.request["containerDefinitions"][container]["image"], image);
+    }
+    assert!(clone_in("prod/web", &moved.request, &Value::Null).unwrap().already);
+
+    let mut same_digest = described();
+    for container in [0, 1] {
+        same_digest["containerDefinitions"][container]["image"] = format!("{WEB}@{}", digest("ab")).into();
+    }
+    let again = clone_in("prod/web", &same_digest, &Value::Null).unwrap();
+    assert!(!again.already, "the digest is right, but the repository is not");
 }
 
 #[test]

@@ -16,8 +16,18 @@ pub(super) fn digest(byte: &str) -> ImageDigest {
 }
 
 pub(super) fn clone(described: &Value, tags: &Value) -> Result<Clone, TaskDefinitionError> {
-    let repository = &RepositoryName::parse("web").unwrap();
-    let own = OwnContainers { account: ACCOUNT, region: REGION, repository, named: &[] };
+    clone_in("web", described, tags)
+}
+
+/// Returns the copy for an environment with this repository. Pipelines push to `web`.
+pub(super) fn clone_in(
+    repository: &str,
+    described: &Value,
+    tags: &Value,
+) -> Result<Clone, TaskDefinitionError> {
+    let repository = &RepositoryName::parse(repository).unwrap();
+    let source = &RepositoryName::parse("web").unwrap();
+    let own = OwnContainers { account: ACCOUNT, region: REGION, repository, source, named: &[] };
     at_digest(described, tags, &own, &digest("ab"))
 }
 

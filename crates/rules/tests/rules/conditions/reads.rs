@@ -1,5 +1,5 @@
-//! Tests of the reads on which a promotion's conditions depend: when a read is due, which read counts,
-//! and what happens if reads fail.
+//! Tests of the reads on which a promotion's conditions depend: when a read is due, which read
+//! counts, and what happens if reads fail.
 
 use stablepin_rules::records::{EarlierPin, Freeze};
 

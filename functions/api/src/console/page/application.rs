@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use stablepin_http::Response;
+use stablepin_messages::progress::copy_progress;
 use stablepin_rules::build_tag::numbered;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::pin_number::PinNumber;
@@ -235,6 +236,7 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
                 @if let Some(asked_by) = &promotion.asked_by { ", requested by " (words(&asked_by.to_string())) } }
             @if !promotion.waits_for.is_empty() { span { "waits for " (words(&promotion.waits_for.join(", "))) } }
             @if !approved.is_empty() { span { "approved by " (words(&approved)) } }
+            @if let Some(copy) = &promotion.copy { span { "copied " (words(&copy_progress(copy))) } }
             @if let Some(reason) = why { span { (words(&reason)) } }
             @if let Some(refused) = refused {
                 span { "not notified: " (words(&refused.names())) ". SNS refuses the mail: " (words(&refused.reason)) }

@@ -1,0 +1,260 @@
+//! The copy of an approved image to the environment's own repository, against the fake of ECR: the
+//! same bytes with all children and referrers, each layer once, and what people read if it fails.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+use stablepin_tests::crash::{Fault, ProgramRun, promotion};
+use stablepin_tests::ecr_fake::{NewImage, Repository, TagMutability};
+use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
+use stablepin_tests::{App, Plan, Seed};
+use xtask::image::{Blob, Spec, assemble, digest, index};
+
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+/// The name of production's own repository.
+fn target_name(app: &App) -> String {
+    format!("prod/{}", app.plan.repository)
+}
+
+/// Creates production's own repository in the application's fake of ECR.
+fn target(app: &App) -> Repository {
+    app.ecr().creates(&target_name(app), TagMutability::Mutable)
+}
+
+/// Returns an application whose production environment has a repository of its own.
+fn application(story: &str) -> App {
+    let plan = Plan::new(story);
+    let own = format!("repository = \"prod/{}\"", plan.repository);
+    plan.with(&own).create_with_fakes()
+}
+
+/// Pushes an image index with two platforms, and an SBOM of the image index. Returns the digest of
+/// the image index.
+fn push_index_with_sbom(app: &App) -> String {
+    let platform = |architecture| assemble(&Spec::new(architecture), architecture.as_bytes(), architecture);
+    let children = ["amd64", "arm64"].map(|architecture| platform(architecture).expect("an image"));
+    let index = index(children.into()).expect("an index");
+    let (registry, repository) = (app.registry(), &app.plan.repository);
+    let pushed = registry.push_index(repository, Some("main"), &index).expect("a push");
+    let (config, sbom) = (Blob::new(EMPTY, b"{}".to_vec()), Blob::new("text/spdx+json", b"an SBOM".to_vec()));
+    for blob in [&config, &sbom] {
+        registry.put_blob(repository, blob).expect("a blob");
+    }
+    let entry = |blob: &Blob| json!({ "mediaType": blob.media_type, "digest": blob.digest, "size": blob.bytes.len() });
+    let subject = json!({
+        "mediaType": index.manifest.media_type, "digest": pushed, "size": index.manifest.bytes.len(),
+    });
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": "text/spdx+json",
+        "config": entry(&config), "layers": [entry(&sbom)], "subject": subject,
+    });
+    let manifest = Blob::new(OCI_MANIFEST, manifest.to_string().into_bytes());
+    registry.put_manifest(repository, None, &manifest).expect("an SBOM");
+    app.hears();
+    pushed
+}
+
+/// Returns the saved state of an application with an approval request for an image index.
+fn asked() -> &'static Seed {
+    static BEGUN: OnceLock<Seed> = OnceLock::new();
+    BEGUN.get_or_init(|| {
+        let app = application("copy");
+        push_index_with_sbom(&app);
+        app.ticks_until("the approver is asked", App::everybody_is_asked);
+        Seed::of(&app)
+    })
+}
+
+fn record(app: &App) -> Value {
+    app.promotions().pop().expect("a promotion")
+}
+
+/// Approves the promotion of the newest build, which begins its copy.
+fn approve(app: &App) -> String {
+    let digest = record(app)["digest"].as_str().expect("a digest").to_owned();
+    let (status, page) = app.decides(&app.link(&digest), "approve");
+    assert_eq!(status, 200, "{page}");
+    assert_eq!(record(app)["state"], "InProgress");
+    digest
+}
+
+/// Invokes the promoter with the message of a copy, as its queue delivers the message.
+fn copy(app: &App, fault: Option<(usize, Fault)>) -> ProgramRun {
+    let copy = json!({
+        "application": app.plan.name, "environment": "production", "id": record(app)["id"],
+    });
+    let body = json!({ "copy": copy }).to_string();
+    let event = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] });
+    app.invoke(None, "promoter", &event, fault)
+}
+
+/// Repeats the message of the copy until the promotion has ended.
+fn copies_until_it_ends(app: &App) -> Value {
+    for _ in 0..12 {
+        app.pauses_end();
+        copy(app, None);
+        app.tick();
+        let record = record(app);
+        if record["state"] != "InProgress" {
+            return record;
+        }
+    }
+    panic!("{:#?}", app.promotions());
+}
+
+/// Asserts that the target has the same manifests, referrers and layers, and each layer only once.
+#[track_caller]
+fn is_copied(app: &App, target: &Repository, image: &str, what: &str) {
+    let source = app.web();
+    let sorted = |repository: &Repository| repository.digests().into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(sorted(target), sorted(source), "{what}");
+    for digest in target.digests() {
+        assert_eq!(target.manifest(&digest), source.manifest(&digest), "{what}: {digest}");
+        assert_eq!(target.referrers(&digest), source.referrers(&digest), "{what}: {digest}");
+    }
+    assert_eq!(target.referrers(image).len(), 1, "{what}: the SBOM");
+    let completed = target.completed_layers();
+    let once: BTreeSet<&String> = completed.iter().collect();
+    assert_eq!(once.len(), completed.len(), "{what}: a layer was sent twice: {completed:?}");
+    for layer in completed {
+        assert_eq!(digest(&target.layer(&layer).expect("the layer")), layer, "{what}");
+    }
+}
+
+#[test]
+fn approved_index_is_copied_with_children_and_sbom() {
+    let app = asked().copy(&[]);
+    let target = target(&app);
+    let image = approve(&app);
+    assert_eq!(app.pins(), [], "nothing is copied yet");
+    let run = copy(&app, None);
+    assert_eq!(run.answer, Some(json!({ "copied": true })), "{:?}", run.requests);
+    let ended = copies_until_it_ends(&app);
+    assert_eq!(ended["state"], "Completed", "{ended:#}");
+    is_copied(&app, &target, &image, "one copy");
+    assert_eq!(target.tags(&image), ["prod-stable".to_owned(), app.build_tag(&image)]);
+    assert_eq!(app.pins(), [(1, image)]);
+    let progress = &ended["copy"]["progress"];
+    assert_eq!(progress["layers_done"], progress["layers"], "{ended:#}");
+    assert_eq!(progress["bytes_done"], progress["bytes"], "{ended:#}");
+}
+
+/// Approves and copies an image index while one request fails. Returns whether the fault happened.
+fn copied(number: usize, fault: Fault) -> bool {
+    let app = asked().copy(&[]);
+    let target = target(&app);
+    let image = approve(&app);
+    let run = copy(&app, Some((number, fault)));
+    let what = format!("{number} {fault:?}: {:?}", run.requests);
+    let ended = copies_until_it_ends(&app);
+    assert_eq!(ended["state"], "Completed", "{what}: {ended:#}");
+    is_copied(&app, &target, &image, &what);
+    assert_eq!(app.pins(), [(1, image)], "{what}");
+    run.hit
+}
+
+#[test]
+fn copy_killed_at_any_request_is_completed() {
+    everywhere(|at| some(&KILLS, at), copied);
+}
+
+#[test]
+fn copy_survives_any_single_fault() {
+    everywhere(|at| some(&ANSWERS, at), copied);
+}
+
+#[test]
+fn second_copy_sends_nothing_again() {
+    let app = asked().copy(&[]);
+    let target = target(&app);
+    let image = approve(&app);
+    copies_until_it_ends(&app);
+    app.ecr().forgets_calls();
+    // The environment's repository has the image already, because another environment copied it.
+    let again = promotion(&app.plan.name, &json!({ "digest": image }));
+    let answer = app.invoke(None, "approval", &again, None).answer.expect("the function was not killed");
+    assert_eq!(answer["statusCode"], 201, "{answer:#}");
+    app.ticks_until("the approver is asked", App::everybody_is_asked);
+    approve(&app);
+    let ended = copies_until_it_ends(&app);
+    assert_eq!(ended["state"], "Completed", "{ended:#}");
+    assert_eq!(app.ecr().count("InitiateLayerUpload"), 0);
+    is_copied(&app, &target, &image, "a second copy");
+}
+
+fn reason(record: &Value) -> String {
+    record["reason"].to_string()
+}
+
+/// Need 2: "copy success? retry count < 3?", and a try that succeeds.
+#[test]
+fn copy_success_transient_failure_passes_at_the_third_try() {
+    let app = asked().copy(&[]);
+    let target = target(&app);
+    let image = approve(&app);
+    app.ecr().keeps_failing("UploadLayerPart", 1, 500, "ServerException");
+    for _ in 0..2 {
+        app.pauses_end();
+        copy(&app, None);
+    }
+    assert_eq!(record(&app)["copy"]["tries"], 2, "{:#}", record(&app));
+    app.ecr().is_well();
+    assert_eq!(copies_until_it_ends(&app)["state"], "Completed");
+    is_copied(&app, &target, &image, "two failed tries");
+}
+
+/// Need 2: "copy success? retry count < 3?", and no try that succeeds.
+#[test]
+fn copy_success_lasting_failure_ends_with_max_retries() {
+    let app = asked().copy(&[]);
+    let target = target(&app);
+    approve(&app);
+    app.ecr().keeps_failing("UploadLayerPart", 1, 500, "ServerException");
+    let ended = copies_until_it_ends(&app);
+    assert_eq!(ended["state"], "Failed", "{ended:#}");
+    assert!(reason(&ended).contains("max retries: the copy to"), "{ended:#}");
+    assert!(reason(&ended).contains("failed 3 times"), "{ended:#}");
+    assert_eq!((app.pins(), target.tag("prod-stable")), (vec![], None));
+}
+
+/// Need 2: "registry update success?"
+#[test]
+fn registry_update_success_tag_of_another_image_ends_the_copy() {
+    let app = asked().copy(&[]);
+    let target = app.ecr().creates(&target_name(&app), TagMutability::Immutable);
+    let image = approve(&app);
+    // Another image has the build tag in an immutable repository.
+    let other = target.put(NewImage::named("other").tag(&app.build_tag(&image)));
+    let ended = copies_until_it_ends(&app);
+    assert_eq!(ended["state"], "Failed", "{ended:#}");
+    assert!(reason(&ended).contains("registry error"), "{ended:#}");
+    assert!(reason(&ended).contains("is on another image, and must not move"), "{ended:#}");
+    assert_eq!(target.tag(&app.build_tag(&image)), Some(other));
+    assert_eq!(app.pins(), []);
+}
+
+#[test]
+fn copy_to_a_missing_repository_fails() {
+    let app = asked().copy(&[]);
+    approve(&app);
+    let ended = copies_until_it_ends(&app);
+    assert_eq!(ended["state"], "Failed", "{ended:#}");
+    assert!(reason(&ended).contains("there is no such repository"), "{ended:#}");
+}
+
+#[test]
+fn copy_fails_if_the_source_lost_a_layer() {
+    let app = asked().copy(&[]);
+    target(&app);
+    let image = approve(&app);
+    let child = app.web().children(&image).remove(0);
+    let manifest: Value = serde_json::from_str(&app.web().manifest(&child).expect("a child")).expect("JSON");
+    app.web().loses_blob(manifest["layers"][0]["digest"].as_str().expect("a layer"));
+    let ended = copies_until_it_ends(&app);
+    assert_eq!(ended["state"], "Failed", "{ended:#}");
+    assert!(reason(&ended).contains("the repository does not have it"), "{ended:#}");
+    assert_eq!(app.pins(), []);
+}
