@@ -301,6 +301,14 @@ impl Session {
         aws_sdk_ecr::Client::from_conf(config.build())
     }
 
+    /// A client for layers, whose parts take longer than other requests.
+    pub(crate) fn copying_ecr(&self) -> aws_sdk_ecr::Client {
+        let mut config =
+            aws_sdk_ecr::config::Builder::from(&self.config).timeout_config(Self::patient_timeouts());
+        config.set_endpoint_url(self.settings.endpoint(Service::Ecr).map(str::to_owned));
+        aws_sdk_ecr::Client::from_conf(config.build())
+    }
+
     /// A client that makes one attempt per call.
     pub(crate) fn impatient_ecr(&self) -> aws_sdk_ecr::Client {
         let mut config =

@@ -14,8 +14,7 @@ async fn main() -> Result<(), Error> {
     start::logs();
     let (clients, session) =
         start::clients(Capabilities { ecs: true, approval_mailer: true, verify: true }).await?;
-    // The copier makes more attempts than the other clients, because nobody waits for a copy.
-    let copier = Ecr::patient(&session);
+    let copier = Ecr::copying(&session);
     let bus = EventBus { client: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
     let location = StackLocation::from_env()?;

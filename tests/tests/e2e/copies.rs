@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use stablepin_tests::crash::{Fault, ProgramRun, promotion};
 use stablepin_tests::ecr_fake::{NewImage, Repository, TagMutability};
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
-use stablepin_tests::{App, Plan, Seed};
+use stablepin_tests::{App, Link, Plan, Seed};
 use xtask::image::{Blob, Spec, assemble, digest, index};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -57,25 +57,35 @@ fn push_index_with_sbom(app: &App) -> String {
     pushed
 }
 
-/// Returns the saved state of an application with an approval request for an image index.
-fn asked() -> &'static Seed {
-    static BEGUN: OnceLock<Seed> = OnceLock::new();
+/// Returns the saved state of an application with an approval request for an image index, and the
+/// request's link.
+fn asked() -> &'static (Seed, Link) {
+    static BEGUN: OnceLock<(Seed, Link)> = OnceLock::new();
     BEGUN.get_or_init(|| {
         let app = application("copy");
-        push_index_with_sbom(&app);
+        let image = push_index_with_sbom(&app);
         app.ticks_until("the approver is asked", App::everybody_is_asked);
-        Seed::of(&app)
+        (Seed::of(&app), app.link(&image))
     })
+}
+
+/// Returns a copy of this application in which the build is approved, and the build's digest.
+/// Production's own repository does not exist yet.
+fn approved() -> (App, String) {
+    let (seed, link) = asked();
+    let app = seed.copy(&[]);
+    let image = approve(&app, link);
+    (app, image)
 }
 
 fn record(app: &App) -> Value {
     app.promotions().pop().expect("a promotion")
 }
 
-/// Approves the promotion of the newest build, which begins its copy.
-fn approve(app: &App) -> String {
+/// Approves the newest promotion, which begins the copy. Returns the build's digest.
+fn approve(app: &App, link: &Link) -> String {
     let digest = record(app)["digest"].as_str().expect("a digest").to_owned();
-    let (status, page) = app.decides(&app.link(&digest), "approve");
+    let (status, page) = app.decides(link, "approve");
     assert_eq!(status, 200, "{page}");
     assert_eq!(record(app)["state"], "InProgress");
     digest
@@ -126,9 +136,8 @@ fn is_copied(app: &App, target: &Repository, image: &str, what: &str) {
 
 #[test]
 fn approved_index_is_copied_with_children_and_sbom() {
-    let app = asked().copy(&[]);
+    let (app, image) = approved();
     let target = target(&app);
-    let image = approve(&app);
     assert_eq!(app.pins(), [], "nothing is copied yet");
     let run = copy(&app, None);
     assert_eq!(run.answer, Some(json!({ "copied": true })), "{:?}", run.requests);
@@ -144,9 +153,8 @@ fn approved_index_is_copied_with_children_and_sbom() {
 
 /// Approves and copies an image index while one request fails. Returns whether the fault happened.
 fn copied(number: usize, fault: Fault) -> bool {
-    let app = asked().copy(&[]);
+    let (app, image) = approved();
     let target = target(&app);
-    let image = approve(&app);
     let run = copy(&app, Some((number, fault)));
     let what = format!("{number} {fault:?}: {:?}", run.requests);
     let ended = copies_until_it_ends(&app);
@@ -168,17 +176,16 @@ fn copy_survives_any_single_fault() {
 
 #[test]
 fn second_copy_sends_nothing_again() {
-    let app = asked().copy(&[]);
+    let (app, image) = approved();
     let target = target(&app);
-    let image = approve(&app);
     copies_until_it_ends(&app);
     app.ecr().forgets_calls();
     // The environment's repository has the image already, because another environment copied it.
     let again = promotion(&app.plan.name, &json!({ "digest": image }));
     let answer = app.invoke(None, "approval", &again, None).answer.expect("the function was not killed");
-    assert_eq!(answer["statusCode"], 201, "{answer:#}");
+    assert_eq!(answer["statusCode"], 202, "{answer:#}");
     app.ticks_until("the approver is asked", App::everybody_is_asked);
-    approve(&app);
+    approve(&app, &app.link(&image));
     let ended = copies_until_it_ends(&app);
     assert_eq!(ended["state"], "Completed", "{ended:#}");
     assert_eq!(app.ecr().count("InitiateLayerUpload"), 0);
@@ -192,9 +199,8 @@ fn reason(record: &Value) -> String {
 /// Need 2: "copy success? retry count < 3?", and a try that succeeds.
 #[test]
 fn copy_success_transient_failure_passes_at_the_third_try() {
-    let app = asked().copy(&[]);
+    let (app, image) = approved();
     let target = target(&app);
-    let image = approve(&app);
     app.ecr().keeps_failing("UploadLayerPart", 1, 500, "ServerException");
     for _ in 0..2 {
         app.pauses_end();
@@ -209,9 +215,8 @@ fn copy_success_transient_failure_passes_at_the_third_try() {
 /// Need 2: "copy success? retry count < 3?", and no try that succeeds.
 #[test]
 fn copy_success_lasting_failure_ends_with_max_retries() {
-    let app = asked().copy(&[]);
+    let (app, _) = approved();
     let target = target(&app);
-    approve(&app);
     app.ecr().keeps_failing("UploadLayerPart", 1, 500, "ServerException");
     let ended = copies_until_it_ends(&app);
     assert_eq!(ended["state"], "Failed", "{ended:#}");
@@ -223,9 +228,8 @@ fn copy_success_lasting_failure_ends_with_max_retries() {
 /// Need 2: "registry update success?"
 #[test]
 fn registry_update_success_tag_of_another_image_ends_the_copy() {
-    let app = asked().copy(&[]);
+    let (app, image) = approved();
     let target = app.ecr().creates(&target_name(&app), TagMutability::Immutable);
-    let image = approve(&app);
     // Another image has the build tag in an immutable repository.
     let other = target.put(NewImage::named("other").tag(&app.build_tag(&image)));
     let ended = copies_until_it_ends(&app);
@@ -238,8 +242,7 @@ fn registry_update_success_tag_of_another_image_ends_the_copy() {
 
 #[test]
 fn copy_to_a_missing_repository_fails() {
-    let app = asked().copy(&[]);
-    approve(&app);
+    let (app, _) = approved();
     let ended = copies_until_it_ends(&app);
     assert_eq!(ended["state"], "Failed", "{ended:#}");
     assert!(reason(&ended).contains("there is no such repository"), "{ended:#}");
@@ -247,9 +250,8 @@ fn copy_to_a_missing_repository_fails() {
 
 #[test]
 fn copy_fails_if_the_source_lost_a_layer() {
-    let app = asked().copy(&[]);
+    let (app, image) = approved();
     target(&app);
-    let image = approve(&app);
     let child = app.web().children(&image).remove(0);
     let manifest: Value = serde_json::from_str(&app.web().manifest(&child).expect("a child")).expect("JSON");
     app.web().loses_blob(manifest["layers"][0]["digest"].as_str().expect("a layer"));

@@ -1,4 +1,4 @@
-//! The ECR client, with three retry policies.
+//! The ECR client, with four policies for retries and time limits.
 
 use aws_sdk_ecr::Client;
 
@@ -23,6 +23,12 @@ impl Ecr {
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
     pub fn patient(session: &Session) -> Self {
         Self { client: session.patient_ecr(), http: session.plain_http() }
+    }
+
+    /// Creates a client that copies images. Its calls may take longer, because they contain parts of
+    /// layers.
+    pub fn copying(session: &Session) -> Self {
+        Self { client: session.copying_ecr(), http: session.plain_http() }
     }
 
     /// Creates a client that makes only one attempt per call. Retention deletes and archives images

@@ -8,7 +8,7 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use futures_util::{StreamExt, stream};
 use stablepin_aws::ecr::{Ecr, EcrError, Manifest, PutTag};
@@ -82,7 +82,14 @@ pub(super) async fn copy(
         return Outcome::Problem("this function cannot copy images".to_owned());
     };
     let build = &promotion.build;
-    let copy = Copy { source: ecr, from: &build.repository, target: ecr, to: &policy.repository, meter };
+    let copy = Copy {
+        source: ecr,
+        from: &build.repository,
+        target: ecr,
+        to: &policy.repository,
+        meter,
+        has_failed: AtomicBool::new(false),
+    };
     let (done, to) = (copy.image(&build.digest, &build.build_tag.tag()).await, policy.repository.clone());
     match done {
         Ok(()) => Outcome::Copied { to, progress: meter.read() },
@@ -97,6 +104,7 @@ struct Copy<'a> {
     target: &'a Ecr,
     to: &'a RepositoryName,
     meter: &'a Meter,
+    has_failed: AtomicBool,
 }
 
 impl Copy<'_> {
@@ -137,14 +145,23 @@ impl Copy<'_> {
         self.meter.bytes_done.store(done.sum(), Ordering::Relaxed);
         let missing = layers.into_values().filter(|layer| !stored.contains_key(&layer.digest));
         let copies = missing.map(|layer| self.layer(layer));
-        // The layers that are on their way go on after a failure, so that their bytes are not sent
-        // again.
-        let results: Vec<Result<(), CopyError>> =
-            stream::iter(copies).buffer_unordered(AT_A_TIME).collect().await;
-        results.into_iter().collect()
+        // After a failure, the layers that are on their way go on, so that their bytes need not be
+        // sent again. No other layer starts.
+        let mut copies = stream::iter(copies).buffer_unordered(AT_A_TIME);
+        let mut failed = None;
+        while let Some(result) = copies.next().await {
+            if let Err(error) = result {
+                failed = failed.or(Some(error));
+                self.has_failed.store(true, Ordering::Relaxed);
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     async fn layer(&self, layer: oci::Descriptor) -> Result<(), CopyError> {
+        if self.has_failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let arrived = |bytes| {
             self.meter.bytes_done.fetch_add(bytes, Ordering::Relaxed);
         };
