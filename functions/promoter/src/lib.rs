@@ -79,7 +79,7 @@ pub async fn handle(
         }
         Trigger::Copy(key) => {
             let copier = Clients { copier: Some(copier.clone()), ..clients.clone() };
-            let copied = reconcile(&copier, Source::Operation(key), vec![Input::Nudge], deadline).await;
+            let copied = reconcile(&copier, Source::Operation(key), vec![Input::Tick], deadline).await;
             match copied.map_err(ReconcileError::into_refusal) {
                 Ok(subject) => Ok(json!({ "copied": !subject.must_copy() })),
                 Err(Ok(_) | Err(ReconcileError::NotFound)) => Ok(json!({ "copied": false })),

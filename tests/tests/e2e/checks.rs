@@ -22,7 +22,7 @@ fn waits_for_its_tests(app: &App, digest: &str) -> Value {
     until("a promotion that waits for its tests", || promotion_of(app, digest).filter(waits))
 }
 
-fn report(app: &App, digest: &str, result: &str) -> (u16, Value) {
+pub(crate) fn report(app: &App, digest: &str, result: &str) -> (u16, Value) {
     let body =
         json!({ "digest": digest, "name": "staging-tests", "result": result, "link": LINK, "seconds": 93 });
     app.api("POST", "/checks", Some(&body))

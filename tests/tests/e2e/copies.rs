@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
+use std::thread;
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::{Fault, ProgramRun, promotion};
@@ -10,6 +11,9 @@ use stablepin_tests::ecr_fake::{NewImage, Repository, TagMutability};
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::{App, Link, Plan, Seed};
 use xtask::image::{Blob, Spec, assemble, digest, index};
+
+use crate::checks::report;
+use crate::deploy::promoted;
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
@@ -259,4 +263,93 @@ fn copy_fails_if_the_source_lost_a_layer() {
     assert_eq!(ended["state"], "Failed", "{ended:#}");
     assert!(reason(&ended).contains("the repository does not have it"), "{ended:#}");
     assert_eq!(app.pins(), []);
+}
+
+/// The whole way in the deployed stack with real containers: a build that was pushed to the
+/// application's repository is copied, runs from production's own repository, and is rolled back
+/// to.
+#[test]
+fn deployed_stack_runs_the_copy_from_productions_repository() {
+    let plan = Plan::new("copied-run").services(["web"]).deployed("bake = \"0s\"");
+    let own = format!("prod/{}", plan.repository);
+    let app = plan.with(&format!("repository = \"{own}\"\nrequires = [\"staging-tests\"]")).create();
+    app.aws.ecr("CreateRepository", &json!({ "repositoryName": own })).expect("a repository");
+    let old = app.push_runnable("by-hand", &Spec::new("before"));
+    let service = app.service("web", &old);
+
+    let mut pinned = Vec::new();
+    for version in ["1", "2"] {
+        let build = app.push_runnable("main", &Spec::new(version));
+        assert_eq!(report(&app, &build, "passed").0, 200);
+        let record = promoted(&app, &build);
+        assert_eq!(record["state"], "Completed", "{record:#}");
+        assert_eq!(record["copy"]["to"], *own);
+        service.runs(&build);
+        pinned.push(build);
+    }
+    let image = &service.task_definition()["containerDefinitions"][0]["image"];
+    let image = image.as_str().expect("an image");
+    assert!(image.ends_with(&format!("/{own}@{}", pinned[1])), "{image}");
+    // A client of the registry protocol reads the same bytes from both repositories.
+    let read = |repository: &str| {
+        let manifest = app.registry().manifest(repository, &pinned[1]).expect("an answer");
+        manifest.expect("the image").bytes
+    };
+    assert_eq!(read(&own), read(&app.plan.repository));
+    let stable = app.aws.tag(&own, "prod-stable").expect("ECR answers");
+    assert_eq!(stable.as_ref(), Some(&pinned[1]));
+
+    let (status, answer) =
+        app.rollback(&json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s since 14:30" }));
+    assert_eq!(status, 202, "{answer}");
+    let record = app.rolled_back(answer["id"].as_str().expect("an id"));
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    service.runs(&pinned[0]);
+}
+
+/// Returns the application's file with another repository of production.
+fn with_repository(app: &App, repository: &str) -> String {
+    app.plan.toml().replace(&target_name(app), repository)
+}
+
+#[test]
+fn file_that_changes_during_a_copy_begins_another_copy() {
+    let (app, image) = approved();
+    let former = target(&app);
+    let upload = app.ecr().pauses("CompleteLayerUpload");
+    thread::scope(|scope| {
+        let copying = scope.spawn(|| copy(&app, None));
+        upload.comes();
+        let other = app.ecr().creates(&format!("{}-new", target_name(&app)), TagMutability::Mutable);
+        app.registers(&app.plan.name, &with_repository(&app, other.name()));
+        upload.goes_on();
+        copying.join().expect("an invocation");
+        let ended = copies_until_it_ends(&app);
+        assert_eq!(ended["state"], "Completed", "{ended:#}");
+        is_copied(&app, &other, &image, "the new repository");
+        assert_eq!(other.tag("prod-stable").as_ref(), Some(&image));
+    });
+    assert_eq!(former.tag("prod-stable"), None, "the former repository gets no stable tag");
+}
+
+/// The first invocation goes on although a second one has taken the lease.
+#[test]
+fn two_invocations_of_one_copy_break_nothing() {
+    let (app, image) = approved();
+    let target = target(&app);
+    let upload = app.ecr().pauses("UploadLayerPart");
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| copy(&app, None));
+        upload.comes();
+        app.pauses_end();
+        let fast = scope.spawn(|| copy(&app, None));
+        upload.goes_on();
+        slow.join().expect("an invocation");
+        fast.join().expect("an invocation");
+    });
+    let ended = copies_until_it_ends(&app);
+    assert_eq!(ended["state"], "Completed", "{ended:#}");
+    assert_eq!(app.pins(), [(1, image.clone())]);
+    assert_eq!(target.manifest(&image), app.web().manifest(&image));
+    assert_eq!(target.referrers(&image).len(), 1);
 }
