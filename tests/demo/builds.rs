@@ -17,7 +17,7 @@ use crate::run::{Demo, ENVIRONMENT, REPOSITORY, STABLE};
 use crate::text::{brief, quote};
 
 /// The pipeline's builds. Each has a version, a commit, and the behaviour of its container.
-const BUILDS: [(&str, &str, Mode); 7] = [
+const BUILDS: [(&str, &str, Mode); 8] = [
     ("1.0", "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334", Mode::Healthy),
     ("2.0", "b2c3d4e5f60718293a4b5c6d7e8f900112233445", Mode::Healthy),
     ("3.0", "c3d4e5f60718293a4b5c6d7e8f90011223344556", Mode::Unhealthy),
@@ -25,6 +25,7 @@ const BUILDS: [(&str, &str, Mode); 7] = [
     ("5.0", "e5f60718293a4b5c6d7e8f900112233445566778", Mode::Crash),
     ("6.0", "f60718293a4b5c6d7e8f90011223344556677889", Mode::Unhealthy),
     ("7.0", "0718293a4b5c6d7e8f900112233445566778899a", Mode::Healthy),
+    ("9.0", "18293a4b5c6d7e8f900112233445566778899aab", Mode::Healthy),
 ];
 
 /// The number of views of the approval page before the approval.

@@ -12,6 +12,7 @@ mod builds;
 mod claims;
 mod columns;
 mod console;
+mod copied;
 mod deployment;
 mod failure;
 mod history;
@@ -34,12 +35,13 @@ use xtask::step::{chain, note, seconds, step};
 use crate::claims::Count;
 use crate::run::Demo;
 
-const CHAPTERS: usize = 16;
+const CHAPTERS: usize = 17;
 /// The chapters that need real containers, with their numbers.
-const NEED_CONTAINERS: [(usize, &str); 3] = [
+const NEED_CONTAINERS: [(usize, &str); 4] = [
     (14, "Build 5 crashes in its container, and is rolled back automatically"),
     (15, "Build 6 answers its health check with 500, and is rolled back automatically"),
     (16, "Build 7, the fix, is approved past the hold, and pinned"),
+    (17, "Build 8 is copied to production's own repository, and runs from there"),
 ];
 
 fn main() -> ExitCode {
@@ -100,10 +102,11 @@ fn tell(containers_are_real: bool) -> Result<Count> {
         }
         return Ok(demo.claims.count());
     }
-    let [crash, unhealthy, fix] = NEED_CONTAINERS;
+    let [crash, unhealthy, fix, copied] = NEED_CONTAINERS;
     chapter(crash.0, crash.1, || demo.crashes(5, &live))?;
     chapter(unhealthy.0, unhealthy.1, || demo.answers_500(6, &live, port))?;
     chapter(fix.0, fix.1, || demo.is_deployed(7))?;
+    chapter(copied.0, copied.1, || demo.copies(8, port))?;
     Ok(demo.claims.count())
 }
 
@@ -130,6 +133,11 @@ fn summary(count: Count, story: &str, containers_are_real: bool) {
     } else {
         println!(
             "  - a rollback by one signed call, and an approved release: the digest that each task names is proven;"
+        );
+    }
+    if containers_are_real {
+        println!(
+            "  - the tested image copied to production's own repository, byte for byte, and run from there;"
         );
     }
     println!("  - a build is asked about only if it is valid, and when its tests have passed;");
