@@ -1,4 +1,5 @@
-//! Unsigned HTTP over the connections that all clients share: presigned downloads and pings.
+//! Unsigned HTTP over the connections that all clients share: presigned downloads, pings, and
+//! requests of the registry protocol.
 
 use std::time::Duration;
 
@@ -75,10 +76,24 @@ impl PlainHttp {
         self.get(base, path, &self.retries).await.map_err(FailedCall::without_source)
     }
 
+    /// Sends a `POST` without a body. Returns the status of the response. No failure contains the
+    /// authorization.
+    pub(crate) async fn post(&self, base: &str, path: &str, authorization: &str) -> Result<u16, FailedCall> {
+        let request =
+            Sent { method: "POST", path: path.to_owned(), authorization: Some(authorization.to_owned()) };
+        let answer = self.send(base, request, &self.retries).await.map_err(FailedCall::without_source)?;
+        Ok(answer.status)
+    }
+
     async fn get(&self, base: &str, path: &str, retries: &RetryConfig) -> Result<SdkBody, FailedCall> {
+        let request = Sent { method: "GET", path: path.to_owned(), authorization: None };
+        Ok(self.send(base, request, retries).await?.body)
+    }
+
+    async fn send(&self, base: &str, request: Sent, retries: &RetryConfig) -> Result<Received, FailedCall> {
         let operation = Operation::builder()
             .service_name("http")
-            .operation_name("Get")
+            .operation_name(request.method)
             .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(self.client.clone())
             .endpoint_url(base)
@@ -87,15 +102,39 @@ impl PlainHttp {
             .standard_retry(retries)
             .retry_classifier(TransientErrorClassifier::<RefusedRequest>::new())
             .retry_classifier(HttpStatusCodeClassifier::default())
-            .serializer(|path: String| {
+            .serializer(|sent: Sent| {
                 let mut request = HttpRequest::new(SdkBody::empty());
-                request.set_uri(path)?;
+                request.set_method(sent.method)?;
+                request.set_uri(sent.path)?;
+                if let Some(authorization) = sent.authorization {
+                    request.headers_mut().try_insert("authorization", authorization)?;
+                }
                 Ok(request)
             })
-            .deserializer_impl::<SdkBody, RefusedRequest>(TakeBody)
+            .deserializer_impl::<Received, RefusedRequest>(TakeBody)
             .build();
-        operation.invoke(path.to_owned()).await.map_err(FailedCall::from)
+        operation.invoke(request).await.map_err(FailedCall::from)
     }
+}
+
+/// A request without a body.
+struct Sent {
+    method: &'static str,
+    path: String,
+    authorization: Option<String>,
+}
+
+impl std::fmt::Debug for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.method)
+    }
+}
+
+/// A response with a status that means success.
+#[derive(Debug)]
+struct Received {
+    status: u16,
+    body: SdkBody,
 }
 
 /// A body that arrives.
@@ -166,7 +205,8 @@ impl DeserializeResponse for TakeBody {
         _: &ConfigBag,
     ) -> Option<Result<Output, OrchestratorError<Error>>> {
         Some(if response.status().is_success() {
-            Ok(Output::erase(response.take_body()))
+            let status = response.status().as_u16();
+            Ok(Output::erase(Received { status, body: response.take_body() }))
         } else {
             Err(OrchestratorError::operation(Error::erase(RefusedRequest(ErrorMetadata::default()))))
         })

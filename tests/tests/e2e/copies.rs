@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use std::thread;
 
 use serde_json::{Value, json};
-use stablepin_tests::crash::{Fault, ProgramRun, promotion};
-use stablepin_tests::ecr_fake::{NewImage, Repository, TagMutability};
+use stablepin_tests::crash::{Fault, ProgramRun, promotion, rollback};
+use stablepin_tests::ecr_fake::{Encryption, NewImage, Repository, TagMutability};
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::{App, Link, Plan, Seed};
 use xtask::image::{Blob, Spec, assemble, digest, index};
@@ -352,4 +352,71 @@ fn two_invocations_of_one_copy_break_nothing() {
     assert_eq!(app.pins(), [(1, image.clone())]);
     assert_eq!(target.manifest(&image), app.web().manifest(&image));
     assert_eq!(target.referrers(&image).len(), 1);
+}
+
+/// Pushes a build, approves it, and completes its copy. Returns the build's digest.
+fn pinned(app: &App, version: &str) -> String {
+    let image = app.push("main", &Spec::new(version));
+    app.ticks_until("the approver is asked", App::everybody_is_asked);
+    approve(app, &app.link(&image));
+    assert_eq!(copies_until_it_ends(app)["state"], "Completed");
+    image
+}
+
+#[test]
+fn rollback_stops_a_copy() {
+    let app = application("copy-stop");
+    let target = target(&app);
+    let good = pinned(&app, "1");
+    pinned(&app, "2");
+    let image = app.push("main", &Spec::new("3"));
+    app.ticks_until("the approver is asked", App::everybody_is_asked);
+    approve(&app, &app.link(&image));
+    let upload = app.ecr().pauses("UploadLayerPart");
+    thread::scope(|scope| {
+        let copying = scope.spawn(|| copy(&app, None));
+        upload.comes();
+        let body = json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s since 14:30" });
+        let answer = app.invoke(None, "rollback", &rollback(&app.plan.name, &body), None).answer;
+        assert_eq!(answer.expect("the function was not killed")["statusCode"], 202);
+        upload.goes_on();
+        copying.join().expect("an invocation");
+    });
+    app.ticks_until("the promotion's end", |app| record(app)["state"] != "InProgress");
+    assert_eq!(record(&app)["state"], "Failed", "{:#}", record(&app));
+    assert!(reason(&record(&app)).contains("preempted"), "{:#}", record(&app));
+    app.ticks_until("the rollback's end", |app| app.pins().len() == 3);
+    assert_eq!(app.pins().pop(), Some((3, good.clone())));
+    assert_eq!(target.tag("prod-stable"), Some(good));
+}
+
+/// Returns the statuses of the requests that tried to mount a layer.
+fn mounts(app: &App) -> Vec<u16> {
+    let calls = app.ecr().calls();
+    calls.iter().filter(|call| call.operation == "POST uploads").map(|call| call.status).collect()
+}
+
+#[test]
+fn layers_are_mounted_where_the_account_allows_it() {
+    let (app, image) = approved();
+    let target = target(&app);
+    app.ecr().mounts_blobs();
+    app.ecr().forgets_calls();
+    assert_eq!(copies_until_it_ends(&app)["state"], "Completed");
+    assert_eq!(app.ecr().count("InitiateLayerUpload"), 0, "no byte was sent");
+    let statuses: BTreeSet<u16> = mounts(&app).into_iter().collect();
+    assert_eq!(statuses, BTreeSet::from([201]));
+    is_copied(&app, &target, &image, "mounted");
+}
+
+#[test]
+fn layers_are_sent_if_the_encryption_keys_differ() {
+    let (app, image) = approved();
+    let target = target(&app);
+    app.ecr().mounts_blobs();
+    target.is_encrypted_with(Encryption::Kms("arn:aws:kms:us-east-1:000000000000:key/1".to_owned()));
+    app.ecr().forgets_calls();
+    assert_eq!(copies_until_it_ends(&app)["state"], "Completed");
+    assert_eq!(mounts(&app), [202], "one try is enough");
+    is_copied(&app, &target, &image, "sent");
 }

@@ -88,6 +88,7 @@ pub(super) async fn copy(
         target: ecr,
         to: &policy.repository,
         meter,
+        is_one_registry: true,
         has_failed: AtomicBool::new(false),
     };
     let (done, to) = (copy.image(&build.digest, &build.build_tag.tag()).await, policy.repository.clone());
@@ -104,6 +105,8 @@ struct Copy<'a> {
     target: &'a Ecr,
     to: &'a RepositoryName,
     meter: &'a Meter,
+    /// True if both repositories belong to one registry: one account and one region.
+    is_one_registry: bool,
     has_failed: AtomicBool,
 }
 
@@ -143,8 +146,8 @@ impl Copy<'_> {
         self.meter.bytes.store(layers.values().map(|layer| layer.size).sum(), Ordering::Relaxed);
         self.meter.layers_done.store(count(done.clone().count()), Ordering::Relaxed);
         self.meter.bytes_done.store(done.sum(), Ordering::Relaxed);
-        let missing = layers.into_values().filter(|layer| !stored.contains_key(&layer.digest));
-        let copies = missing.map(|layer| self.layer(layer));
+        let missing = layers.into_values().filter(|layer| !stored.contains_key(&layer.digest)).collect();
+        let copies = self.mounted(missing).await.into_iter().map(|layer| self.layer(layer));
         // After a failure, the layers that are on their way go on, so that their bytes need not be
         // sent again. No other layer starts.
         let mut copies = stream::iter(copies).buffer_unordered(AT_A_TIME);
@@ -156,6 +159,32 @@ impl Copy<'_> {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Mounts these layers as far as ECR mounts them. Returns the layers that must be sent.
+    async fn mounted(&self, layers: Vec<oci::Descriptor>) -> Vec<oci::Descriptor> {
+        let access = match layers.is_empty() || !self.is_one_registry {
+            true => return layers,
+            false => self.target.registry_access().await,
+        };
+        let mut layers = layers.into_iter();
+        let mut left = Vec::new();
+        for layer in layers.by_ref() {
+            let mounted = match &access {
+                Ok(access) => self.target.mount(access, self.from, self.to, &layer.digest).await,
+                Err(_) => Ok(false),
+            };
+            if mounted.is_ok_and(|is_mounted| is_mounted) {
+                self.meter.layers_done.fetch_add(1, Ordering::Relaxed);
+                self.meter.bytes_done.fetch_add(layer.size, Ordering::Relaxed);
+            } else {
+                // ECR mounts either all layers of the repository or none.
+                left.push(layer);
+                break;
+            }
+        }
+        left.extend(layers);
+        left
     }
 
     async fn layer(&self, layer: oci::Descriptor) -> Result<(), CopyError> {
