@@ -235,7 +235,7 @@ fn registry_update_success_tag_of_another_image_ends_the_copy() {
     let (app, image) = approved();
     let target = app.ecr().creates(&target_name(&app), TagMutability::Immutable);
     // Another image has the build tag in an immutable repository.
-    let other = target.put(NewImage::named("other").tag(&app.build_tag(&image)));
+    let other = target.put(NewImage::named("other").tag(app.build_tag(&image)));
     let ended = copies_until_it_ends(&app);
     assert_eq!(ended["state"], "Failed", "{ended:#}");
     assert!(reason(&ended).contains("registry error"), "{ended:#}");

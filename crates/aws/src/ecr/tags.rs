@@ -1,5 +1,6 @@
 //! Puts tags on images, and removes tags from images.
 
+use aws_sdk_ecr::operation::put_image::builders::PutImageFluentBuilder;
 use aws_sdk_ecr::types::ImageIdentifier;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 
@@ -41,18 +42,7 @@ impl Ecr {
     ) -> Result<PutTag, EcrError> {
         let digest = &manifest.digest;
         let call = Call::new("PutImage", format!("put the tag {tag} on {digest} in {repository}"));
-        let put = self
-            .client
-            .put_image()
-            .repository_name(repository.as_str())
-            .image_manifest(&manifest.bytes)
-            // An OCI manifest may omit its own media type; ECR then needs the media type in the
-            // request.
-            .image_manifest_media_type(&manifest.media_type)
-            .image_digest(digest.as_str())
-            .image_tag(tag.as_str())
-            .send()
-            .await;
+        let put = self.put_image(repository, manifest).image_tag(tag.as_str()).send().await;
         let Err(error) = put else { return Ok(PutTag::Put) };
         let failed = call.failed(error);
         match failed.code() {
@@ -72,19 +62,22 @@ impl Ecr {
         repository: &RepositoryName,
         manifest: &Manifest,
     ) -> Result<(), EcrError> {
-        let digest = &manifest.digest;
-        let call = Call::new("PutImage", format!("put {digest} in {repository}"));
-        let put = self
-            .client
+        let call = Call::new("PutImage", format!("put {} in {repository}", manifest.digest));
+        let put = self.put_image(repository, manifest).send().await;
+        call.none_if(&["ImageAlreadyExistsException"], put)?;
+        Ok(())
+    }
+
+    /// Prepares a call that sends the manifest's bytes, from which ECR must compute the same digest.
+    fn put_image(&self, repository: &RepositoryName, manifest: &Manifest) -> PutImageFluentBuilder {
+        self.client
             .put_image()
             .repository_name(repository.as_str())
             .image_manifest(&manifest.bytes)
+            // An OCI manifest may omit its own media type; ECR then needs the media type in the
+            // request.
             .image_manifest_media_type(&manifest.media_type)
-            .image_digest(digest.as_str())
-            .send()
-            .await;
-        call.none_if(&["ImageAlreadyExistsException"], put)?;
-        Ok(())
+            .image_digest(manifest.digest.as_str())
     }
 
     /// Removes a tag from an image that has other tags.
