@@ -71,7 +71,7 @@ impl App {
     /// Returns retention's leases on the application's repositories.
     #[track_caller]
     pub fn retention_leases(&self) -> Vec<Value> {
-        self.items_in("IMAGES", "RETENTION#")
+        self.items_in("IMAGES", "RETENTION")
     }
 
     #[track_caller]

@@ -124,7 +124,11 @@ pub(crate) async fn read(
             "{unread} is not understood: it is kept, with every image that has no tag. Delete or restore it"
         )
     }));
-    warnings.extend(absent_pins(&pins, &images));
+    let is_here = |name: &EnvironmentName| {
+        application.environment(name).is_none_or(|environment| environment.repository == *repository)
+    };
+    let pins_here: Vec<_> = pins.iter().filter(|(name, ..)| is_here(name)).cloned().collect();
+    warnings.extend(absent_pins(&pins_here, &images));
     let pins = pins
         .into_iter()
         .map(|(environment, number, digest)| Pinned { environment, number, digest })
@@ -168,8 +172,7 @@ fn absent_pins(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Ima
 /// Clears the marks of an earlier run that was interrupted or gave up. Returns all marks as they
 /// were before this call.
 ///
-/// The application has only one repository and the caller has its lock, so no other run deletes
-/// images.
+/// The caller has the lock of the application's images, so no other run deletes images.
 pub(crate) async fn clear_marks(
     clients: &RetentionClients,
     application: &ApplicationName,

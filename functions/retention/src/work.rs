@@ -28,7 +28,7 @@ use crate::{Message, RetentionClients, RetentionError};
 /// The time after the deadline during which the last call of an invocation may still take effect.
 const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 
-/// The delay, in seconds, before the next attempt on a repository that another run is working on.
+/// The delay, in seconds, before the next attempt, if another run works on the application's images.
 const BUSY_SECONDS: i32 = 60;
 
 /// The most time that an invocation keeps in reserve at its end. The reserve is longer than any
@@ -48,16 +48,16 @@ pub(crate) async fn handle_message(
     let Message { application, run, repository, failures: _ } = message;
     let holder = uuid_v7(now());
     let until = deadline.ends_at() + LAST_CALL;
-    if !clients.table.take_repository(application, repository, *run, holder, now(), until).await? {
+    if !clients.table.lock_images(application, *run, holder, now(), until).await? {
         message.later(clients, BUSY_SECONDS).await?;
-        return Ok("another run works on the repository: tried again later");
+        return Ok("another run works on the application's images: tried again later");
     }
-    // The run is read after the repository's lock is taken, so that it includes the work of an
+    // The run is read after the lock is taken, so that it includes the work of an
     // earlier delivery of the same message.
     let run = clients.table.run(application, *run).await?;
     let open = |run: &Run| run.repositories.get(repository).is_some_and(|one| !one.state.is_terminal());
     let Some(run) = run.filter(open) else {
-        clients.table.give_repository_back(application, repository, holder).await?;
+        clients.table.unlock_images(application, holder).await?;
         return Ok("the run does not exist or has ended");
     };
     let work = RepositoryWork { clients, run: &run, repository, deadline: with_time_to_spare(deadline) };
@@ -99,7 +99,7 @@ pub(crate) async fn handle_message(
             failed(&work, message, &error).await?
         }
     };
-    clients.table.give_repository_back(application, repository, holder).await?;
+    clients.table.unlock_images(application, holder).await?;
     Ok(how)
 }
 

@@ -164,9 +164,9 @@ pub(super) fn image(application: &ApplicationName, digest: &ImageDigest) -> Item
     key(images(application), format!("{IMAGES}{digest}"))
 }
 
-/// The key of the lock that a retention run has on a repository.
-pub(super) fn retention(application: &ApplicationName, repository: &RepositoryName) -> ItemKey {
-    key(images(application), format!("RETENTION#{repository}"))
+/// The key of the lock that a retention run has on the images of an application.
+pub(super) fn retention(application: &ApplicationName) -> ItemKey {
+    key(images(application), "RETENTION".to_owned())
 }
 
 pub(super) fn claim(what: &str) -> ItemKey {

@@ -257,12 +257,12 @@ impl Table {
         Ok(found)
     }
 
-    /// Locks a repository for one retention run until the time `until`. Returns false if another
-    /// holder has a lock that has not expired. The current holder may extend its lock.
-    pub async fn take_repository(
+    /// Locks the images of an application for one retention run until the time `until`, in all its
+    /// repositories, because a deletion mark belongs to a digest. Returns false if another holder
+    /// has a lock that has not expired. The current holder may extend its lock.
+    pub async fn lock_images(
         &self,
         application: &ApplicationName,
-        repository: &RepositoryName,
         run: RunId,
         holder: Uuid,
         now: Timestamp,
@@ -281,23 +281,18 @@ impl Table {
             .expression_attribute_values(":holder", AttributeValue::S(holder.to_string()))
             .expression_attribute_values(":until", milliseconds(until))
             .expression_attribute_values(":now", milliseconds(now));
-        Ok(self.update_where(&keys::retention(application, repository), take).await?.is_some())
+        Ok(self.update_where(&keys::retention(application), take).await?.is_some())
     }
 
     /// Releases the lock. Does nothing if another holder has the lock.
-    pub async fn give_repository_back(
-        &self,
-        application: &ApplicationName,
-        repository: &RepositoryName,
-        holder: Uuid,
-    ) -> Result<(), TableError> {
+    pub async fn unlock_images(&self, application: &ApplicationName, holder: Uuid) -> Result<(), TableError> {
         let own = self
             .client
             .delete_item()
             .condition_expression("#holder = :holder")
             .expression_attribute_names("#holder", "holder")
             .expression_attribute_values(":holder", AttributeValue::S(holder.to_string()));
-        self.delete_where(&keys::retention(application, repository), own).await?;
+        self.delete_where(&keys::retention(application), own).await?;
         Ok(())
     }
 

@@ -65,7 +65,7 @@ fn second_run_waits_until_the_repository_is_free() {
         deletes.comes();
         let before = story.app.everything();
         let answer = second.comes(None).answer.expect("the function was not killed");
-        assert_eq!(answer["how"], "another run works on the repository: tried again later");
+        assert_eq!(answer["how"], "another run works on the application's images: tried again later");
         assert_eq!(story.app.everything(), before);
         deletes.goes_on();
         applies.join().expect("the run ends");

@@ -1,22 +1,22 @@
-//! Tests of the lock of a repository.
+//! Tests of the lock of an application's images.
 
 use serde_json::json;
 use uuid::Uuid;
 
-use super::fixtures::{at, condition_failed, repository, run, table, web};
+use super::fixtures::{at, condition_failed, run, table, web};
 use crate::wire::{Wire, ok};
 
 #[tokio::test]
-async fn repository_lock_has_one_holder() {
+async fn lock_of_images_has_one_holder() {
     let (holder, now) = (Uuid::from_u128(7), at("2026-11-21T02:00:00.5Z"));
     let until = at("2026-11-21T02:15:00Z");
     let wire = Wire::answering([ok(json!({"Attributes": {}})), condition_failed()]);
     for taken in [true, false] {
-        let answer = table(&wire).take_repository(&web(), &repository(), run(1), holder, now, until).await;
+        let answer = table(&wire).lock_images(&web(), run(1), holder, now, until).await;
         assert_eq!(answer.unwrap(), taken);
     }
     let take = wire.requests()[0].json();
-    assert_eq!(take["Key"], json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": "RETENTION#team/web"}}));
+    assert_eq!(take["Key"], json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": "RETENTION"}}));
     assert_eq!(
         take["ConditionExpression"],
         "attribute_not_exists(pk) OR #until <= :now OR #holder = :holder"
@@ -32,7 +32,7 @@ async fn repository_lock_has_one_holder() {
 
     let wire = Wire::answering([ok(json!({})), condition_failed()]);
     for _ in 0..2 {
-        table(&wire).give_repository_back(&web(), &repository(), holder).await.unwrap();
+        table(&wire).unlock_images(&web(), holder).await.unwrap();
     }
     assert_eq!(wire.operations(), ["DeleteItem", "DeleteItem"]);
     assert_eq!(wire.requests()[0].json()["ConditionExpression"], "#holder = :holder");
