@@ -49,8 +49,9 @@ pub fn steps(subject: &Subject) -> Vec<ProgressStep> {
     let Some(promotion) = subject.promotion() else { return Vec::new() };
     let policy = subject.policy();
     let mut steps = vec![validation(promotion), approval(subject, promotion)];
-    let has_own_repository = policy.is_some_and(|policy| policy.repository != promotion.build.repository);
-    if has_own_repository || promotion.copy.is_some() {
+    let will_copy = promotion.state == PromotionState::Pending
+        && policy.is_some_and(|policy| policy.repository != promotion.build.repository);
+    if will_copy || promotion.copy.is_some() {
         steps.push(copy(subject, promotion));
     }
     if policy.is_some_and(EnvironmentPolicy::is_deployed) || promotion.rollout.is_some() {

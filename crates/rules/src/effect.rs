@@ -115,6 +115,7 @@ pub enum Outcome {
     /// A try to copy the image failed. `is_refusal` is true if another try would fail too.
     CopyFailed {
         to: RepositoryName,
+        progress: CopyProgress,
         problem: String,
         is_refusal: bool,
     },

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use stablepin_aws::call::CallError;
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
-use stablepin_aws::ecr::{EcrError, ImageDetail};
+use stablepin_aws::ecr::{EcrError, ImageDetail, Repository};
 use stablepin_aws::sqs::Sqs;
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
@@ -237,7 +237,22 @@ async fn correct_tags(
         if let Err(error) = forget(clients, &subject, policy).await {
             sweep.record_failure(error.into());
         }
-        for (tag, wanted) in tag::kept(policy, &subject.environment, &repository.mutability) {
+        let own = match policy.repository == configured.repository {
+            true => None,
+            false => match own_repository(clients, policy).await {
+                Ok(own) => Some(own),
+                Err(error) => {
+                    sweep.record_failure(error.into());
+                    continue;
+                }
+            },
+        };
+        let (mutability, images) = match &own {
+            None => (&repository.mutability, images),
+            Some(Some((own, images))) => (&own.mutability, images.as_slice()),
+            Some(None) => continue,
+        };
+        for (tag, wanted) in tag::kept(policy, &subject.environment, mutability) {
             let on = images.iter().find(|image| image.tags.contains(&tag)).map(|image| image.digest.clone());
             if on.as_ref() != Some(&wanted) {
                 // The list of images is some seconds old, so `look_at` reads the tag again.
@@ -245,6 +260,15 @@ async fn correct_tags(
             }
         }
     }
+}
+
+/// Reads the environment's own repository. Returns `None` if it does not exist.
+async fn own_repository(
+    clients: &Clients,
+    policy: &EnvironmentPolicy,
+) -> Result<Option<(Repository, Vec<ImageDetail>)>, EcrError> {
+    let Some(repository) = clients.ecr.repository(&policy.repository).await? else { return Ok(None) };
+    Ok(Some((repository, clients.ecr.tagged(&policy.repository).await?)))
 }
 
 /// Reports services that do not run the pin.

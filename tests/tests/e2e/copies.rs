@@ -206,11 +206,16 @@ fn copy_success_transient_failure_passes_at_the_third_try() {
     let (app, image) = approved();
     let target = target(&app);
     app.ecr().keeps_failing("UploadLayerPart", 1, 500, "ServerException");
-    for _ in 0..2 {
+    // On a busy machine, an invocation may reach its time limit during a try.
+    let failed_tries = || record(&app)["copy"]["tries"].as_u64();
+    for _ in 0..12 {
+        if failed_tries() == Some(2) {
+            break;
+        }
         app.pauses_end();
         copy(&app, None);
     }
-    assert_eq!(record(&app)["copy"]["tries"], 2, "{:#}", record(&app));
+    assert_eq!(failed_tries(), Some(2), "{:#}", record(&app));
     app.ecr().is_well();
     assert_eq!(copies_until_it_ends(&app)["state"], "Completed");
     is_copied(&app, &target, &image, "two failed tries");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use futures_util::{StreamExt, stream};
-use stablepin_aws::ecr::{Ecr, EcrError, Manifest, PutTag};
+use stablepin_aws::ecr::{Ecr, EcrError, ImageStatus, Manifest, PutTag};
 use stablepin_oci as oci;
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;
@@ -31,13 +31,13 @@ const AT_A_TIME: usize = 3;
 enum CopyError {
     #[error(transparent)]
     Ecr(#[from] EcrError),
-    #[error("{digest} is not in {repository} any more")]
+    #[error("{digest} is not in {repository} any more: push it again")]
     Gone { repository: RepositoryName, digest: ImageDigest },
     #[error("{digest}: {problem}")]
     NotCopyable { digest: ImageDigest, problem: String },
     #[error("{repository} has other bytes for {digest}")]
     Differs { repository: RepositoryName, digest: ImageDigest },
-    #[error("the tag {tag} of {repository} is on another image, and must not move")]
+    #[error("the tag {tag} of {repository} is on another image, and must not move: delete it there")]
     TagTaken { repository: RepositoryName, tag: ImageTag },
 }
 
@@ -94,7 +94,10 @@ pub(super) async fn copy(
     let (done, to) = (copy.image(&build.digest, &build.build_tag.tag()).await, policy.repository.clone());
     match done {
         Ok(()) => Outcome::Copied { to, progress: meter.read() },
-        Err(error) => Outcome::CopyFailed { to, problem: chain(&error), is_refusal: error.is_refusal() },
+        Err(error) => {
+            let (problem, is_refusal) = (chain(&error), error.is_refusal());
+            Outcome::CopyFailed { to, progress: meter.read(), problem, is_refusal }
+        }
     }
 }
 
@@ -116,23 +119,31 @@ impl Copy<'_> {
         let tree = Tree::read(self.source, self.from, digest).await?;
         let manifests: Vec<ImageDigest> = tree.manifests.iter().map(|one| one.digest.clone()).collect();
         let there = self.target.describe_some(self.to, &manifests).await?;
-        let there: BTreeSet<ImageDigest> = there.into_iter().map(|image| image.digest).collect();
+        // ECR restores an archived image that is put again.
+        let active = there.into_iter().filter(|image| image.status == ImageStatus::Active);
+        let there: BTreeSet<ImageDigest> = active.map(|image| image.digest).collect();
         let missing: Vec<&Manifest> =
             tree.manifests.iter().filter(|one| !there.contains(&one.digest)).collect();
-        self.layers(&missing).await?;
+        self.layers(&tree.manifests).await?;
         // Each image index comes after its children, and each referrer after its subject.
         for manifest in missing {
             self.target.put_untagged(self.to, manifest).await?;
         }
         self.compare(&tree).await?;
         for (tag, digest) in &tree.tags {
-            self.tag(&tree, digest, tag).await?;
+            match self.tag(&tree, digest, tag).await {
+                // The repository has another signature of its own.
+                Err(CopyError::TagTaken { .. }) => {
+                    tracing::warn!(image.tag = %tag, "the tag {tag} is on another image and stays there");
+                }
+                done => done?,
+            }
         }
         self.tag(&tree, digest, tag).await
     }
 
     /// Copies the layers of these manifests that the target does not have.
-    async fn layers(&self, manifests: &[&Manifest]) -> Result<(), CopyError> {
+    async fn layers(&self, manifests: &[Manifest]) -> Result<(), CopyError> {
         let mut layers = BTreeMap::new();
         for manifest in manifests {
             for blob in blobs(manifest)? {
@@ -143,9 +154,10 @@ impl Copy<'_> {
         let done =
             layers.iter().filter(|(digest, _)| stored.contains_key(*digest)).map(|(_, layer)| layer.size);
         self.meter.layers.store(count(layers.len()), Ordering::Relaxed);
-        self.meter.bytes.store(layers.values().map(|layer| layer.size).sum(), Ordering::Relaxed);
+        let bytes = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
+        self.meter.bytes.store(bytes(&mut layers.values().map(|layer| layer.size)), Ordering::Relaxed);
         self.meter.layers_done.store(count(done.clone().count()), Ordering::Relaxed);
-        self.meter.bytes_done.store(done.sum(), Ordering::Relaxed);
+        self.meter.bytes_done.store(bytes(&mut { done }), Ordering::Relaxed);
         let missing = layers.into_values().filter(|layer| !stored.contains_key(&layer.digest)).collect();
         let copies = self.mounted(missing).await.into_iter().map(|layer| self.layer(layer));
         // After a failure, the layers that are on their way go on, so that their bytes need not be
@@ -163,17 +175,23 @@ impl Copy<'_> {
 
     /// Mounts these layers as far as ECR mounts them. Returns the layers that must be sent.
     async fn mounted(&self, layers: Vec<oci::Descriptor>) -> Vec<oci::Descriptor> {
-        let access = match layers.is_empty() || !self.is_one_registry {
-            true => return layers,
-            false => self.target.registry_access().await,
+        if layers.is_empty() || !self.is_one_registry {
+            return layers;
+        }
+        let access = match self.target.registry_access().await {
+            Ok(access) => access,
+            Err(error) => {
+                tracing::warn!("layers are sent instead of mounted: {}", chain(&error));
+                return layers;
+            }
         };
         let mut layers = layers.into_iter();
         let mut left = Vec::new();
         for layer in layers.by_ref() {
-            let mounted = match &access {
-                Ok(access) => self.target.mount(access, self.from, self.to, &layer.digest).await,
-                Err(_) => Ok(false),
-            };
+            let mounted = self.target.mount(&access, self.from, self.to, &layer.digest).await;
+            if let Err(error) = &mounted {
+                tracing::warn!("a layer was not mounted, so it is sent: {}", chain(error));
+            }
             if mounted.is_ok_and(|is_mounted| is_mounted) {
                 self.meter.layers_done.fetch_add(1, Ordering::Relaxed);
                 self.meter.bytes_done.fetch_add(layer.size, Ordering::Relaxed);
@@ -214,11 +232,16 @@ impl Copy<'_> {
 
     async fn tag(&self, tree: &Tree, digest: &ImageDigest, tag: &ImageTag) -> Result<(), CopyError> {
         let Some(manifest) = tree.manifests.iter().find(|one| one.digest == *digest) else { return Ok(()) };
+        let taken = || CopyError::TagTaken { repository: self.to.clone(), tag: tag.clone() };
+        // ECR would move the tag in a mutable repository.
+        match self.target.describe(self.to, tag).await? {
+            Some(on) if on.digest == *digest => return Ok(()),
+            Some(_) => return Err(taken()),
+            None => {}
+        }
         match self.target.put_tag(self.to, manifest, tag).await? {
             PutTag::Put | PutTag::AlreadyThere => Ok(()),
-            PutTag::PointsElsewhere => {
-                Err(CopyError::TagTaken { repository: self.to.clone(), tag: tag.clone() })
-            }
+            PutTag::PointsElsewhere => Err(taken()),
         }
     }
 }

@@ -241,10 +241,17 @@ impl DeploymentAttempt<'_> {
         let Some(arn) = candidate else { return Ok(None) };
         // ECS returns an error for a deleted revision. Such a revision cannot be deployed.
         let Ok(found) = self.ecs.task_definition(arn).await else { return Ok(None) };
-        let at =
-            task_definition::at_digest(&found.described, &found.tags, &location.own(self.policy), digest);
+        let own = location.own(self.policy);
+        let has_digest = match self.direction {
+            Direction::Forward => task_definition::at_digest(&found.described, &found.tags, &own, digest)
+                .is_ok_and(|at| at.already),
+            // The pin may be older than the environment's own repository, which then does not have
+            // the pin's image.
+            Direction::Revert => task_definition::described_digest(&found.described, &own)
+                .is_ok_and(|described| described.as_ref() == Some(digest)),
+        };
         let same = found.status == "ACTIVE"
-            && at.is_ok_and(|at| at.already)
+            && has_digest
             && task_definition::same_but_image(&definition.described, &found.described, &clone.containers)
                 .is_ok();
         Ok(same.then_some(found.arn))

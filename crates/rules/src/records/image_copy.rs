@@ -44,6 +44,10 @@ impl ImageCopy {
     /// Records the progress. A layer that has arrived ends a series of failed tries.
     pub(crate) fn advanced(&mut self, now: Timestamp, progress: CopyProgress) {
         let before = self.progress;
+        // The layers are not counted yet.
+        if progress.layers == 0 {
+            return;
+        }
         if progress.layers_done > before.layers_done {
             self.tries = 0;
         }

@@ -121,9 +121,11 @@ impl Transition {
                     live_drift::notified(self);
                 }
             }
-            Outcome::Copying { to, progress } => promotion::copying(self, to, *progress),
+            // A report is no success, so it does not end a series of failures.
+            Outcome::Copying { to, progress } => return promotion::copying(self, to, *progress),
             Outcome::Copied { to, progress } => promotion::copied(self, to, *progress),
-            Outcome::CopyFailed { to, problem, is_refusal } => {
+            Outcome::CopyFailed { to, progress, problem, is_refusal } => {
+                promotion::copying(self, to, *progress);
                 return promotion::copy_failed(self, to, problem, *is_refusal);
             }
             Outcome::Prepared(live) => {

@@ -57,7 +57,16 @@ fn observe(world: &mut World, id: OperationId, outcome: Outcome) {
 
 fn failed_try(world: &mut World, id: OperationId, is_refusal: bool) {
     let problem = "the registry is busy".to_owned();
-    observe(world, id, Outcome::CopyFailed { to: repository("prod/web"), problem, is_refusal });
+    observe(
+        world,
+        id,
+        Outcome::CopyFailed {
+            to: repository("prod/web"),
+            progress: CopyProgress::default(),
+            problem,
+            is_refusal,
+        },
+    );
     world.wait(16 * 60);
 }
 
@@ -147,6 +156,19 @@ fn layer_that_arrives_ends_a_series_of_failed_tries() {
     assert_eq!(copy(&world, id).tries, 0);
     failed_try(&mut world, id, false);
     assert_eq!(state(&world, id), PromotionState::InProgress);
+}
+
+/// Each try first reads the manifests, and reports no layers meanwhile.
+#[test]
+fn report_without_counted_layers_is_no_progress() {
+    let mut world = with_own_repository();
+    let id = approved(&mut world);
+    let before = CopyProgress { layers_done: 1, ..COPIED };
+    report(&mut world, id, before);
+    failed_try(&mut world, id, false);
+    report(&mut world, id, CopyProgress::default());
+    report(&mut world, id, before);
+    assert_eq!((copy(&world, id).tries, copy(&world, id).progress), (1, before));
 }
 
 #[test]

@@ -144,6 +144,10 @@ impl Reader<'_> {
             let ids: Vec<ImageId> =
                 names.iter().filter_map(|name| ImageTag::parse(name).ok()).map(ImageId::Tag).collect();
             for found in self.ecr.image(self.repository, &ids).await? {
+                // Anybody who may push can put such a tag on an image that nobody has approved.
+                if found.parse().is_ok_and(|manifest| manifest.kind().is_image()) {
+                    continue;
+                }
                 if let Some(tag) = found.tag {
                     tags.push((tag, found.digest.clone()));
                 }

@@ -236,7 +236,7 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
                 @if let Some(asked_by) = &promotion.asked_by { ", requested by " (words(&asked_by.to_string())) } }
             @if !promotion.waits_for.is_empty() { span { "waits for " (words(&promotion.waits_for.join(", "))) } }
             @if !approved.is_empty() { span { "approved by " (words(&approved)) } }
-            @if let Some(copy) = &promotion.copy { span { "copied " (words(&copy_progress(copy))) } }
+            @if let Some(copy) = &promotion.copy { span { @if copy.done_at.is_some() { "copied " } @else { "copying " } (words(&copy_progress(copy))) } }
             @if let Some(reason) = why { span { (words(&reason)) } }
             @if let Some(refused) = refused {
                 span { "not notified: " (words(&refused.names())) ". SNS refuses the mail: " (words(&refused.reason)) }
