@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::clock::now;
 use crate::effect::Known;
+use crate::errors::chain;
 use crate::snapshot::Snapshot;
 use crate::{Clients, effect};
 
@@ -220,7 +221,15 @@ pub async fn reconcile(
                     () = tokio::time::sleep(REPORT_EVERY), if is_copying => {
                         let Some(to) = target(&during) else { return Ok(subject) };
                         let progress = Outcome::Copying { to, progress: known.meter.read() };
-                        subject = renew(clients, subject, &[Input::Outcome(progress)], holder, deadline).await?;
+                        let progress = [Input::Outcome(progress)];
+                        match renew(clients, subject.clone(), &progress, holder, deadline).await {
+                            Ok(renewed) => subject = renewed,
+                            // The next report may succeed before the lease ends.
+                            Err(error) if error.is_retryable() && has_lease(&subject, holder) => {
+                                tracing::warn!("the copy goes on without a report: {}", chain(&error));
+                            }
+                            Err(error) => return Err(error),
+                        }
                         if !goes_on(&subject, &during, holder) {
                             tracing::warn!("the copy stops: another operation or another file replaced it");
                             return Ok(subject);
@@ -267,6 +276,12 @@ async fn renew(
         }
     }
     Err(ReconcileError::Contended)
+}
+
+/// Returns whether this holder still has the lease.
+fn has_lease(subject: &Subject, holder: Uuid) -> bool {
+    let lease = subject.operation.as_ref().and_then(|operation| operation.lease.as_ref());
+    lease.is_some_and(|lease| lease.holder == holder && lease.until > now())
 }
 
 /// Returns whether the copy that began with the record `during` is still the right work.

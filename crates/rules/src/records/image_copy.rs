@@ -15,6 +15,9 @@ pub struct ImageCopy {
     pub advanced_at: Timestamp,
     /// The number of failed tries since the last layer arrived.
     pub tries: u8,
+    /// The number of these tries that ECR refused, so that another try would fail too.
+    #[serde(default)]
+    pub refusals: u8,
     /// The time at which the whole image was in the repository. None while the copy is in progress.
     pub done_at: Option<Timestamp>,
 }
@@ -38,7 +41,7 @@ pub(crate) const STALLS_AFTER: SignedDuration = SignedDuration::from_mins(45);
 impl ImageCopy {
     pub(crate) fn begun(to: RepositoryName, now: Timestamp) -> Self {
         let progress = CopyProgress::default();
-        Self { to, progress, advanced_at: now, tries: 0, done_at: None }
+        Self { to, progress, advanced_at: now, tries: 0, refusals: 0, done_at: None }
     }
 
     /// Records the progress. A layer that has arrived ends a series of failed tries.
@@ -49,7 +52,7 @@ impl ImageCopy {
             return;
         }
         if progress.layers_done > before.layers_done {
-            self.tries = 0;
+            (self.tries, self.refusals) = (0, 0);
         }
         if progress.layers_done > before.layers_done || progress.bytes_done > before.bytes_done {
             self.advanced_at = now;

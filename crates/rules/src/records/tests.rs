@@ -250,6 +250,7 @@ fn promotion() -> Operation {
             progress: CopyProgress { layers: 7, layers_done: 6, bytes: 123_456_789, bytes_done: 120_000_000 },
             advanced_at: at("2025-07-17T15:00:30Z"),
             tries: 1,
+            refusals: 1,
             done_at: Some(at("2025-07-17T15:00:40Z")),
         }),
         rollout: Some(Rollout {

@@ -2,10 +2,11 @@
 
 use jiff::SignedDuration;
 use stablepin_rules::application::Application;
+use stablepin_rules::audit::Actor;
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::operation_id::OperationId;
-use stablepin_rules::records::{CopyProgress, ImageCopy, Promotion, PromotionState, Verdict};
+use stablepin_rules::records::{CopyProgress, Freeze, ImageCopy, Promotion, PromotionState, Verdict};
 use stablepin_rules::transition::Input;
 
 use crate::fixtures::{ONE, asked, state};
@@ -144,6 +145,49 @@ fn copy_fails_at_the_second_refusal() {
     failed_try(&mut world, id, true);
     let reason = promotion(&world, id).reason.unwrap().to_string();
     assert!(reason.contains("registry error: the image could not be copied to prod/web"), "{reason}");
+}
+
+#[test]
+fn first_refusal_after_a_transient_failure_does_not_end_the_copy() {
+    let mut world = with_own_repository();
+    let id = approved(&mut world);
+    failed_try(&mut world, id, false);
+    failed_try(&mut world, id, true);
+    assert_eq!(state(&world, id), PromotionState::InProgress);
+    failed_try(&mut world, id, true);
+    let reason = promotion(&world, id).reason.unwrap().to_string();
+    assert!(reason.contains("registry error"), "{reason}");
+}
+
+#[test]
+fn freeze_during_a_copy_ends_the_promotion_before_its_deployment() {
+    for mut world in [with_own_repository(), deployed_from_own_repository()] {
+        let id = approved(&mut world);
+        let by = Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() };
+        world.environment.freeze = Some(Freeze { since: world.now, reason: "sale".to_owned(), by });
+        world.settle();
+        let ended = promotion(&world, id);
+        assert_eq!((ended.state, ended.rollout, ended.pin), (PromotionState::Failed, None, None));
+        let reason = ended.reason.unwrap().to_string();
+        assert!(reason.contains("frozen during the copy (sale)"), "{reason}");
+        assert!(world.environment.slot.is_none() && world.environment.hold.is_none());
+    }
+}
+
+#[test]
+fn file_without_an_own_repository_ends_a_copy_without_a_timeout() {
+    let mut world = deployed_from_own_repository();
+    let id = approved(&mut world);
+    for n in 1..=60 {
+        world.wait(60);
+        report(&mut world, id, CopyProgress { bytes_done: n, layers_done: 0, ..COPIED });
+    }
+    world.configuration.application.environments[0].repository = repository("web");
+    world.configuration.version += 1;
+    world.tick(id);
+    assert_eq!(state(&world, id), PromotionState::InProgress);
+    world.settle();
+    assert!(promotion(&world, id).rollout.is_some());
 }
 
 #[test]

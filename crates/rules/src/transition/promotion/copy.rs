@@ -5,10 +5,14 @@ use crate::audit::Actor;
 use crate::image::RepositoryName;
 use crate::one_line::{LONGEST_TEXT, clause};
 use crate::records::{
-    Aftermath, CopyProgress, ImageCopy, MOST_TRIES, PromotionState, RolloutFailure, STALLS_AFTER,
+    Aftermath, CopyProgress, ImageCopy, MOST_TRIES, Promotion, PromotionState, RolloutFailure, STALLS_AFTER,
 };
 use crate::transition::Transition;
 use crate::words::size;
+
+/// The number of refusals after which the copy fails. The first refusal may mean that a new
+/// permission is not yet effective.
+const MOST_REFUSALS: u8 = 2;
 
 /// Returns the copy that is in progress.
 fn copy(transition: &mut Transition) -> Option<&mut ImageCopy> {
@@ -57,9 +61,8 @@ pub(in super::super) fn copied(transition: &mut Transition, to: &RepositoryName,
     audit_news(transition, &news, Actor::Stablepin);
 }
 
-/// Records a failed try. The promotion fails after three failed tries without progress. After a
-/// refusal, it fails at the second try, because the first refusal may mean that a new permission is
-/// not yet effective.
+/// Records a failed try. The promotion fails after three failed tries without progress, and after
+/// the second refusal.
 pub(in super::super) fn copy_failed(
     transition: &mut Transition,
     to: &RepositoryName,
@@ -68,10 +71,11 @@ pub(in super::super) fn copy_failed(
 ) {
     let Some(copy) = copy_to(transition, to) else { return };
     copy.tries = copy.tries.saturating_add(1);
-    let tries = copy.tries;
+    copy.refusals = copy.refusals.saturating_add(u8::from(is_refusal));
+    let (tries, refusals) = (copy.tries, copy.refusals);
     let problem = clause(problem, LONGEST_TEXT);
     transition.problem(&problem);
-    let failure = if is_refusal && tries > 1 {
+    let failure = if refusals >= MOST_REFUSALS {
         format!("registry error: the image could not be copied to {to}: {problem}")
     } else if tries >= MOST_TRIES {
         format!("max retries: the copy to {to} failed {tries} times: {problem}")
@@ -97,6 +101,19 @@ pub(super) fn fail_if_stalled(transition: &mut Transition) {
         copy.to
     );
     fail_copy(transition, failure);
+}
+
+/// Fails a promotion whose environment was frozen during the copy. Returns whether it failed.
+pub(super) fn fail_if_frozen(transition: &mut Transition, promotion: &Promotion) -> bool {
+    let is_copied = promotion.copy.as_ref().is_some_and(|copy| copy.done_at.is_some());
+    let freeze = transition.change.after.environment.freeze.as_ref();
+    let Some(freeze) = freeze.filter(|_| is_copied && promotion.rollout.is_none()) else { return false };
+    let why = clause(&freeze.reason, LONGEST_TEXT);
+    fail_copy(
+        transition,
+        format!("frozen during the copy ({why}): ask for the promotion again after the thaw"),
+    );
+    true
 }
 
 fn fail_copy(transition: &mut Transition, failure: String) {

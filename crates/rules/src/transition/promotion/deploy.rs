@@ -56,8 +56,10 @@ pub(super) fn fail_if_never_begun(transition: &mut Transition) {
     let after = &transition.change.after;
     let waits =
         after.promotion().is_some_and(|promotion| promotion.rollout.is_none() && promotion.pin.is_none());
-    let copied_at = after.promotion().and_then(|promotion| promotion.copy.as_ref()?.done_at);
-    let since = copied_at.or(after.environment.slot.as_ref().map(|slot| slot.since));
+    // The time of a copy does not count, even if a new application file made the copy needless.
+    let copy = after.promotion().and_then(|promotion| promotion.copy.as_ref());
+    let copied_at = copy.map(|copy| copy.done_at.unwrap_or(copy.advanced_at));
+    let since = copied_at.max(after.environment.slot.as_ref().map(|slot| slot.since));
     let waits = waits && !after.must_copy();
     let Some((policy, since)) = after.policy().zip(since).filter(|_| waits) else { return };
     if since + policy.verify.timeout > transition.now {
@@ -107,6 +109,9 @@ pub(super) fn settle(transition: &mut Transition) {
             hold: after.environment.hold.as_ref().map(|hold| hold.reason.clone()),
         };
         return end(transition, PromotionState::Failed, reason, Actor::Stablepin);
+    }
+    if copy::fail_if_frozen(transition, &promotion) {
+        return;
     }
     copy::begin(transition);
     let after = &transition.change.after;
