@@ -137,8 +137,8 @@ fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Resul
 /// paths of the copies.
 fn compile(folder: &Path, functions: &[Function]) -> Result<Vec<PathBuf>> {
     step(&format!("Compiling {} (debug)", counted(functions)), || {
-        // cargo builds the whole workspace, as for the tests. A selection of packages would select
-        // other features.
+        // `--workspace` selects the same features as for the tests, so cargo reuses the compiled
+        // dependencies. Only the named binaries are built.
         let binaries =
             functions.iter().flat_map(|one| ["--bin".to_owned(), format!("stablepin-{}", one.name)]);
         run(bound("cargo")

@@ -269,7 +269,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn run_root_is_short_even_in_a_long_checkout_path() {
+    fn run_root_is_short_even_if_the_checkout_path_is_long() {
         let short = Path::new("/srv/stablepin/target/local");
         assert_eq!(runtime(short, 18000), Path::new("/srv/stablepin/target/local/run"));
         let long = Path::new("/home/somebody/source/work/stablepin/target/local-demo/podman");

@@ -6,7 +6,7 @@ use aws_sdk_elasticloadbalancingv2::types::{TargetHealthDescription, TargetHealt
 use crate::call::{Call, CallError};
 use crate::session::Session;
 
-/// A client of the target groups of the session's account and region.
+/// A client that reads the health of targets in the session's account and region.
 #[derive(Debug, Clone)]
 pub struct Elb {
     client: Client,

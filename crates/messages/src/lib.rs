@@ -97,7 +97,8 @@ pub fn question(
     Mail { subject: format!("{reminder}Approve {application} for {}? {build_tag}", subject.name), body }
 }
 
-/// The text for a missing reason. Only a damaged record has no reason.
+/// The text for an operation that ended without a recorded reason. Only a damaged record lacks the
+/// reason.
 const NO_REASON: &str = "no reason is known";
 
 /// Converts free text from any source to one line.

@@ -124,8 +124,9 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// Cancels the undecided promotions of the images that the image index contains. Searches only the
-/// application's newest promotions, because the undecided promotions are among them.
+/// Cancels the promotions of the images in the image index. A promotion with a vote, or with a
+/// signed request for it, continues. Only the newest promotions are searched, because they include
+/// all open promotions.
 pub(crate) async fn cancel(
     clients: &Clients,
     application: &ApplicationName,

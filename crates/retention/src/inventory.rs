@@ -19,8 +19,8 @@ pub struct Inventory {
     /// The digests that were live when a rollback began. A backup tag marks such a digest too, but
     /// ECR may have refused the tag.
     pub was_live: Vec<WasLive>,
-    /// The image indexes with unknown children, as texts for people, and the images that may be
-    /// such image indexes. Any untagged image may be one of the unknown children.
+    /// Descriptions of the image indexes whose children are unknown, and of the images whose digest
+    /// is not valid. While there is one, retention keeps every untagged image.
     pub unread: Vec<String>,
 }
 

@@ -49,8 +49,8 @@ pub struct Account<'a> {
     pub waived: &'a BTreeSet<Source>,
 }
 
-/// The time during which dry runs share the newest revisions and the results from `sources`. Every
-/// run reads the images of services, tasks and deployments again.
+/// The time for which dry runs reuse the list of newest task definition revisions, and the images
+/// that schedules and rules start. Every run reads services, tasks and deployments.
 const SHARED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 /// The cache that survives from one invocation to the next.

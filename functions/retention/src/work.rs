@@ -219,7 +219,8 @@ impl RepositoryWork<'_> {
         known: &mut KnownManifests,
     ) -> Result<Option<RunProgress>, RetentionError> {
         let kept = self.saved_plan().await?;
-        // The saved plan has already applied the share, so the fresh plan needs no limit.
+        // The saved plan already respects the run's limit (`share`, in percent), so the fresh plan
+        // has no limit.
         let share = if kept.is_some() { 100 } else { self.run.share };
         let fresh = plan(&read.inventory, &RetentionPolicy::of(application, share), now());
         let Some((saved, stored)) = kept else {

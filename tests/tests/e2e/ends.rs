@@ -47,7 +47,7 @@ fn is_back_at_the_pin(release: &Release, record: &Value, services: &[&str], why:
 }
 
 #[test]
-fn proven_deployment_becomes_the_pin() {
+fn proven_build_becomes_the_pin() {
     let release = Release::next(&SERVICES).with(&SERVICES);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");

@@ -82,7 +82,7 @@ fn image_with_a_missing_layer_is_corrupted() {
 }
 
 #[test]
-fn image_with_a_wrong_configuration_has_invalid_metadata() {
+fn image_with_an_unreadable_configuration_has_invalid_metadata() {
     let app = Plan::new("wrong-config").create_with_fakes();
     let changed = app.web().put(NewImage::named("changed"));
     app.web().corrupts_blob(&config_of(&app, &changed), b"{}");

@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unused_reader_returns_an_error() {
+    fn image_reader_fails_if_it_parsed_no_response() {
         let failed = Reader::new().found(&Call::new("DescribeImages", "list")).unwrap_err();
         assert!(!failed.is_retryable());
     }

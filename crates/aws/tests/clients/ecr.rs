@@ -350,7 +350,7 @@ async fn configuration_must_match_its_manifest_and_index() {
 }
 
 #[tokio::test]
-async fn errors_omit_the_presigned_address() {
+async fn errors_omit_the_signature_of_the_download_url() {
     for (status, retryable) in [(403, false), (503, true)] {
         let wire = Wire::answering([]);
         answers_config(&wire, CONFIG.as_bytes());

@@ -160,8 +160,8 @@ impl Copy<'_> {
         self.meter.bytes_done.store(bytes(&mut { done }), Ordering::Relaxed);
         let missing = layers.into_values().filter(|layer| !stored.contains_key(&layer.digest)).collect();
         let copies = self.mounted(missing).await.into_iter().map(|layer| self.layer(layer));
-        // After a failure, the layers that are on their way go on, so that their bytes need not be
-        // sent again. No other layer starts.
+        // After a failure, the transfers in progress continue, so that their bytes need not be sent
+        // again. No new transfer starts.
         let mut copies = stream::iter(copies).buffer_unordered(AT_A_TIME);
         let mut failed = None;
         while let Some(result) = copies.next().await {

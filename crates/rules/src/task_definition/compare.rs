@@ -12,8 +12,8 @@ use super::platform::is_for_fargate_alone;
 /// matters, and every other value is compared literally.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
-    /// A list whose entries have a name in this field. Order matters only among entries with the
-    /// same name.
+    /// A list whose entries are matched by their field of this name. Order matters only among
+    /// entries with the same value of that field.
     By(&'static str),
     /// A set. An absent field means this default set.
     Set(&'static [&'static str]),

@@ -92,7 +92,7 @@ fn repeated_push_does_not_exceed_the_limit_of_pushers() {
 }
 
 #[test]
-fn environment_lists_do_not_exceed_their_limits_in_a_burst() {
+fn push_burst_keeps_waiting_and_asked_lists_within_limits() {
     let mut world = World::new(application(ONE, ""));
     for n in 1..=200 {
         world.push(i64::from(n), n).unwrap();

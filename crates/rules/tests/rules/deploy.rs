@@ -503,7 +503,8 @@ fn timeout_reverts_only_services_that_the_release_changed() {
     approve(&mut world, id);
     carries_out(&mut world, id);
     let web = service(&world, 0);
-    // Another caller deploys now. The promotion's own UpdateService call never reaches ECS.
+    // The promotion has not called UpdateService yet. Another caller deploys, and then the time
+    // limit passes.
     world.deploy_by_hand(&web, digest(9));
     world.wait(31 * 60);
     world.settle();

@@ -48,7 +48,7 @@ fn deleted_stable_tag_is_restored() {
 }
 
 #[test]
-fn pending_tag_is_not_reported_as_drift() {
+fn tag_not_moved_to_a_new_pin_yet_is_not_drift() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);

@@ -104,7 +104,8 @@ pub(in super::super) fn checks_reported(transition: &mut Transition, checks: &Ch
     }
 }
 
-/// Records the pipeline run that made the build, unless the known run has a more trusted source.
+/// Records the pipeline run that made the build, if no run is known, or if this run's source is
+/// more trusted.
 pub(in super::super) fn run_named(transition: &mut Transition, run: PipelineRun, by: &Actor) {
     let Some(build) = &mut transition.change.after.build else { return };
     if !run.replaces(build.run.as_ref()) {

@@ -49,7 +49,7 @@ fn decision_form_shows_all_facts() {
 }
 
 #[test]
-fn decision_form_shows_the_field_of_the_configured_step() {
+fn decision_form_asks_for_the_name_only_if_configured() {
     let with = |step| {
         let mut subject = asking(1, "main");
         subject.configuration.application.environments[0].approval.step = step;
