@@ -116,8 +116,8 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table accepts the update");
     }
 
-    /// Returns an image's item in the table: its mark for deletion, and the operations that need the
-    /// image. `None` if the table has no such item.
+    /// Returns an image's item in the table: its mark for deletion, and the operations that need
+    /// the image. `None` if the table has no such item.
     #[track_caller]
     pub fn marked(&self, digest: &str) -> Option<Value> {
         self.item(&format!("IMAGES#{}", self.plan.name), &format!("IMAGE#{digest}"))

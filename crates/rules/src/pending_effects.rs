@@ -258,8 +258,8 @@ fn approval_requests(
         _ if crate::approval::is_own(subject, policy, promotion, name) => false,
         None => turn,
         Some(asked) if address_changed(subject, name, asked) => asked.before < MOST_LINKS,
-        // Too many wrong codes disabled the link. The approver gets a new link, which the person who
-        // tried the codes does not see.
+        // Too many wrong codes disabled the link. The approver gets a new link, which the person
+        // who tried the codes does not see.
         Some(asked) if asked.burnt => asked.before < MOST_LINKS,
         Some(asked) => reminder(subject, promotion).is_some_and(|at| asked.at < at && at <= now),
     };

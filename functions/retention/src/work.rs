@@ -28,7 +28,8 @@ use crate::{Message, RetentionClients, RetentionError};
 /// The time after the deadline during which the last call of an invocation may still take effect.
 const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 
-/// The delay, in seconds, before the next attempt, if another run works on the application's images.
+/// The delay before the next attempt, in seconds, if another run works on the application's
+/// images.
 const BUSY_SECONDS: i32 = 60;
 
 /// The most time that an invocation keeps in reserve at its end. The reserve is longer than any

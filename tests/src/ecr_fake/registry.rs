@@ -104,8 +104,8 @@ fn perform(world: &mut EcrWorld, request: &Request, path: &Path<'_>, query: &str
     match (&*request.method, path) {
         ("HEAD" | "GET", Path::Blob(name, digest)) => blob(world, request, name, digest),
         ("POST", Path::Uploads(name)) => {
-            // ECR mounts blobs only in accounts that enable blob mounting. If ECR does not mount the
-            // blob, it starts an upload instead.
+            // ECR mounts blobs only in accounts that enable blob mounting. If ECR does not mount
+            // the blob, it starts an upload instead.
             // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
             if let (Some(digest), Some(from)) = (member(query, "mount"), member(query, "from"))
                 && world.mount(&digest, &from, name)

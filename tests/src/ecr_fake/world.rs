@@ -19,8 +19,8 @@ pub struct EcrCall {
     /// The operation, such as `PutImage`. A request of the registry protocol has its method and its
     /// resource instead, such as `PUT manifests`.
     pub operation: String,
-    /// The request's body as JSON without `layerPartBlob`, which can be large. Null for a request of
-    /// the registry protocol.
+    /// The request's body as JSON without `layerPartBlob`, which can be large. Null for a request
+    /// of the registry protocol.
     pub body: Value,
     /// The HTTP status of the response.
     pub status: u16,

@@ -25,8 +25,8 @@ impl Ecr {
         Self { client: session.patient_ecr(), http: session.plain_http() }
     }
 
-    /// Creates a client that copies images. Its calls may take longer, because they contain parts of
-    /// layers.
+    /// Creates a client that copies images. Its calls may take longer, because they contain parts
+    /// of layers.
     pub fn copying(session: &Session) -> Self {
         Self { client: session.copying_ecr(), http: session.plain_http() }
     }

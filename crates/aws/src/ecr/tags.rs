@@ -68,7 +68,7 @@ impl Ecr {
         Ok(())
     }
 
-    /// Prepares a call that sends the manifest's bytes, from which ECR must compute the same digest.
+    /// Prepares a call that sends the manifest's bytes. ECR must compute the same digest from them.
     fn put_image(&self, repository: &RepositoryName, manifest: &Manifest) -> PutImageFluentBuilder {
         self.client
             .put_image()
