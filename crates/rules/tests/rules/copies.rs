@@ -148,7 +148,7 @@ fn copy_fails_at_the_second_refusal() {
 }
 
 #[test]
-fn first_refusal_after_a_transient_failure_does_not_end_the_copy() {
+fn refusal_after_a_transient_failure_does_not_end_the_copy() {
     let mut world = with_own_repository();
     let id = approved(&mut world);
     failed_try(&mut world, id, false);
@@ -160,7 +160,7 @@ fn first_refusal_after_a_transient_failure_does_not_end_the_copy() {
 }
 
 #[test]
-fn freeze_during_a_copy_ends_the_promotion_before_its_deployment() {
+fn freeze_during_a_copy_ends_the_promotion_before_deployment() {
     for mut world in [with_own_repository(), deployed_from_own_repository()] {
         let id = approved(&mut world);
         let by = Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() };
