@@ -17,7 +17,6 @@ mod tag;
 mod vote_confirmation;
 
 use std::future::ready;
-use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
@@ -44,7 +43,7 @@ pub(crate) struct Known {
     pub(crate) services: Vec<Snapshot>,
     pub(crate) inspection: Option<Inspection>,
     /// The progress of a copy.
-    pub(crate) meter: Arc<Meter>,
+    pub(crate) meter: Meter,
 }
 
 /// Carries out one effect. An error becomes an outcome in the record, so that people see the error

@@ -280,8 +280,8 @@ async fn renew(
 
 /// Returns whether this holder still has the lease.
 fn has_lease(subject: &Subject, holder: Uuid) -> bool {
-    let lease = subject.operation.as_ref().and_then(|operation| operation.lease.as_ref());
-    lease.is_some_and(|lease| lease.holder == holder && lease.until > now())
+    let lease = subject.operation.as_ref().and_then(|operation| operation.lease_at(now()));
+    lease.is_some_and(|lease| lease.holder == holder)
 }
 
 /// Returns whether the copy that began with the record `during` is still the right work.

@@ -34,7 +34,7 @@ pub fn pending_effects(now: Timestamp, subject: &Subject, holder: Uuid) -> Vec<E
 
 /// Returns whether another holder has the lease now.
 pub fn leased_to_another(now: Timestamp, operation: &Operation, holder: Uuid) -> bool {
-    operation.lease.as_ref().is_some_and(|Lease { holder: other, until }| *other != holder && *until > now)
+    operation.lease_at(now).is_some_and(|lease| lease.holder != holder)
 }
 
 /// Gives this holder the lease for the effects that it carries out now, or ends the lease if there

@@ -192,12 +192,6 @@ async fn environment_of(
     Ok(None)
 }
 
-/// Returns whether another invocation works on the operation.
-fn is_leased(subject: &Subject) -> bool {
-    let lease = subject.operation.as_ref().and_then(|operation| operation.lease.as_ref());
-    lease.is_some_and(|lease| lease.until > now())
-}
-
 /// Returns the key of the operation that has the environment's slot.
 fn in_slot(subject: &Subject) -> Option<Key> {
     let slot = subject.environment.slot.as_ref()?;
@@ -231,7 +225,8 @@ async fn reconcile_all(
         {
             Ok(subject) => {
                 driven += 1;
-                if subject.must_copy() && !is_leased(&subject) {
+                let lease = subject.operation.as_ref().and_then(|operation| operation.lease_at(now()));
+                if subject.must_copy() && lease.is_none() {
                     copies.push(key);
                 }
             }

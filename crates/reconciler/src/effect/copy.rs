@@ -7,7 +7,6 @@
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use futures_util::{StreamExt, stream};
@@ -26,6 +25,9 @@ use crate::errors::chain;
 /// part of 10 MiB, and for its text form in the request.
 const AT_A_TIME: usize = 3;
 
+/// The number of manifests that one call reads back. A manifest has at most 4 MB.
+const PROVED_AT_A_TIME: usize = 4;
+
 /// The reason why a try failed.
 #[derive(Debug, thiserror::Error)]
 enum CopyError {
@@ -35,8 +37,8 @@ enum CopyError {
     Gone { repository: RepositoryName, digest: ImageDigest },
     #[error("{digest}: {problem}")]
     NotCopyable { digest: ImageDigest, problem: String },
-    #[error("{repository} has other bytes for {digest}")]
-    Differs { repository: RepositoryName, digest: ImageDigest },
+    #[error("{repository} does not give {digest} back after the copy ({code})")]
+    NotThere { repository: RepositoryName, digest: ImageDigest, code: String },
     #[error("the tag {tag} of {repository} is on another image, and must not move: delete it there")]
     TagTaken { repository: RepositoryName, tag: ImageTag },
 }
@@ -45,9 +47,9 @@ impl CopyError {
     fn is_refusal(&self) -> bool {
         match self {
             Self::Ecr(error) => error.is_refusal(),
-            Self::Gone { .. } | Self::NotCopyable { .. } | Self::Differs { .. } | Self::TagTaken { .. } => {
-                true
-            }
+            // ECR may still restore an image that was archived.
+            Self::NotThere { .. } => false,
+            Self::Gone { .. } | Self::NotCopyable { .. } | Self::TagTaken { .. } => true,
         }
     }
 }
@@ -62,6 +64,25 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
+    /// Begins with the layers that the target has already, and with those that it lacks.
+    fn begin(&self, done: &[oci::Descriptor], missing: &[oci::Descriptor]) {
+        let bytes =
+            |layers: &[oci::Descriptor]| layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
+        let (bytes_done, bytes_missing) = (bytes(done), bytes(missing));
+        self.layers.store(count(done.len() + missing.len()), Ordering::Relaxed);
+        self.bytes.store(bytes_done.saturating_add(bytes_missing), Ordering::Relaxed);
+        self.layers_done.store(count(done.len()), Ordering::Relaxed);
+        self.bytes_done.store(bytes_done, Ordering::Relaxed);
+    }
+
+    fn add_layer(&self) {
+        self.layers_done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn add_bytes(&self, bytes: u64) {
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> CopyProgress {
         CopyProgress {
             layers: self.layers.load(Ordering::Relaxed),
@@ -76,7 +97,7 @@ pub(super) async fn copy(
     clients: &Clients,
     subject: &Subject,
     policy: &EnvironmentPolicy,
-    meter: &Arc<Meter>,
+    meter: &Meter,
 ) -> Outcome {
     let (Some(promotion), Some(ecr)) = (subject.promotion(), &clients.copier) else {
         return Outcome::Problem("this function cannot copy images".to_owned());
@@ -88,7 +109,6 @@ pub(super) async fn copy(
         target: ecr,
         to: &policy.repository,
         meter,
-        is_one_registry: true,
         has_failed: AtomicBool::new(false),
     };
     let (done, to) = (copy.image(&build.digest, &build.build_tag.tag()).await, policy.repository.clone());
@@ -108,8 +128,7 @@ struct Copy<'a> {
     target: &'a Ecr,
     to: &'a RepositoryName,
     meter: &'a Meter,
-    /// True if both repositories belong to one registry: one account and one region.
-    is_one_registry: bool,
+    /// True if the transfer of a layer has failed.
     has_failed: AtomicBool,
 }
 
@@ -129,7 +148,7 @@ impl Copy<'_> {
         for manifest in missing {
             self.target.put_untagged(self.to, manifest).await?;
         }
-        self.compare(&tree).await?;
+        self.prove(&tree).await?;
         for (tag, digest) in &tree.tags {
             match self.tag(&tree, digest, tag).await {
                 // The repository has another signature of its own.
@@ -151,14 +170,9 @@ impl Copy<'_> {
             }
         }
         let stored = self.target.stored_layers(self.to, &layers.keys().cloned().collect()).await?;
-        let done =
-            layers.iter().filter(|(digest, _)| stored.contains_key(*digest)).map(|(_, layer)| layer.size);
-        self.meter.layers.store(count(layers.len()), Ordering::Relaxed);
-        let bytes = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
-        self.meter.bytes.store(bytes(&mut layers.values().map(|layer| layer.size)), Ordering::Relaxed);
-        self.meter.layers_done.store(count(done.clone().count()), Ordering::Relaxed);
-        self.meter.bytes_done.store(bytes(&mut { done }), Ordering::Relaxed);
-        let missing = layers.into_values().filter(|layer| !stored.contains_key(&layer.digest)).collect();
+        let (done, missing): (Vec<_>, Vec<_>) =
+            layers.into_values().partition(|layer| stored.contains_key(&layer.digest));
+        self.meter.begin(&done, &missing);
         let copies = self.mounted(missing).await.into_iter().map(|layer| self.layer(layer));
         // After a failure, the transfers in progress continue, so that their bytes need not be sent
         // again. No new transfer starts.
@@ -175,7 +189,7 @@ impl Copy<'_> {
 
     /// Mounts these layers as far as ECR mounts them. Returns the layers that must be sent.
     async fn mounted(&self, layers: Vec<oci::Descriptor>) -> Vec<oci::Descriptor> {
-        if layers.is_empty() || !self.is_one_registry {
+        if layers.is_empty() {
             return layers;
         }
         let access = match self.target.registry_access().await {
@@ -193,8 +207,8 @@ impl Copy<'_> {
                 tracing::warn!("a layer was not mounted, so it is sent: {}", chain(error));
             }
             if mounted.is_ok_and(|is_mounted| is_mounted) {
-                self.meter.layers_done.fetch_add(1, Ordering::Relaxed);
-                self.meter.bytes_done.fetch_add(layer.size, Ordering::Relaxed);
+                self.meter.add_layer();
+                self.meter.add_bytes(layer.size);
             } else {
                 // ECR mounts either all layers of the repository or none.
                 left.push(layer);
@@ -209,25 +223,23 @@ impl Copy<'_> {
         if self.has_failed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let arrived = |bytes| {
-            self.meter.bytes_done.fetch_add(bytes, Ordering::Relaxed);
-        };
+        let arrived = |bytes| self.meter.add_bytes(bytes);
         self.source.copy_layer(self.from, self.target, self.to, &layer, arrived).await?;
-        self.meter.layers_done.fetch_add(1, Ordering::Relaxed);
+        self.meter.add_layer();
         Ok(())
     }
 
-    /// Proves that the target has the same bytes for every manifest.
-    async fn compare(&self, tree: &Tree) -> Result<(), CopyError> {
-        let digests: Vec<ImageDigest> = tree.manifests.iter().map(|one| one.digest.clone()).collect();
-        let (found, _) = self.target.manifests(self.to, &digests).await?;
-        let found: BTreeMap<&ImageDigest, &str> =
-            found.iter().map(|one| (&one.digest, one.bytes.as_str())).collect();
-        let differs = tree.manifests.iter().find(|one| found.get(&one.digest) != Some(&one.bytes.as_str()));
-        match differs {
-            None => Ok(()),
-            Some(one) => Err(CopyError::Differs { repository: self.to.clone(), digest: one.digest.clone() }),
+    /// Proves that the target has every manifest, and with the same bytes.
+    async fn prove(&self, tree: &Tree) -> Result<(), CopyError> {
+        for part in tree.manifests.chunks(PROVED_AT_A_TIME) {
+            let digests: Vec<ImageDigest> = part.iter().map(|one| one.digest.clone()).collect();
+            // The client checks that the bytes of each manifest hash to its digest.
+            let (_, missing) = self.target.manifests(self.to, &digests).await?;
+            if let Some((digest, code)) = missing.into_iter().next() {
+                return Err(CopyError::NotThere { repository: self.to.clone(), digest, code });
+            }
         }
+        Ok(())
     }
 
     async fn tag(&self, tree: &Tree, digest: &ImageDigest, tag: &ImageTag) -> Result<(), CopyError> {

@@ -16,7 +16,6 @@ pub struct ImageCopy {
     /// The number of failed tries since the last layer arrived.
     pub tries: u8,
     /// The number of these tries that ECR refused, so that another try would fail too.
-    #[serde(default)]
     pub refusals: u8,
     /// The time at which the whole image was in the repository. None while the copy is in progress.
     pub done_at: Option<Timestamp>,

@@ -46,6 +46,11 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Returns the lease, if it has not ended.
+    pub fn lease_at(&self, now: Timestamp) -> Option<&Lease> {
+        self.lease.as_ref().filter(|lease| lease.until > now)
+    }
+
     pub fn new(work: Work, wake_at: Timestamp) -> Self {
         Self {
             work,
