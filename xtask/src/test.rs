@@ -37,12 +37,13 @@ const DEEP_CASES: &str = "20000";
 const TEST_RUN: &str = "STABLEPIN_TEST_RUN";
 
 /// Parts of the names of end-to-end tests that need real containers.
-const NEED_CONTAINERS: [&str; 14] = [
+const NEED_CONTAINERS: [&str; 15] = [
     "approved_build_is_deployed_to_every_service_and_pinned",
     "console_rollback_command_repairs_drift",
     "console_shows_running_pins_and_unreadable_services",
     "deployed_stack_runs_the_copy_from_productions_repository",
     "failed_first_release_restores_the_previous_image",
+    "failed_release_returns_to_a_pin_of_the_former_repository",
     "manual_deployment_is_reported_once_as_live_drift",
     "page_shows_release_and_rollback_without_reload",
     "release_to_a_missing_service_changes_nothing",

@@ -1,21 +1,24 @@
 //! The copy of an approved image to the environment's own repository, against the fake of ECR: the
 //! same bytes with all children and referrers, each layer once, and what people read if it fails.
 
+mod target;
+
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::thread;
 
 use serde_json::{Value, json};
-use stablepin_tests::crash::{Fault, ProgramRun, promotion, rollback};
-use stablepin_tests::ecr_fake::{Encryption, NewImage, Repository, TagMutability};
+use stablepin_tests::crash::{Fault, ProgramRun, rollback};
+use stablepin_tests::ecr_fake::{Repository, TagMutability};
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::{App, Link, Plan, Seed};
-use xtask::image::{Blob, Spec, assemble, digest, index};
+use xtask::image::{Blob, Mode, Spec, assemble, digest, index};
 
 use crate::checks::report;
 use crate::deploy::promoted;
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// The name of production's own repository.
@@ -35,6 +38,11 @@ fn application(story: &str) -> App {
     plan.with(&own).create_with_fakes()
 }
 
+/// Returns the descriptor of a blob.
+fn entry(blob: &Blob) -> Value {
+    json!({ "mediaType": blob.media_type, "digest": blob.digest, "size": blob.bytes.len() })
+}
+
 /// Pushes an image index with two platforms, and an SBOM of the image index. Returns the digest of
 /// the image index.
 fn push_index_with_sbom(app: &App) -> String {
@@ -47,7 +55,6 @@ fn push_index_with_sbom(app: &App) -> String {
     for blob in [&config, &sbom] {
         registry.put_blob(repository, blob).expect("a blob");
     }
-    let entry = |blob: &Blob| json!({ "mediaType": blob.media_type, "digest": blob.digest, "size": blob.bytes.len() });
     let subject = json!({
         "mediaType": index.manifest.media_type, "digest": pushed, "size": index.manifest.bytes.len(),
     });
@@ -178,24 +185,6 @@ fn copy_survives_any_single_fault() {
     everywhere(|at| some(&ANSWERS, at), copied);
 }
 
-#[test]
-fn second_copy_sends_nothing_again() {
-    let (app, image) = approved();
-    let target = target(&app);
-    copies_until_it_ends(&app);
-    app.ecr().forgets_calls();
-    // The environment's repository has the image already, because another environment copied it.
-    let again = promotion(&app.plan.name, &json!({ "digest": image }));
-    let answer = app.invoke(None, "approval", &again, None).answer.expect("the function was not killed");
-    assert_eq!(answer["statusCode"], 202, "{answer:#}");
-    app.ticks_until("the approver is asked", App::everybody_is_asked);
-    approve(&app, &app.link(&image));
-    let ended = copies_until_it_ends(&app);
-    assert_eq!(ended["state"], "Completed", "{ended:#}");
-    assert_eq!(app.ecr().count("InitiateLayerUpload"), 0);
-    is_copied(&app, &target, &image, "a second copy");
-}
-
 fn reason(record: &Value) -> String {
     record["reason"].to_string()
 }
@@ -232,21 +221,6 @@ fn copy_success_lasting_failure_ends_with_max_retries() {
     assert!(reason(&ended).contains("max retries: the copy to"), "{ended:#}");
     assert!(reason(&ended).contains("failed 3 times"), "{ended:#}");
     assert_eq!((app.pins(), target.tag("prod-stable")), (vec![], None));
-}
-
-/// Need 2: "registry update success?"
-#[test]
-fn registry_update_success_tag_of_another_image_ends_the_copy() {
-    let (app, image) = approved();
-    let target = app.ecr().creates(&target_name(&app), TagMutability::Immutable);
-    // Another image has the build tag in an immutable repository.
-    let other = target.put(NewImage::named("other").tag(app.build_tag(&image)));
-    let ended = copies_until_it_ends(&app);
-    assert_eq!(ended["state"], "Failed", "{ended:#}");
-    assert!(reason(&ended).contains("registry error"), "{ended:#}");
-    assert!(reason(&ended).contains("is on another image, and must not move"), "{ended:#}");
-    assert_eq!(target.tag(&app.build_tag(&image)), Some(other));
-    assert_eq!(app.pins(), []);
 }
 
 #[test]
@@ -310,6 +284,29 @@ fn deployed_stack_runs_the_copy_from_productions_repository() {
     let record = app.rolled_back(answer["id"].as_str().expect("an id"));
     assert_eq!(record["state"], "Completed", "{record:#}");
     service.runs(&pinned[0]);
+}
+
+/// The pin is older than production's own repository, which does not have the pin's image.
+#[test]
+fn failed_release_returns_to_a_pin_of_the_former_repository() {
+    let app = Plan::new("copied-back").services(["web"]).deployed("bake = \"0s\"").create();
+    let old = app.push_runnable("by-hand", &Spec::new("before"));
+    let service = app.service("web", &old);
+    let good = app.push_runnable("main", &Spec::new("1"));
+    assert_eq!(promoted(&app, &good)["state"], "Completed");
+    let proven = service.revision();
+
+    let own = target_name(&app);
+    app.aws.ecr("CreateRepository", &json!({ "repositoryName": own })).expect("a repository");
+    let setting = "name = \"production\"\n";
+    let file = app.plan.toml().replace(setting, &format!("{setting}repository = \"{own}\"\n"));
+    assert_eq!(app.put(&file).status, 200);
+    let bad = app.push_runnable("main", &Spec::new("2").mode(Mode::Crash));
+    let record = promoted(&app, &bad);
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    service.runs(&good);
+    assert_eq!(service.revision(), proven, "the revision that takes the image from where it is");
+    assert_eq!(app.pins(), [(1, good)]);
 }
 
 /// Returns the application's file with another repository of production.
@@ -393,35 +390,4 @@ fn rollback_stops_a_copy() {
     app.ticks_until("the rollback's end", |app| app.pins().len() == 3);
     assert_eq!(app.pins().pop(), Some((3, good.clone())));
     assert_eq!(target.tag("prod-stable"), Some(good));
-}
-
-/// Returns the statuses of the requests that tried to mount a layer.
-fn mounts(app: &App) -> Vec<u16> {
-    let calls = app.ecr().calls();
-    calls.iter().filter(|call| call.operation == "POST uploads").map(|call| call.status).collect()
-}
-
-#[test]
-fn layers_are_mounted_where_the_account_allows_it() {
-    let (app, image) = approved();
-    let target = target(&app);
-    app.ecr().mounts_blobs();
-    app.ecr().forgets_calls();
-    assert_eq!(copies_until_it_ends(&app)["state"], "Completed");
-    assert_eq!(app.ecr().count("InitiateLayerUpload"), 0, "no byte was sent");
-    let statuses: BTreeSet<u16> = mounts(&app).into_iter().collect();
-    assert_eq!(statuses, BTreeSet::from([201]));
-    is_copied(&app, &target, &image, "mounted");
-}
-
-#[test]
-fn layers_are_sent_if_the_encryption_keys_differ() {
-    let (app, image) = approved();
-    let target = target(&app);
-    app.ecr().mounts_blobs();
-    target.is_encrypted_with(Encryption::Kms("arn:aws:kms:us-east-1:000000000000:key/1".to_owned()));
-    app.ecr().forgets_calls();
-    assert_eq!(copies_until_it_ends(&app)["state"], "Completed");
-    assert_eq!(mounts(&app), [202], "one try is enough");
-    is_copied(&app, &target, &image, "sent");
 }

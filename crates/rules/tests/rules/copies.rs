@@ -36,6 +36,11 @@ fn promotion(world: &World, id: OperationId) -> Promotion {
     world.subject(Some(id), None).promotion().unwrap().clone()
 }
 
+/// Returns the reason with which the promotion ended.
+fn reason(world: &World, id: OperationId) -> String {
+    promotion(world, id).reason.unwrap().to_string()
+}
+
 fn copy(world: &World, id: OperationId) -> ImageCopy {
     promotion(world, id).copy.unwrap()
 }
@@ -126,7 +131,7 @@ fn copy_fails_after_three_tries() {
     (0..3).for_each(|_| failed_try(&mut world, id, false));
     let ended = promotion(&world, id);
     assert_eq!(ended.state, PromotionState::Failed);
-    let reason = ended.reason.unwrap().to_string();
+    let reason = reason(&world, id);
     assert!(
         reason.contains("max retries: the copy to prod/web failed 3 times: the registry is busy"),
         "{reason}"
@@ -143,7 +148,7 @@ fn copy_fails_at_the_second_refusal() {
     failed_try(&mut world, id, true);
     assert_eq!(state(&world, id), PromotionState::InProgress);
     failed_try(&mut world, id, true);
-    let reason = promotion(&world, id).reason.unwrap().to_string();
+    let reason = reason(&world, id);
     assert!(reason.contains("registry error: the image could not be copied to prod/web"), "{reason}");
 }
 
@@ -155,7 +160,7 @@ fn refusal_after_a_transient_failure_does_not_end_the_copy() {
     failed_try(&mut world, id, true);
     assert_eq!(state(&world, id), PromotionState::InProgress);
     failed_try(&mut world, id, true);
-    let reason = promotion(&world, id).reason.unwrap().to_string();
+    let reason = reason(&world, id);
     assert!(reason.contains("registry error"), "{reason}");
 }
 
@@ -227,7 +232,7 @@ fn copy_fails_if_it_makes_no_progress() {
         world.tick(id);
         assert!(world.now < began + SignedDuration::from_hours(2));
     }
-    let reason = promotion(&world, id).reason.unwrap().to_string();
+    let reason = reason(&world, id);
     assert!(reason.contains("no progress for 45 minutes, 1 of 3 layers have arrived"), "{reason}");
 }
 
