@@ -280,8 +280,8 @@ fn begin(transition: &mut Transition) {
     let actor = decided_by(after, &policy, &promotion).0;
     transition.release(&actor);
     let environment = &mut transition.change.after.environment;
-    let is_copied = policy.repository != promotion.build.repository;
-    if policy.is_deployed() || is_copied {
+    let must_copy = policy.repository != promotion.build.repository;
+    if policy.is_deployed() || must_copy {
         environment.slot = Some(Slot {
             operation: promotion.id,
             kind: SlotKind::Promotion,
@@ -291,7 +291,7 @@ fn begin(transition: &mut Transition) {
         });
     }
     move_to(transition, PromotionState::InProgress, None, actor);
-    if is_copied {
+    if must_copy {
         copy::begin(transition);
     } else if !policy.is_deployed() {
         set_pin(transition, &policy, Default::default());
