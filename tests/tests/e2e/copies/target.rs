@@ -1,5 +1,5 @@
-//! What the target repository has before the copy, or refuses: tags, signatures, archived images,
-//! layers and encryption.
+//! Copies to a repository that already has tags, signatures, archived images or layers, or that has
+//! another encryption key.
 
 use std::collections::BTreeSet;
 
