@@ -26,7 +26,7 @@ use stablepin_rules::one_line::one_line;
 use stablepin_rules::records::Subject;
 use stablepin_rules::validation::Inspection;
 
-pub(crate) use self::copy::Meter;
+pub use self::copy::{Copier, CopyError, Meter};
 use crate::Clients;
 use crate::errors::chain;
 use crate::snapshot::Snapshot;

@@ -32,6 +32,7 @@ use stablepin_aws::probe::Probe;
 use stablepin_aws::sns::Sns;
 
 pub use approval_mailer::ApprovalMailer;
+pub use effect::{Copier, CopyError, Meter};
 pub use link::{Secret, code_hash, token_hash};
 pub use live::live;
 pub use reconcile::{Deadline, ReconcileError, Source, reconcile};

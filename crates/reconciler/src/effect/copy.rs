@@ -30,7 +30,7 @@ const PROVED_AT_A_TIME: usize = 4;
 
 /// The reason why a try failed.
 #[derive(Debug, thiserror::Error)]
-enum CopyError {
+pub enum CopyError {
     #[error(transparent)]
     Ecr(#[from] EcrError),
     #[error("{digest} is not in {repository} any more: push it again")]
@@ -56,7 +56,7 @@ impl CopyError {
 
 /// The progress of a copy. The reconcile reads it while the copy goes on.
 #[derive(Debug, Default)]
-pub(crate) struct Meter {
+pub struct Meter {
     layers: AtomicU32,
     layers_done: AtomicU32,
     bytes: AtomicU64,
@@ -83,7 +83,7 @@ impl Meter {
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn read(&self) -> CopyProgress {
+    pub fn read(&self) -> CopyProgress {
         CopyProgress {
             layers: self.layers.load(Ordering::Relaxed),
             layers_done: self.layers_done.load(Ordering::Relaxed),
@@ -103,15 +103,8 @@ pub(super) async fn copy(
         return Outcome::Problem("this function cannot copy images".to_owned());
     };
     let build = &promotion.build;
-    let copy = Copy {
-        source: ecr,
-        from: &build.repository,
-        target: ecr,
-        to: &policy.repository,
-        meter,
-        has_failed: AtomicBool::new(false),
-    };
-    let (done, to) = (copy.image(&build.digest, &build.build_tag.tag()).await, policy.repository.clone());
+    let copier = Copier::new((ecr, &build.repository), (ecr, &policy.repository), meter);
+    let (done, to) = (copier.image(&build.digest, &build.build_tag.tag()).await, policy.repository.clone());
     match done {
         Ok(()) => Outcome::Copied { to, progress: meter.read() },
         Err(error) => {
@@ -121,20 +114,27 @@ pub(super) async fn copy(
     }
 }
 
-/// A copy between two repositories.
-struct Copy<'a> {
+/// Copies images between two repositories, which may be in different registries.
+pub struct Copier<'a> {
     source: &'a Ecr,
     from: &'a RepositoryName,
     target: &'a Ecr,
     to: &'a RepositoryName,
     meter: &'a Meter,
-    /// True if the transfer of a layer has failed.
-    has_failed: AtomicBool,
 }
 
-impl Copy<'_> {
+impl<'a> Copier<'a> {
+    /// Creates the copier. Each repository comes with the client of its registry.
+    pub fn new(
+        (source, from): (&'a Ecr, &'a RepositoryName),
+        (target, to): (&'a Ecr, &'a RepositoryName),
+        meter: &'a Meter,
+    ) -> Self {
+        Self { source, from, target, to, meter }
+    }
+
     /// Copies the image, and then puts the tag on the copy.
-    async fn image(&self, digest: &ImageDigest, tag: &ImageTag) -> Result<(), CopyError> {
+    pub async fn image(&self, digest: &ImageDigest, tag: &ImageTag) -> Result<(), CopyError> {
         let tree = Tree::read(self.source, self.from, digest).await?;
         let manifests: Vec<ImageDigest> = tree.manifests.iter().map(|one| one.digest.clone()).collect();
         let there = self.target.describe_some(self.to, &manifests).await?;
@@ -173,7 +173,8 @@ impl Copy<'_> {
         let (done, missing): (Vec<_>, Vec<_>) =
             layers.into_values().partition(|layer| stored.contains_key(&layer.digest));
         self.meter.begin(&done, &missing);
-        let copies = self.mounted(missing).await.into_iter().map(|layer| self.layer(layer));
+        let has_failed = AtomicBool::new(false);
+        let copies = self.mounted(missing).await.into_iter().map(|layer| self.layer(layer, &has_failed));
         // After a failure, the transfers in progress continue, so that their bytes need not be sent
         // again. No new transfer starts.
         let mut copies = stream::iter(copies).buffer_unordered(AT_A_TIME);
@@ -181,7 +182,7 @@ impl Copy<'_> {
         while let Some(result) = copies.next().await {
             if let Err(error) = result {
                 failed = failed.or(Some(error));
-                self.has_failed.store(true, Ordering::Relaxed);
+                has_failed.store(true, Ordering::Relaxed);
             }
         }
         failed.map_or(Ok(()), Err)
@@ -219,8 +220,9 @@ impl Copy<'_> {
         left
     }
 
-    async fn layer(&self, layer: oci::Descriptor) -> Result<(), CopyError> {
-        if self.has_failed.load(Ordering::Relaxed) {
+    /// Copies a layer, unless the transfer of another layer has failed.
+    async fn layer(&self, layer: oci::Descriptor, has_failed: &AtomicBool) -> Result<(), CopyError> {
+        if has_failed.load(Ordering::Relaxed) {
             return Ok(());
         }
         let arrived = |bytes| self.meter.add_bytes(bytes);
