@@ -1,14 +1,14 @@
 //! The copy of an approved image to the environment's own repository, against the fake of ECR: the
 //! same bytes with all children and referrers, each layer once, and what people read if it fails.
 
+mod meanwhile;
 mod target;
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
-use std::thread;
 
 use serde_json::{Value, json};
-use stablepin_tests::crash::{Fault, ProgramRun, rollback};
+use stablepin_tests::crash::{Fault, ProgramRun};
 use stablepin_tests::ecr_fake::{Repository, TagMutability};
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::{App, Link, Plan, Seed};
@@ -102,10 +102,17 @@ fn approve(app: &App, link: &Link) -> String {
     digest
 }
 
-/// Invokes the promoter with the message of a copy, as its queue delivers the message.
+/// Invokes the promoter with the message of the newest promotion's copy, as its queue delivers the
+/// message.
 fn copy(app: &App, fault: Option<(usize, Fault)>) -> ProgramRun {
+    copy_to(app, "production", &record(app), fault)
+}
+
+/// Invokes the promoter with the message of the copy of this promotion, which is one of the
+/// environment's.
+fn copy_to(app: &App, environment: &str, promotion: &Value, fault: Option<(usize, Fault)>) -> ProgramRun {
     let copy = json!({
-        "application": app.plan.name, "environment": "production", "id": record(app)["id"],
+        "application": app.plan.name, "environment": environment, "id": promotion["id"],
     });
     let body = json!({ "copy": copy }).to_string();
     let event = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] });
@@ -309,53 +316,6 @@ fn failed_release_returns_to_a_pin_of_the_former_repository() {
     assert_eq!(app.pins(), [(1, good)]);
 }
 
-/// Returns the application's file with another repository of production.
-fn with_repository(app: &App, repository: &str) -> String {
-    app.plan.toml().replace(&target_name(app), repository)
-}
-
-#[test]
-fn file_that_changes_during_a_copy_begins_another_copy() {
-    let (app, image) = approved();
-    let former = target(&app);
-    let upload = app.ecr().pauses("CompleteLayerUpload");
-    thread::scope(|scope| {
-        let copying = scope.spawn(|| copy(&app, None));
-        upload.comes();
-        let other = app.ecr().creates(&format!("{}-new", target_name(&app)), TagMutability::Mutable);
-        app.registers(&app.plan.name, &with_repository(&app, other.name()));
-        upload.goes_on();
-        copying.join().expect("an invocation");
-        let ended = copies_until_it_ends(&app);
-        assert_eq!(ended["state"], "Completed", "{ended:#}");
-        is_copied(&app, &other, &image, "the new repository");
-        assert_eq!(other.tag("prod-stable").as_ref(), Some(&image));
-    });
-    assert_eq!(former.tag("prod-stable"), None, "the former repository gets no stable tag");
-}
-
-/// The first invocation goes on although a second one has taken the lease.
-#[test]
-fn two_invocations_of_one_copy_break_nothing() {
-    let (app, image) = approved();
-    let target = target(&app);
-    let upload = app.ecr().pauses("UploadLayerPart");
-    thread::scope(|scope| {
-        let slow = scope.spawn(|| copy(&app, None));
-        upload.comes();
-        app.pauses_end();
-        let fast = scope.spawn(|| copy(&app, None));
-        upload.goes_on();
-        slow.join().expect("an invocation");
-        fast.join().expect("an invocation");
-    });
-    let ended = copies_until_it_ends(&app);
-    assert_eq!(ended["state"], "Completed", "{ended:#}");
-    assert_eq!(app.pins(), [(1, image.clone())]);
-    assert_eq!(target.manifest(&image), app.web().manifest(&image));
-    assert_eq!(target.referrers(&image).len(), 1);
-}
-
 /// Pushes a build, approves it, and completes its copy. Returns the build's digest.
 fn pinned(app: &App, version: &str) -> String {
     let image = app.push("main", &Spec::new(version));
@@ -363,31 +323,4 @@ fn pinned(app: &App, version: &str) -> String {
     approve(app, &app.link(&image));
     assert_eq!(copies_until_it_ends(app)["state"], "Completed");
     image
-}
-
-#[test]
-fn rollback_stops_a_copy() {
-    let app = application("copy-stop");
-    let target = target(&app);
-    let good = pinned(&app, "1");
-    pinned(&app, "2");
-    let image = app.push("main", &Spec::new("3"));
-    app.ticks_until("the approver is asked", App::everybody_is_asked);
-    approve(&app, &app.link(&image));
-    let upload = app.ecr().pauses("UploadLayerPart");
-    thread::scope(|scope| {
-        let copying = scope.spawn(|| copy(&app, None));
-        upload.comes();
-        let body = json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s since 14:30" });
-        let answer = app.invoke(None, "rollback", &rollback(&app.plan.name, &body), None).answer;
-        assert_eq!(answer.expect("the function was not killed")["statusCode"], 202);
-        upload.goes_on();
-        copying.join().expect("an invocation");
-    });
-    app.ticks_until("the promotion's end", |app| record(app)["state"] != "InProgress");
-    assert_eq!(record(&app)["state"], "Failed", "{:#}", record(&app));
-    assert!(reason(&record(&app)).contains("preempted"), "{:#}", record(&app));
-    app.ticks_until("the rollback's end", |app| app.pins().len() == 3);
-    assert_eq!(app.pins().pop(), Some((3, good.clone())));
-    assert_eq!(target.tag("prod-stable"), Some(good));
 }

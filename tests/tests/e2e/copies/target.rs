@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use stablepin_tests::crash::promotion;
+use stablepin_tests::crash::{Fault, ProgramRun, promotion};
 use stablepin_tests::ecr_fake::{Encryption, NewImage, StorageStatus, TagMutability};
 use stablepin_tests::{App, Plan};
 use xtask::image::{Blob, Spec, assemble};
 
 use super::{
-    OCI_MANIFEST, approve, approved, copies_until_it_ends, entry, is_copied, reason, target, target_name,
+    OCI_MANIFEST, application, approve, approved, copies_until_it_ends, copy, entry, is_copied, pinned,
+    reason, target, target_name,
 };
 
 /// Requests another promotion of the image, and approves it.
@@ -162,4 +163,51 @@ fn layers_are_sent_if_the_encryption_keys_differ() {
     assert_eq!(copies_until_it_ends(&app)["state"], "Completed");
     assert_eq!(mounts(&app), [202], "one try is enough");
     is_copied(&app, &target, &image, "sent");
+}
+
+/// Some parts of a layer have arrived when the invocation is killed.
+#[test]
+fn layer_in_parts_is_sent_anew_after_a_kill_between_two_parts() {
+    let parts = |run: &ProgramRun| -> Vec<usize> {
+        let requests = run.requests.iter().enumerate();
+        requests.filter(|(_, name)| name.contains("UploadLayerPart")).map(|(at, _)| at + 1).collect()
+    };
+    let mut middle = 0;
+    for is_killed in [false, true] {
+        let (app, image) = approved();
+        let target = target(&app);
+        app.ecr().has_layer_parts_of(1, 20);
+        app.ecr().forgets_calls();
+        let run = copy(&app, is_killed.then_some((middle, Fault::KillAfter)));
+        let sent = parts(&run);
+        middle = sent[sent.len() / 2];
+        assert!(sent.len() > 2 * app.ecr().count("InitiateLayerUpload"), "{:?}", run.requests);
+        assert_eq!(run.hit, is_killed, "{:?}", run.requests);
+        assert_eq!(copies_until_it_ends(&app)["state"], "Completed");
+        is_copied(&app, &target, &image, "in parts");
+    }
+}
+
+/// The stable tag may move, and no other tag may.
+#[test]
+fn stable_tag_moves_in_a_target_with_immutable_tags_except_it() {
+    let app = application("copy-except");
+    let except = TagMutability::ImmutableExcept(vec!["prod-stable".to_owned()]);
+    let target = app.ecr().creates(&target_name(&app), except);
+    for version in ["1", "2"] {
+        let image = pinned(&app, version);
+        assert_eq!(target.tag("prod-stable").as_ref(), Some(&image));
+        assert_eq!(target.tag(&app.build_tag(&image)), Some(image));
+    }
+}
+
+/// A tag that must not move cannot say which pin is the newest. The pin still counts.
+#[test]
+fn pin_is_written_if_no_tag_of_the_target_may_move() {
+    let app = application("copy-immutable");
+    let target = app.ecr().creates(&target_name(&app), TagMutability::Immutable);
+    let images = ["1", "2"].map(|version| pinned(&app, version));
+    let [first, second] = images.clone();
+    assert_eq!(app.pins(), [(1, first), (2, second)]);
+    assert_eq!(images.map(|image| target.tag(&app.build_tag(&image)).is_some()), [true, true]);
 }
