@@ -20,7 +20,7 @@ pub use build::{Build, Occurrence};
 pub use check::{Check, CheckResult, Checks, MOST_CHECKS, Recorded};
 pub use environment::{Environment, Freeze, Hold, Latest, MOST_LEFT, Question, Slot, SlotKind, Waiting};
 pub use ignored_push::IgnoredPush;
-pub(crate) use image_copy::STALLS_AFTER;
+pub(crate) use image_copy::{BEGINS_WITHIN, STALLS_AFTER};
 pub use image_copy::{CopyProgress, ImageCopy, MOST_TRIES};
 pub use operation::{DriftReport, Lease, Notice, Operation, Repair, Work};
 pub use pin::{Current, NotPut, Pin, TakenTag};

@@ -11,7 +11,8 @@ use crate::image::RepositoryName;
 pub struct ImageCopy {
     pub to: RepositoryName,
     pub progress: CopyProgress,
-    /// The last time at which more of the image had arrived than ever before.
+    /// The last time at which more of the image had arrived than ever before. Until then, the time
+    /// at which an invocation began the copy, or at which the copy became due.
     pub advanced_at: Timestamp,
     /// The number of failed tries since the last layer arrived.
     pub tries: u8,
@@ -37,10 +38,28 @@ pub const MOST_TRIES: u8 = 3;
 /// invocation makes no progress, because every invocation begins the layer again.
 pub(crate) const STALLS_AFTER: SignedDuration = SignedDuration::from_mins(45);
 
+/// The time within which an invocation must begin the copy. Only ten invocations copy at once, so a
+/// copy may wait behind others.
+pub(crate) const BEGINS_WITHIN: SignedDuration = SignedDuration::from_hours(6);
+
 impl ImageCopy {
     pub(crate) fn begun(to: RepositoryName, now: Timestamp) -> Self {
         let progress = CopyProgress::default();
         Self { to, progress, advanced_at: now, tries: 0, refusals: 0, done_at: None }
+    }
+
+    /// Returns true if an invocation has worked on the copy.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.progress.layers > 0 || self.tries > 0
+    }
+
+    /// Records a failed try.
+    pub(crate) fn failed(&mut self, now: Timestamp, is_refusal: bool) {
+        if !self.has_begun() {
+            self.advanced_at = now;
+        }
+        self.tries = self.tries.saturating_add(1);
+        self.refusals = self.refusals.saturating_add(u8::from(is_refusal));
     }
 
     /// Records the progress. A layer that has arrived ends a series of failed tries.
@@ -50,10 +69,11 @@ impl ImageCopy {
         if progress.layers == 0 {
             return;
         }
+        let is_first = !self.has_begun();
         if progress.layers_done > before.layers_done {
             (self.tries, self.refusals) = (0, 0);
         }
-        if progress.layers_done > before.layers_done || progress.bytes_done > before.bytes_done {
+        if is_first || progress.layers_done > before.layers_done || progress.bytes_done > before.bytes_done {
             self.advanced_at = now;
         }
         self.progress = CopyProgress { bytes_done: progress.bytes_done.max(before.bytes_done), ..progress };

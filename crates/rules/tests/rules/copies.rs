@@ -236,6 +236,45 @@ fn copy_fails_if_it_makes_no_progress() {
     assert!(reason.contains("no progress for 45 minutes, 1 of 3 layers have arrived"), "{reason}");
 }
 
+/// Other copies may take all invocations.
+#[test]
+fn copy_that_no_invocation_begins_fails_after_six_hours() {
+    let mut world = with_own_repository();
+    let id = approved(&mut world);
+    let began = world.now;
+    while state(&world, id) == PromotionState::InProgress {
+        world.wait(60);
+        world.tick(id);
+        assert!(world.now < began + SignedDuration::from_hours(7));
+    }
+    assert!(world.now >= began + SignedDuration::from_hours(6));
+    let reason = reason(&world, id);
+    assert!(reason.contains("did not begin within 6 hours"), "{reason}");
+}
+
+/// The wait for an invocation does not count as time without progress.
+#[test]
+fn copy_that_begins_late_has_its_time_without_progress() {
+    let nothing_sent = CopyProgress { layers_done: 0, bytes_done: 0, ..COPIED };
+    let reports = |world: &mut World, id| report(world, id, nothing_sent);
+    let fails = |world: &mut World, id| failed_try(world, id, false);
+    let begins: [&dyn Fn(&mut World, OperationId); 2] = [&reports, &fails];
+    for begin in begins {
+        let mut world = with_own_repository();
+        let id = approved(&mut world);
+        world.wait(5 * 3600);
+        world.tick(id);
+        let began = world.now;
+        begin(&mut world, id);
+        world.now = began + SignedDuration::from_mins(44);
+        world.tick(id);
+        assert_eq!(state(&world, id), PromotionState::InProgress);
+        world.wait(60);
+        world.tick(id);
+        assert!(reason(&world, id).contains("no progress for 45 minutes"));
+    }
+}
+
 #[test]
 fn long_copy_does_not_use_up_the_deployment_timeout() {
     let mut world = deployed_from_own_repository();

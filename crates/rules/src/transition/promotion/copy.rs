@@ -5,7 +5,8 @@ use crate::audit::Actor;
 use crate::image::RepositoryName;
 use crate::one_line::{LONGEST_TEXT, clause};
 use crate::records::{
-    Aftermath, CopyProgress, ImageCopy, MOST_TRIES, Promotion, PromotionState, RolloutFailure, STALLS_AFTER,
+    Aftermath, BEGINS_WITHIN, CopyProgress, ImageCopy, MOST_TRIES, Promotion, PromotionState, RolloutFailure,
+    STALLS_AFTER,
 };
 use crate::transition::Transition;
 use crate::words::size;
@@ -69,9 +70,9 @@ pub(in super::super) fn copy_failed(
     problem: &str,
     is_refusal: bool,
 ) {
+    let now = transition.now;
     let Some(copy) = copy_to(transition, to) else { return };
-    copy.tries = copy.tries.saturating_add(1);
-    copy.refusals = copy.refusals.saturating_add(u8::from(is_refusal));
+    copy.failed(now, is_refusal);
     let (tries, refusals) = (copy.tries, copy.refusals);
     let problem = clause(problem, LONGEST_TEXT);
     transition.problem(&problem);
@@ -85,12 +86,23 @@ pub(in super::super) fn copy_failed(
     fail_copy(transition, failure);
 }
 
-/// Fails a copy that makes no progress.
+/// Fails a copy that makes no progress, or that no invocation begins.
 pub(super) fn fail_if_stalled(transition: &mut Transition) {
     let now = transition.now;
     let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let Some(copy) = copy(transition) else { return };
-    if copy.advanced_at + STALLS_AFTER > now {
+    let limit = if copy.has_begun() { STALLS_AFTER } else { BEGINS_WITHIN };
+    if copy.advanced_at + limit > now {
+        return;
+    }
+    if !copy.has_begun() {
+        let (hours, to) = (BEGINS_WITHIN.as_hours(), copy.to.clone());
+        fail_copy(
+            transition,
+            format!(
+                "the copy to {to} did not begin within {hours} hours: look at the promoter's queue and its errors, and ask for the promotion again"
+            ),
+        );
         return;
     }
     let CopyProgress { layers, layers_done, .. } = copy.progress;
