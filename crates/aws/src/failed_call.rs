@@ -76,11 +76,11 @@ const TRANSIENT: [&str; 10] = [
 ];
 
 /// Codes of a temporary condition, without the suffix `Exception`: expired credentials, differing
-/// clocks, a quota, a concurrent change. Their status is often 4xx. AWS does not say whether
+/// clocks, a quota, a concurrent change, or an upstream registry of a pull-through cache. Their status is often 4xx. AWS does not say whether
 /// waiting helps after ECS's `LimitExceededException`. For ECR, see
 /// [`FailedCall::is_refusal_of_ecr`].
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
-const OF_THE_MOMENT: [&str; 22] = [
+const OF_THE_MOMENT: [&str; 25] = [
     "AuthFailure",
     "ConcurrentModification",
     "ConcurrentUpdate",
@@ -101,6 +101,9 @@ const OF_THE_MOMENT: [&str; 22] = [
     "ResourceInUse",
     "Server",
     "SignatureDoesNotMatch",
+    "UnableToGetUpstreamImage",
+    "UnableToGetUpstreamLayer",
+    "UnableToListUpstreamImageReferrers",
     "UnrecognizedClient",
     "UpdateInProgress",
 ];
@@ -504,6 +507,7 @@ mod tests {
             (503, "LimitExceededException", false),
             (400, "ThrottlingException", false),
             (400, "ExpiredTokenException", false),
+            (400, "UnableToListUpstreamImageReferrersException", false),
         ] {
             let failed = FailedCall::refused(status, Some(code), None, None);
             assert_eq!(failed.is_refusal_of_ecr(), refusal, "{status} {code}");

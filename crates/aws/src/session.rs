@@ -42,6 +42,11 @@ const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// between eight attempts take at most 71 s.
 pub const PATIENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
 const PATIENT_ATTEMPTS: u32 = 8;
+/// The longest time for one attempt of a call that copies images. A part of a layer has 10 MiB. ECR
+/// hashes a whole layer, which may have many gigabytes, before it answers CompleteLayerUpload.
+const COPY_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest time for a call that copies images, with all its attempts and pauses.
+const COPY_OPERATION_TIMEOUT: Duration = Duration::from_secs(240);
 /// The longest time that the start of a process waits until connections are warm.
 const WARM_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -303,8 +308,12 @@ impl Session {
 
     /// A client for layers, whose parts take longer than other requests.
     pub(crate) fn copying_ecr(&self) -> aws_sdk_ecr::Client {
-        let mut config =
-            aws_sdk_ecr::config::Builder::from(&self.config).timeout_config(Self::patient_timeouts());
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(COPY_ATTEMPT_TIMEOUT)
+            .operation_timeout(COPY_OPERATION_TIMEOUT)
+            .build();
+        let mut config = aws_sdk_ecr::config::Builder::from(&self.config).timeout_config(timeouts);
         config.set_endpoint_url(self.settings.endpoint(Service::Ecr).map(str::to_owned));
         aws_sdk_ecr::Client::from_conf(config.build())
     }

@@ -61,6 +61,9 @@ impl EcrError {
             Some("LimitExceededException") if puts => {
                 ": the repository has as many images, or the image as many tags, as ECR allows"
             }
+            Some("EmptyUploadException") => {
+                ": ECR's API takes no layer without bytes: enable blob mounting, or build the image without it"
+            }
             Some("KmsException") if puts => ": the key that encrypts the repository could not be used",
             Some("ImageStorageClassUpdateNotSupportedException") => {
                 ": the image cannot be moved to that storage class"
