@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
+use stablepin_tests::boto3::raw_manifest;
 use stablepin_tests::crash::{Fault, ProgramRun};
 use stablepin_tests::ecr_fake::{Repository, TagMutability};
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
@@ -276,12 +277,8 @@ fn deployed_stack_runs_the_copy_from_productions_repository() {
     let image = &service.task_definition()["containerDefinitions"][0]["image"];
     let image = image.as_str().expect("an image");
     assert!(image.ends_with(&format!("/{own}@{}", pinned[1])), "{image}");
-    // A client of the registry protocol reads the same bytes from both repositories.
-    let read = |repository: &str| {
-        let manifest = app.registry().manifest(repository, &pinned[1]).expect("an answer");
-        manifest.expect("the image").bytes
-    };
-    assert_eq!(read(&own), read(&app.plan.repository));
+    let [copy, source] = [&own, &app.plan.repository].map(|repository| raw_manifest(repository, &pinned[1]));
+    assert_eq!(copy.expect("the copy"), source.expect("the source"));
     let stable = app.aws.tag(&own, "prod-stable").expect("ECR answers");
     assert_eq!(stable.as_ref(), Some(&pinned[1]));
 

@@ -169,6 +169,13 @@ impl<'a> Copier<'a> {
                 layers.insert(blob.digest.clone(), blob);
             }
         }
+        let elsewhere: BTreeSet<ImageDigest> =
+            layers.values().filter(|blob| !blob.is_distributed()).map(|blob| blob.digest.clone()).collect();
+        if !elsewhere.is_empty() {
+            // Registries need not store such layers. A layer that the source stores is copied.
+            let kept = self.source.stored_layers(self.from, &elsewhere).await?;
+            layers.retain(|digest, blob| blob.is_distributed() || kept.contains_key(digest));
+        }
         let stored = self.target.stored_layers(self.to, &layers.keys().cloned().collect()).await?;
         let (done, missing): (Vec<_>, Vec<_>) =
             layers.into_values().partition(|layer| stored.contains_key(&layer.digest));
@@ -260,14 +267,10 @@ impl<'a> Copier<'a> {
     }
 }
 
-/// Returns the configuration and the layers of a manifest. Leaves out layers that registries do not
-/// store.
+/// Returns the configuration and the layers of a manifest.
 fn blobs(manifest: &Manifest) -> Result<Vec<oci::Descriptor>, CopyError> {
     Ok(match tree::parsed(manifest)? {
-        oci::Manifest::Image(image) => {
-            let layers = image.layers.into_iter().filter(oci::Descriptor::is_distributed);
-            std::iter::once(image.config).chain(layers).collect()
-        }
+        oci::Manifest::Image(image) => std::iter::once(image.config).chain(image.layers).collect(),
         oci::Manifest::Index(_) => Vec::new(),
     })
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stablepin_tests::crash::{Fault, ProgramRun, promotion};
 use stablepin_tests::ecr_fake::{Encryption, NewImage, StorageStatus, TagMutability};
 use stablepin_tests::{App, Plan};
@@ -210,4 +210,23 @@ fn pin_is_written_if_no_tag_of_the_target_may_move() {
     let [first, second] = images.clone();
     assert_eq!(app.pins(), [(1, first), (2, second)]);
     assert_eq!(images.map(|image| target.tag(&app.build_tag(&image)).is_some()), [true, true]);
+}
+
+/// Registries need not store such a layer, but this one stores it.
+#[test]
+fn stored_layer_that_must_not_be_distributed_is_copied() {
+    let app = application("copy-foreign");
+    let target = target(&app);
+    let mut image = assemble(&Spec::new("1"), b"licensed", "amd64").expect("an image");
+    let mut manifest: Value = serde_json::from_slice(&image.manifest.bytes).expect("JSON");
+    let layer = &mut manifest["layers"][0];
+    layer["mediaType"] = json!("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip");
+    let layer = layer["digest"].as_str().expect("a digest").to_owned();
+    image.manifest = Blob::new(OCI_MANIFEST, manifest.to_string().into_bytes());
+    app.push_image(Some("main"), &image);
+    app.hears();
+    app.ticks_until("the approver is asked", App::everybody_is_asked);
+    approve(&app, &app.link(image.digest()));
+    assert_eq!(copies_until_it_ends(&app)["state"], "Completed");
+    assert!(target.layer(&layer).is_some());
 }
