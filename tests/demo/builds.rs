@@ -17,7 +17,7 @@ use crate::run::{Demo, ENVIRONMENT, REPOSITORY, STABLE};
 use crate::text::{brief, quote};
 
 /// The pipeline's builds. Each has a version, a commit, and the behaviour of its container.
-const BUILDS: [(&str, &str, Mode); 8] = [
+const BUILDS: [(&str, &str, Mode); 9] = [
     ("1.0", "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334", Mode::Healthy),
     ("2.0", "b2c3d4e5f60718293a4b5c6d7e8f900112233445", Mode::Healthy),
     ("3.0", "c3d4e5f60718293a4b5c6d7e8f90011223344556", Mode::Unhealthy),
@@ -26,6 +26,7 @@ const BUILDS: [(&str, &str, Mode); 8] = [
     ("6.0", "f60718293a4b5c6d7e8f90011223344556677889", Mode::Unhealthy),
     ("7.0", "0718293a4b5c6d7e8f900112233445566778899a", Mode::Healthy),
     ("9.0", "18293a4b5c6d7e8f900112233445566778899aab", Mode::Healthy),
+    ("10.0", "293a4b5c6d7e8f900112233445566778899aabbc", Mode::Healthy),
 ];
 
 /// The number of views of the approval page before the approval.
@@ -60,11 +61,21 @@ impl Demo {
     }
 
     pub(crate) fn push(&self, number: usize) -> Result<PushedBuild> {
+        self.push_then(number, |_| Ok(()))
+    }
+
+    /// Pushes a build, and acts on its digest before the lead's mail is expected.
+    pub(crate) fn push_then(
+        &self,
+        number: usize,
+        act: impl FnOnce(&str) -> Result<()>,
+    ) -> Result<PushedBuild> {
         let (version, commit, mode) = BUILDS[number - 1];
         let image = image::build(&Spec::new(version).mode(mode).revision(commit))?;
         let digest = self.app.push_image(Some("main"), &image);
         let pushed = Instant::now();
         note(format!("pushed {REPOSITORY}:main, version {version}, commit {}, {digest}", &commit[..8]));
+        act(&digest)?;
 
         let mail = self.mail_about(&digest)?;
         note(format!("a mail came after {}:", seconds(pushed.elapsed())));

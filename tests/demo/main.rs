@@ -41,7 +41,7 @@ const NEED_CONTAINERS: [(usize, &str); 4] = [
     (14, "Build 5 crashes in its container, and is rolled back automatically"),
     (15, "Build 6 answers its health check with 500, and is rolled back automatically"),
     (16, "Build 7, the fix, is approved past the hold, and pinned"),
-    (17, "Build 8 is copied to production's own repository, and runs from there"),
+    (17, "Build 8 is copied to production's own repository, and build 9 is rolled back to it there"),
 ];
 
 fn main() -> ExitCode {
@@ -106,7 +106,7 @@ fn tell(containers_are_real: bool) -> Result<Count> {
     chapter(crash.0, crash.1, || demo.crashes(5, &live))?;
     chapter(unhealthy.0, unhealthy.1, || demo.answers_500(6, &live, port))?;
     chapter(fix.0, fix.1, || demo.is_deployed(7))?;
-    chapter(copied.0, copied.1, || demo.copies(8, port))?;
+    chapter(copied.0, copied.1, || demo.copies([8, 9], port))?;
     Ok(demo.claims.count())
 }
 

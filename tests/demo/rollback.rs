@@ -110,7 +110,7 @@ impl Demo {
     }
 
     /// Waits until the rollback ends. Returns the rollback's state.
-    fn follow(&self, id: &str, start: Instant) -> Result<String> {
+    pub(crate) fn follow(&self, id: &str, start: Instant) -> Result<String> {
         self.watch("the rollback's end", LIMIT, start, || {
             let (_, rollback) = self.api(&self.operator, "GET", &format!("/rollbacks/{id}"), None);
             let state = rollback["state"].as_str().unwrap_or("unreadable").to_owned();
@@ -171,7 +171,7 @@ impl Demo {
         self.claims.equal("and its one rollout slot is free again", &record["slot"], &Value::Null)
     }
 
-    fn ask(&self, who: &Aws, body: &Value) -> (u16, Value) {
+    pub(crate) fn ask(&self, who: &Aws, body: &Value) -> (u16, Value) {
         self.api(who, "POST", &path(), Some(body))
     }
 }

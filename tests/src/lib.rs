@@ -7,6 +7,7 @@
 
 mod against_fakes;
 pub mod app;
+pub mod boto3;
 pub mod browser;
 pub mod console;
 pub mod crash;
