@@ -1,12 +1,15 @@
-//! `cargo xtask bench`: measures the cost of a dry run of retention, and compares it with other
-//! tools for the same task.
+//! `cargo xtask bench`: measures the cost of a dry run of retention and of a copy of an image, and
+//! compares both with other tools for the same task.
 //!
-//! Each tool reads the same repository of the ECR fake. The checks concern ratios, counts and one
-//! memory size, but no absolute time.
+//! Each tool works on the same repositories of the ECR fake. The checks concern ratios, counts and
+//! memory sizes, but no absolute time.
 
 mod checks;
+mod copies;
 mod examples;
+mod measured;
 mod registry;
+mod served;
 mod table;
 mod tool;
 
@@ -23,7 +26,7 @@ const SMALL: usize = 1_000;
 
 pub fn bench(quick: bool) -> Result<()> {
     setup::peers()?;
-    step("Building the plan and the registry in release mode", examples::build)?;
+    step("Building the measured programs and the fakes in release mode", examples::build)?;
     let sizes: &[usize] = if quick { &[SMALL, MIDDLE] } else { &[SMALL, MIDDLE, LARGE] };
     let mut rows = Vec::new();
     for images in sizes {
@@ -37,7 +40,8 @@ pub fn bench(quick: bool) -> Result<()> {
         })?;
     }
     println!("\n{}", table(&rows));
-    let checks = checks::all(&rows);
+    let mut checks = checks::all(&rows);
+    checks.extend(copies::bench(quick)?);
     for check in &checks {
         println!("{:<7} {}", if check.holds { "ok" } else { "FAILED" }, check.what);
     }

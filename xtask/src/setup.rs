@@ -98,6 +98,21 @@ pub fn peers() -> Result<()> {
     environment("peers.txt", "peers", "peers-installed.txt", title)
 }
 
+/// Installs skopeo, with which `cargo xtask bench` compares copies. Returns the reason if skopeo
+/// cannot be installed.
+pub fn skopeo() -> Result<Result<(), String>> {
+    if on_path("skopeo").is_some() {
+        return Ok(Ok(()));
+    }
+    fs::create_dir_all(tools())?;
+    let _lock = lock(&tools().join("lock"), "installing the tools")?;
+    if let Err(reason) = may_install() {
+        return Ok(Err(reason.to_owned()));
+    }
+    let installed = step("Installing skopeo, with which copies are compared", || install(&["skopeo"]));
+    Ok(installed.map_err(|error| format!("{error:#}")))
+}
+
 /// Returns the path of a program that [`peers`] installs.
 pub fn peer(name: &str) -> PathBuf {
     tools().join("peers/bin").join(name)

@@ -91,7 +91,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     end_to_end(&mut report, deep, no_browser.is_some());
     release(&mut report);
     if deep {
-        report.check("Cost of a dry run of retention", || bench::bench(true));
+        report.check("Cost of a dry run of retention, and of a copy", || bench::bench(true));
     }
     Ok(report.close())
 }

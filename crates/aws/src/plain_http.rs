@@ -23,6 +23,9 @@ use crate::failed_call::FailedCall;
 /// The longest time to receive a body, counted from the arrival of the headers.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The largest buffer for a part of a body that is allocated before the part arrives.
+const LARGEST_BUFFER: usize = 10 * 1024 * 1024;
+
 #[derive(Debug, Clone)]
 pub(crate) struct PlainHttp {
     client: SharedHttpClient,
@@ -149,7 +152,8 @@ impl Download {
     /// arrive for some seconds.
     pub(crate) async fn part(&mut self, length: u64) -> Result<Vec<u8>, FailedCall> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let mut part = Vec::new();
+        // A buffer that grows would need the memory of two buffers when it moves.
+        let mut part = Vec::with_capacity(length.min(LARGEST_BUFFER));
         while part.len() < length {
             if self.rest.is_empty() {
                 let next = tokio::time::timeout(BODY_TIMEOUT, self.stream.next()).await;

@@ -1,20 +1,18 @@
 //! The measured tools: how each dry run starts, and how the output is read.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use wait4::Wait4 as _;
 
 use super::examples::example;
+use super::measured::{at_the_fake, folder, limited, used_by};
 use super::registry::MeasuredRegistry;
-use crate::deploy::certificate_bundle;
 use crate::process::tail;
 use crate::setup::peer;
-use crate::workspace::target;
 
 /// The limit of a tool's CPU time: the sum of user time and system time.
 pub(super) const CPU_LIMIT: Duration = Duration::from_secs(180);
@@ -98,31 +96,11 @@ impl Tool {
 
     pub(super) fn run(self, registry: &MeasuredRegistry) -> Result<Run> {
         let log = folder()?.join(format!("{} {}.log", self.name(), registry.images));
-        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        // The kernel enforces the limit. A small shell starts the tool, because the measured memory
-        // of a process includes its parent's memory at the start.
-        let limit = format!("ulimit -t {}; exec \"$@\"", CPU_LIMIT.as_secs());
-        let mut command = Command::new("sh");
-        command.args(["-c", &limit, "sh"]).args(self.arguments(registry.images)?);
-        command.envs([
-            ("AWS_ENDPOINT_URL_ECR", registry.ecr.as_str()),
-            ("AWS_ENDPOINT_URL_ECS", &registry.ecs),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ]);
-        // As in the template, no other variable may name certificates.
-        command.env_remove("SSL_CERT_DIR").envs(certificate_bundle().map(|bundle| ("SSL_CERT_FILE", bundle)));
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.name()))?;
-        let used = child.wait4().with_context(|| format!("cannot wait for {}", self.name()))?;
-        let cpu = used.rusage.utime + used.rusage.stime;
-        Ok(Run { cpu, peak_bytes: used.rusage.maxrss, end: self.ended(used.status, cpu, &log)? })
+        let mut command = limited(CPU_LIMIT, &self.arguments(registry.images)?);
+        command.env("AWS_ENDPOINT_URL_ECS", &registry.ecs);
+        let used = used_by(at_the_fake(&mut command, &registry.ecr), self.name(), &log)?;
+        let end = self.ended(used.status, used.cpu, &log)?;
+        Ok(Run { cpu: used.cpu, peak_bytes: used.peak_bytes, end })
     }
 
     fn ended(self, status: ExitStatus, cpu: Duration, log: &Path) -> Result<Ended> {
@@ -155,12 +133,6 @@ impl Tool {
                 .collect(),
         }
     }
-}
-
-fn folder() -> Result<PathBuf> {
-    let folder = target().join("bench");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder)
 }
 
 #[cfg(test)]
