@@ -11,8 +11,8 @@ use crate::Clients;
 
 /// The most promotions that one read returns.
 const PER_READ: i32 = 100;
-/// The most reads of one search for open promotions. These reads find all open promotions, because
-/// each promotion expires and the newest promotions are read first.
+/// The most reads of one search for open promotions. The newest promotions are read first, and each
+/// promotion expires, so an open promotion is not expected behind 1,000 newer ones.
 const MOST_READS: usize = 10;
 
 /// Returns the open promotions of these images in every environment, newest first.

@@ -177,7 +177,7 @@ pub async fn take(
 }
 
 /// Records a push that opened no promotion, so that its developer can read the reason. Leaves out
-/// tags that Stablepin itself put, and pushes to other repositories than the application's.
+/// tags that Stablepin itself put, and pushes to the own repository of an environment.
 pub async fn keep_ignored(clients: &Clients, application: &ApplicationName, push: &Push, why: &NoBuild) {
     if [NoBuild::Ours, NoBuild::NotPushedTo].contains(why) {
         return;

@@ -256,16 +256,16 @@ fn copy_that_no_invocation_begins_fails_after_six_hours() {
 #[test]
 fn copy_that_begins_late_has_its_time_without_progress() {
     let nothing_sent = CopyProgress { layers_done: 0, bytes_done: 0, ..COPIED };
-    let reports = |world: &mut World, id| report(world, id, nothing_sent);
-    let fails = |world: &mut World, id| failed_try(world, id, false);
-    let begins: [&dyn Fn(&mut World, OperationId); 2] = [&reports, &fails];
-    for begin in begins {
+    for first_try_fails in [false, true] {
         let mut world = with_own_repository();
         let id = approved(&mut world);
         world.wait(5 * 3600);
         world.tick(id);
         let began = world.now;
-        begin(&mut world, id);
+        match first_try_fails {
+            true => failed_try(&mut world, id, false),
+            false => report(&mut world, id, nothing_sent),
+        }
         world.now = began + SignedDuration::from_mins(44);
         world.tick(id);
         assert_eq!(state(&world, id), PromotionState::InProgress);
