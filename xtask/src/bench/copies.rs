@@ -44,8 +44,8 @@ enum Copyist {
     Skopeo,
 }
 
-/// The promoter's setting of glibc's allocator in `template.yaml`. Without it, glibc keeps the memory
-/// of earlier parts of layers.
+/// The promoter's setting of glibc's allocator in `template.yaml`. Without the setting, glibc keeps
+/// the memory of earlier parts of layers.
 /// <https://man7.org/linux/man-pages/man3/mallopt.3.html>
 const ALLOCATOR: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
 
@@ -128,8 +128,8 @@ pub(super) fn bench(quick: bool) -> Result<Vec<Check>> {
     Ok(checks::all(&rows))
 }
 
-/// Copies the image three times. Returns the run with the highest memory: which layers meet in memory
-/// differs a little between runs.
+/// Copies the image three times. Returns the run with the highest memory: the number of parts that
+/// are in memory at the same time differs a little between runs.
 fn most_memory(case: Case, has_skopeo: bool) -> Result<Row> {
     let mut most = copied(Copyist::Ours, case, has_skopeo)?;
     for _ in 1..RUNS {

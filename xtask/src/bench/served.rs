@@ -1,5 +1,5 @@
-//! A process that serves fakes of AWS services. It prints one line of JSON when it is ready, and one
-//! line for each line of its input.
+//! A process that serves fakes of AWS services. The process prints one line of JSON when it is
+//! ready, and then one line for each line of its input.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
