@@ -93,15 +93,27 @@ pub(super) fn settle(transition: &mut Transition) {
 pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     let Some(repair) = repair(transition).filter(|repair| repair.moved_by.is_none()) else { return };
     repair.moved_by = Some(caller.clone());
-    let digest = transition.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
+    let digest = expected(transition);
     audit_drift(transition, digest, "Attributed");
+}
+
+/// Returns the digest that should have the drifted tag.
+fn expected(transition: &mut Transition) -> Option<ImageDigest> {
+    let tag = repair(transition)?.tag.clone();
+    let subject = &transition.change.after;
+    let environment = &subject.environment;
+    if tag == current(&subject.name) {
+        environment.current.as_ref().map(|current| current.digest.clone())
+    } else {
+        environment.pin.as_ref().map(|pin| pin.digest.clone())
+    }
 }
 
 fn end(transition: &mut Transition, to: &str) {
     let now = transition.now;
     let Some(repair) = repair(transition).filter(|repair| repair.repaired_at.is_none()) else { return };
     repair.repaired_at = Some(now);
-    let digest = transition.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
+    let digest = expected(transition);
     audit_drift(transition, digest, to);
 }
 

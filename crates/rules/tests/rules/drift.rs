@@ -73,6 +73,23 @@ fn moved_current_tag_is_repaired() {
     check(&world);
 }
 
+/// A rollback of only some services brings a digest that is not the pin.
+#[test]
+fn records_of_a_moved_current_tag_name_the_live_digest() {
+    let mut world = World::new(deployed(ONE, "\"prod/web\""));
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
+    world.settle();
+    let tag = world.current_tag();
+    world.environment.current.as_mut().unwrap().digest = digest(5);
+    world.intents.insert((tag.clone(), digest(5)));
+    world.move_by_hand(&tag, Some(digest(9)));
+    world.look_at_tag(&tag).unwrap();
+    world.settle();
+    let named = world.audited(Kind::Drift).iter().map(|record| record.digest.clone()).collect::<Vec<_>>();
+    assert_eq!(named, [Some(digest(5)), Some(digest(5))]);
+}
+
 /// ECR refuses the PutImage call, for example because the repository's tags have become immutable.
 #[test]
 fn tag_repair_gives_up_after_a_day_of_refusals() {
