@@ -146,7 +146,8 @@ pub(super) fn tick(transition: &mut Transition) {
         rollback.rollout.time_out(now, &verify, rollback.preempted_until, problem.as_deref());
         return;
     }
-    let applied = rollback.rollout.applied_anywhere();
+    let is_unheard = rollback.rollout.services.iter().any(|service| service.unheard);
+    let applied = rollback.rollout.maybe_applied() || is_unheard;
     let state = if applied { RollbackState::Incomplete } else { RollbackState::Failed };
     let reason = RollbackReason::Failed(RolloutFailure::EnvironmentRemoved);
     move_to(transition, state, Some(reason));

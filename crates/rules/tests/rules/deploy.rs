@@ -1315,6 +1315,26 @@ fn rollback_is_incomplete_if_ecs_refuses_after_a_lost_response() {
 }
 
 #[test]
+fn rollback_of_a_removed_environment_may_be_incomplete() {
+    for is_lost in [true, false] {
+        let mut world = World::new(deployed(ONE, WEB));
+        promoted(&mut world, 0, 1);
+        promoted(&mut world, 1, 2);
+        let id = world.roll_back("1").unwrap();
+        let web = service(&world, 0);
+        if is_lost {
+            let unheard = Observation::Unheard { problem: "no connection".to_owned() };
+            world.observe(Some(id), None, &[heard(&web, unheard)]).unwrap();
+        }
+        world.configuration.application.environments[0].name =
+            stablepin_rules::name::EnvironmentName::parse("other").unwrap();
+        world.tick(id);
+        let expected = if is_lost { RollbackState::Incomplete } else { RollbackState::Failed };
+        assert_eq!(rollback_state(&world, id), expected);
+    }
+}
+
+#[test]
 fn revert_fails_after_ecs_refuses_it_twice() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
