@@ -105,6 +105,7 @@ pub fn resolve(
         let others: Vec<PinNumber> = found
             .iter()
             .flat_map(|found| history.iter().filter(|pin| same(pin) && pin.digest != found.digest))
+            .filter(|pin| pin.number <= current.number)
             .map(|pin| pin.number)
             .collect();
         match (found, others.is_empty()) {

@@ -183,6 +183,15 @@ fn commit_of_two_builds_is_refused_as_ambiguous() {
     assert_eq!(to(&environment, &pins, &[0xc3], "1"), Ok((1, digest(0xa1))), "a pin number is not ambiguous");
 }
 
+/// A promotion may write its pin between the reads of the environment and of the pins.
+#[test]
+fn pin_after_the_current_pin_makes_no_commit_ambiguous() {
+    let (mut environment, mut pins) = history(&[0xa1, 0xb2, 0xc3]);
+    environment.pin = Some(pins[1].clone());
+    pins[2].commit = Some(commit(0xa1));
+    assert_eq!(to(&environment, &pins, &[0xb2], "a1a1a1a1"), Ok((1, digest(0xa1))));
+}
+
 #[test]
 fn second_rollback_is_refused_while_a_rollback_runs() {
     let (mut environment, pins) = history(&[1]);
