@@ -501,6 +501,7 @@ fn states_serialize_as_their_printed_names() {
         Kind::Environment,
         Kind::Configuration,
         Kind::Retention,
+        Kind::ImageNamed,
     ] {
         assert_eq!(written(&kind), format!("{:?}", kind.detail_type()));
     }
