@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use self::checks::Check;
+use super::checks::Check;
 use super::examples::example;
 use super::measured::{at_the_fake, folder, limited, used_by};
 use super::served::Served;
@@ -109,8 +109,10 @@ pub(super) fn bench(quick: bool) -> Result<Vec<Check>> {
     let small = Case::empty(SMALL);
     let large = Case::empty(LARGE);
     let most = Case { there: MOST, ..large };
-    let cases: Vec<Case> =
-        if quick { vec![small] } else { vec![small, large, Case { part: None, ..large }, most] };
+    let mut cases = vec![small, large];
+    if !quick {
+        cases.extend([Case { part: None, ..large }, most]);
+    }
     let mut rows = Vec::new();
     for case in cases {
         let title =

@@ -1,9 +1,7 @@
 //! The requirements on copies, which must be met on any machine.
 
-use super::super::checks::Check as Found;
 use super::{Case, Copyist, LARGE, LAYERS, Row, SMALL, megabytes};
-
-pub(super) type Check = Found;
+use crate::bench::checks::Check;
 
 /// The highest allowed ratio of the peak memory of a large image's copy to that of a small image's.
 const GROWTH: f64 = 1.10;
