@@ -76,9 +76,9 @@ const TRANSIENT: [&str; 10] = [
 ];
 
 /// Codes of a temporary condition, without the suffix `Exception`: expired credentials, differing
-/// clocks, a quota, a concurrent change, or an upstream registry of a pull-through cache. Their status is often 4xx. AWS does not say whether
-/// waiting helps after ECS's `LimitExceededException`. For ECR, see
-/// [`FailedCall::is_refusal_of_ecr`].
+/// clocks, a quota, a concurrent change, or an upstream registry of a pull-through cache. Their
+/// status is often 4xx. AWS does not say whether waiting helps after ECS's
+/// `LimitExceededException`. For ECR, see [`FailedCall::is_refusal_of_ecr`].
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
 const OF_THE_MOMENT: [&str; 25] = [
     "AuthFailure",
