@@ -1,7 +1,7 @@
 //! An application, as its file describes it: names, approvers, environments, retention. The table
 //! stores the file's text, and each reader parses the text with this module.
 //!
-//! [`Application::parse`] reports all mistakes of a file at once, each with its line, column and
+//! [`Application::parse`] reports the mistakes of a file together, each with its line, column and
 //! key.
 
 mod checks;
@@ -38,7 +38,8 @@ impl Application {
     /// parameters must allow its resources, and the checks for new files apply. Without `allowed`,
     /// the file counts as stored, and the checks for new files do not apply.
     ///
-    /// Returns all errors in the file's order. For invalid TOML, returns only the first error.
+    /// Returns the errors in the file's order: up to 50, and the number of the others. A file that
+    /// is too long or is not TOML gives only one error.
     pub fn parse(text: &str, allowed: Option<&Allowed>) -> Result<Self, Vec<ConfigError>> {
         if text.len() > MAX_FILE_BYTES {
             return Err(vec![ConfigError::too_long(text.len())]);
@@ -61,8 +62,8 @@ impl Application {
         problems.or(application)
     }
 
-    /// Returns an error that the caller found after parsing, with the position of the setting
-    /// `key`.
+    /// Returns an error that the caller found after parsing the text, with the position of the
+    /// setting `key`. Empty if the text is not TOML.
     pub fn error_at(text: &str, key: &str, message: &str) -> Vec<ConfigError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut problems = Problems::in_text(text);

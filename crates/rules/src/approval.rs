@@ -98,8 +98,9 @@ pub(crate) fn is_requester(policy: &EnvironmentPolicy, promotion: &Promotion, ac
     policy.approval.four_eyes != FourEyes::Off && signers(promotion).any(is_signer)
 }
 
-/// Returns whether the four-eyes rule forbids this approver to approve, because the approver
-/// requested the promotion or pushed the build.
+/// Returns whether the four-eyes rule forbids this approver to approve, because the approver may
+/// have requested the promotion or pushed the build. If more pushers exist than Stablepin stores,
+/// every approver may be a pusher.
 pub fn is_own(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -116,8 +117,9 @@ pub(crate) fn address_changed(subject: &Subject, approver: &ApproverName, asked:
     asked.mail.is_some() && today.is_some() && asked.mail != today
 }
 
-/// Returns whether too few approvers receive mails to reach the required number of approvals.
-/// Returns false before Stablepin has checked the subscriptions.
+/// Returns whether too few approvers remain to reach the required number of approvals. An approver
+/// counts if the approver receives mails or has already voted, and if the four-eyes rule allows the
+/// approver to approve. Returns false before Stablepin has checked the subscriptions.
 pub fn is_unreachable(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     let Some(unreachable) = &promotion.unreachable else { return false };
     let hears = |name: &&ApproverName| {

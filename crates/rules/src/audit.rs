@@ -89,7 +89,7 @@ pub struct AuditRecord {
     pub kind: Kind,
     pub application: ApplicationName,
     pub environment: Option<EnvironmentName>,
-    /// The id of the promotion, rollback or retention run.
+    /// The id of the operation, such as a promotion or a rollback, or of the retention run.
     pub id: Option<String>,
     pub digest: Option<ImageDigest>,
     /// The value before the change, such as a state, a pin number, or a configuration's version.
@@ -101,7 +101,8 @@ pub struct AuditRecord {
     /// hash.
     #[serde(default)]
     pub facts: Option<String>,
-    /// The run of the pipeline that made the build, if the audit record is about a promotion.
+    /// The run of the pipeline that made the build, if the audit record is about a promotion or an
+    /// image that a pipeline named.
     #[serde(default)]
     pub run: Option<PipelineRun>,
     pub at: Timestamp,

@@ -47,7 +47,8 @@ impl BuildTag {
         &self.environment
     }
 
-    /// Returns the time when Stablepin first saw the build, to the second.
+    /// Returns the time of the build's first push that Stablepin handled, in whole seconds. If
+    /// other digests already had the tag, the time is some seconds later.
     pub fn at(&self) -> Timestamp {
         self.at.0
     }

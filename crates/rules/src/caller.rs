@@ -25,8 +25,9 @@ pub const MOST_PUSHERS: usize = 50;
 /// four-eyes checks match this entry with every person.
 pub const MORE_PUSHERS: &str = "*";
 
-/// Returns the entry to store for a pusher. None if the pusher is already stored. All sessions of
-/// one role count as one pusher, except sessions whose names AWS assigns.
+/// Returns the entry to store for a pusher. None if the pusher or [`MORE_PUSHERS`] is already
+/// stored. Beyond the limit, the entry is [`MORE_PUSHERS`]. All sessions of one role count as one
+/// pusher, except sessions whose names AWS assigns.
 pub fn new_pusher<'a>(known: &BTreeSet<String>, arn: &'a str) -> Option<&'a str> {
     if known.contains(MORE_PUSHERS) || known.iter().any(|one| identity(one) == identity(arn)) {
         return None;
@@ -34,7 +35,7 @@ pub fn new_pusher<'a>(known: &BTreeSet<String>, arn: &'a str) -> Option<&'a str>
     Some(if known.len() < MOST_PUSHERS { arn } else { MORE_PUSHERS })
 }
 
-/// Stores a pusher. Returns whether the pusher is new.
+/// Stores the entry of [`new_pusher`]. Returns whether there was a new entry.
 pub fn keep_pusher(known: &mut BTreeSet<String>, arn: &str) -> bool {
     new_pusher(known, arn).is_some_and(|new| known.insert(new.to_owned()))
 }
@@ -52,7 +53,8 @@ fn identity(arn: &str) -> &str {
 const FOUND_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 
 impl Caller {
-    /// Returns whether this call may have caused a change that Stablepin found at the given time.
+    /// Returns whether this call may have caused a change that Stablepin found at the given time:
+    /// the two times are at most two hours apart.
     pub fn is_recent(&self, found_at: Timestamp) -> bool {
         found_at.duration_since(self.at).abs() <= FOUND_WITHIN
     }
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn cloudtrail_attribution_is_recent_for_two_hours() {
+    fn caller_is_recent_after_an_hour_but_not_after_a_day() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let caller =
             Caller { arn: "arn:aws:iam::111122223333:user/a".to_owned(), at: at("2026-11-21T12:00:00Z") };

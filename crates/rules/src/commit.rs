@@ -94,13 +94,13 @@ pub fn commit_of(revision_label: Option<&str>, tag: &ImageTag, digest: &ImageDig
     }
 }
 
-/// Finds the commit in a tag. Known forms are `{40 digits}`, `main-047b82e`, `sha-0471234`,
-/// `v1.4-14-g2414721` (from `git describe`), and build tags.
+/// Finds the commit in a tag. Forms that always name a commit are 40 hexadecimal digits,
+/// `sha-0471234`, `v1.4-14-g2414721` (from `git describe`), and build tags.
 ///
-/// In other tags, a commit needs both a letter and a digit, because dates (`main-20250717`), run
-/// numbers (`build-16234567890`) and words (`main-defaced`) are hexadecimal too. The rule misses
-/// short commits that have only digits, about one in 25. A missed commit is better than a wrong
-/// commit.
+/// In other tags, such as `main-047b82e`, a commit needs both a letter and a digit, because dates
+/// (`main-20250717`), run numbers (`build-16234567890`) and words (`main-defaced`) are hexadecimal
+/// too. The rule misses short commits that have only digits, about one in 25. A missed commit is
+/// better than a wrong commit.
 fn commit_in_tag(tag: &ImageTag) -> Option<Commit> {
     let text = tag.as_str();
     if let Ok(build) = BuildTag::parse(text) {

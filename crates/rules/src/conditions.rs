@@ -27,8 +27,8 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Returns whether the condition needs only a read that Stablepin makes shortly before the
-    /// promotion begins. No person or pipeline needs to act.
+    /// Returns whether Stablepin meets the condition by a read of its own, which it repeats shortly
+    /// before the promotion begins. No person or pipeline needs to act.
     pub(crate) fn is_repeated_read(&self) -> bool {
         match self {
             Self::Valid | Self::Reread => true,
@@ -75,7 +75,7 @@ pub fn unmet(
         (!is_over).then(|| Condition::Soaked { environment: after.clone(), until })
     });
     // A freeze, a hold or another operation may have blocked the approved promotion for a long
-    // time, so its earlier reads may be out of date.
+    // time, so the promotion's reads may be out of date.
     let is_ready = checks.is_empty() && earlier.is_none();
     let begins = is_ready && approved(subject, policy, promotion) && !is_blocked(subject, policy, promotion);
     let recently = if begins { now - FRESH } else { Timestamp::MIN };
@@ -88,14 +88,14 @@ pub fn unmet(
     valid.into_iter().chain(checks).chain(earlier).chain(reread.then_some(Condition::Reread)).collect()
 }
 
-/// The maximum age of a validation when Stablepin asks the approvers, and when a promotion begins
-/// that was blocked after its approval. Reads of the reports have the same limit when a promotion
-/// begins.
+/// The maximum age of an image's validation at two times: when Stablepin asks the approvers, and
+/// when a promotion begins that was blocked after its approval. When a promotion begins, the last
+/// reads of its checks and of the earlier environment have the same maximum age.
 pub(crate) const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
-/// Returns whether the promotion must read its reports once more before it begins, because it has
-/// not read them since this time. A report may not have reached the promotion, and a rollback of
-/// the earlier environment sends no report.
+/// Returns whether Stablepin must read the checks or the earlier environment once more before the
+/// promotion begins, because the last read was before the time `since`. A report of a check may not
+/// have reached the promotion, and a rollback of the earlier environment sends no report.
 fn must_reread(policy: &EnvironmentPolicy, promotion: &Promotion, since: Timestamp) -> bool {
     let is_old = |read_at: Option<Timestamp>| read_at.is_none_or(|read_at| read_at < since);
     let earlier_read_at = promotion.earlier.as_ref().map(|read| read.read_at);
@@ -116,8 +116,8 @@ pub(crate) fn is_blocked(subject: &Subject, policy: &EnvironmentPolicy, promotio
     environment.slot.is_some() || environment.freeze.is_some() || held(subject, policy, promotion).is_some()
 }
 
-/// Returns the hold that blocks this promotion. None if an approver approved the promotion after
-/// the hold began.
+/// Returns the hold that blocks this promotion. None if there is no hold, or if an approver
+/// approved the promotion after the hold began.
 pub(crate) fn held<'a>(
     subject: &'a Subject,
     policy: &EnvironmentPolicy,
@@ -128,13 +128,15 @@ pub(crate) fn held<'a>(
     (!released).then_some(hold)
 }
 
-/// The shortest and the longest time between two reads of the reports that a promotion waits for.
-/// Within these limits, the time is a tenth of the promotion's age. The reads find reports that a
-/// Lambda function recorded but did not pass on to the promotion.
+/// The shortest and the longest time between two reads of the checks or of the earlier environment,
+/// while a promotion waits for them. Within these limits, the time is a tenth of the promotion's
+/// age. The reads find reports that a Lambda function recorded but did not pass on to the
+/// promotion.
 const READ_REPORTS_AFTER: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(10)];
 
-/// Returns the time of the next read for this condition. During a soak time, the next read is due
-/// at the end of the soak time or earlier. None if the condition needs no report.
+/// Returns the time of the next read of the checks or the earlier environment for this condition.
+/// During a soak time, the next read is due at the end of the soak time or earlier. None if the
+/// condition needs neither.
 fn read_due_at(promotion: &Promotion, condition: &Condition) -> Option<Timestamp> {
     let [shortest, longest] = READ_REPORTS_AFTER;
     let next = |read_at: Option<Timestamp>| {
@@ -151,7 +153,7 @@ fn read_due_at(promotion: &Promotion, condition: &Condition) -> Option<Timestamp
             Some(if is_other { Timestamp::MIN } else { next_earlier() })
         }
         Condition::Soaked { until, .. } => Some((*until).min(next_earlier())),
-        // The last read does not wait.
+        // The read shortly before the promotion begins is due at once.
         Condition::Reread => Some(Timestamp::MIN),
     }
 }
@@ -162,7 +164,7 @@ pub(crate) fn reports_due_at(promotion: &Promotion, conditions: &[Condition]) ->
     conditions.iter().filter_map(|condition| read_due_at(promotion, condition)).min()
 }
 
-/// Returns whether the condition's report must be read now.
+/// Returns whether the checks or the earlier environment must be read now for this condition.
 pub(crate) fn is_due(now: Timestamp, promotion: &Promotion, condition: &Condition) -> bool {
     read_due_at(promotion, condition).is_some_and(|at| at <= now)
 }

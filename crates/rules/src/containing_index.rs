@@ -21,9 +21,10 @@ pub struct ContainingIndex {
 const ONE_RELEASE: SignedDuration = SignedDuration::from_hours(1);
 
 impl ContainingIndex {
-    /// Returns whether a contained image that was pushed `at` this time belongs to the image
-    /// index's release. Compares the times of the pushes and not the order of their events, because
-    /// the events may arrive in any order.
+    /// Returns whether a contained image that was pushed at the time `at` belongs to the image
+    /// index's release: the push was before that of the image index, or at most an hour after it.
+    /// Compares the times of the pushes and not the order of their events, because the events may
+    /// arrive in any order.
     pub fn includes_push(&self, at: Timestamp) -> bool {
         at <= self.pushed_at + ONE_RELEASE
     }

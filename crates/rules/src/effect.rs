@@ -36,7 +36,8 @@ pub enum Effect {
     Copy,
     /// Reads what the services run, and checks that Stablepin can deploy to them. Changes nothing.
     Prepare,
-    /// Puts the stable tag on the environment's pin.
+    /// Puts the stable tag on the environment's pin. If the stable tag cannot be moved, puts the
+    /// pin's numbered tag.
     TagStable(Pin),
     /// Puts the backup tag on the digest that was live. The rollback continues even if this fails.
     TagBackup { tag: ImageTag, digest: ImageDigest },
@@ -59,8 +60,9 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns whether this effect only concerns notifications. Other effects do not wait for such
-    /// an effect, and its failure does not count as a failure of the operation.
+    /// Returns whether this effect checks the mail subscriptions or confirms a vote. Other effects
+    /// do not wait for such an effect, and its failure does not count as a failure of the
+    /// operation.
     pub fn is_notification(&self) -> bool {
         matches!(self, Self::CheckSubscriptions | Self::ConfirmVote(_))
     }
@@ -112,7 +114,7 @@ pub enum Outcome {
         to: RepositoryName,
         progress: CopyProgress,
     },
-    /// A try to copy the image failed. `is_refusal` is true if another try would fail too.
+    /// A try to copy the image failed. `is_refusal` is true if another try would probably fail too.
     CopyFailed {
         to: RepositoryName,
         progress: CopyProgress,
@@ -121,7 +123,8 @@ pub enum Outcome {
     },
     /// Stablepin can deploy to every service. The list contains what each service runs now.
     Prepared(Vec<(ServiceName, Live)>),
-    /// Stablepin cannot deploy to one of the services, and has changed nothing.
+    /// Stablepin cannot deploy the image to all of the services, for example because ECR has no
+    /// such image. Nothing was changed.
     Unfit(String),
     StableTagged(PinNumber),
     /// ECR did not accept the pin's tag: another image has the tag, or ECR refuses to put it.

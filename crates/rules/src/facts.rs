@@ -31,7 +31,7 @@ pub struct Facts<'a> {
     pub repository: &'a RepositoryName,
     pub pushed_tag: &'a ImageTag,
     pub pushed_at: Timestamp,
-    /// The signer who requested the promotion. None if a push opened the promotion.
+    /// The signer who requested the promotion. None if only pushes led to the promotion.
     pub asked_by: Option<&'a Actor>,
     pub checks: &'a Checks,
     pub run: Option<&'a PipelineRun>,

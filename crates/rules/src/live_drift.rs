@@ -16,7 +16,8 @@ use crate::operation_id::OperationId;
 pub struct Deviation {
     /// The task definition's ARN with its revision. None: the service no longer exists.
     pub task_definition: Option<String>,
-    /// The running digest, if its image comes from the environment's repository. None: the service
+    /// The digest in the task definition, or else a digest of the running tasks, if the image comes
+    /// from one of the two repositories of the application and the environment. None: the service
     /// runs another image, or the digest is unknown.
     pub digest: Option<ImageDigest>,
     /// The principal that registered the task definition.

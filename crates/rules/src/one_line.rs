@@ -4,9 +4,9 @@
 /// The most characters of a person's reason that are stored.
 pub const LONGEST_REASON: usize = 500;
 
-/// Returns the text on one line, with at most `most` characters. Replaces invisible characters by
-/// spaces, because line ends could forge a line of a mail and direction marks could disguise the
-/// text.
+/// Returns the text on one line, with at most `most` characters. Replaces each run of white space
+/// and invisible characters by one space, because line ends could forge a line of a mail and
+/// direction marks could disguise the text.
 /// <https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing>
 pub fn one_line(text: &str, most: usize) -> String {
     let visible: String = text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect();

@@ -18,7 +18,8 @@ use uuid::Uuid;
 /// The number of failed attempts after which Stablepin gives up a notification.
 pub(crate) const MAX_NOTIFY_FAILURES: u32 = 12;
 
-/// The most times that Stablepin replaces an approver's link.
+/// The most links that an approver gets after the first link, because the address changed or too
+/// many wrong codes disabled the link. A reminder's link counts too, but is never left out.
 const MOST_LINKS: u8 = 3;
 
 /// Returns the effects that this holder must carry out now. Empty before `wake_at`, and while
@@ -46,7 +47,8 @@ pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_o
         return;
     }
     let moves = carried_out.iter().any(|effect| matches!(effect, Effect::Deploy(..)));
-    // Another holder had the lease and was interrupted, so calls that it began may still reach AWS.
+    // Another holder had the lease and was interrupted, so calls of that holder may still reach
+    // AWS.
     let cut_off = operation.lease.as_ref().is_some_and(|had| had.holder != lease.holder);
     if cut_off
         && moves
@@ -117,7 +119,7 @@ fn promotion_effects(
                     rollout_effects(now, subject, direction, rollout, until)
                 }
             };
-            // The notice has its own schedule, so that the rollback never waits for it.
+            // The notice has its own schedule, so that the revert never waits for the notice.
             let telling = next_notification_at(operation).is_some_and(|at| at <= now);
             let notice = (going_back && telling).then_some(Effect::Notify(Notice::GoingBack));
             rollout.into_iter().chain(untagged).chain(notice).collect()
@@ -170,7 +172,7 @@ fn next_notification_at(operation: &Operation) -> Option<Timestamp> {
 }
 
 /// Returns when the promotion's next vote confirmation or subscription check is due. None if
-/// nothing is pending.
+/// nothing is pending, or if Stablepin gave up.
 pub(crate) fn notification_due_at(subject: &Subject) -> Option<Timestamp> {
     let operation = subject.operation.as_ref()?;
     let promotion = subject.promotion()?;
@@ -273,8 +275,8 @@ fn stable_tag(subject: &Subject) -> Option<Effect> {
     subject.environment.pin.clone().map(Effect::TagStable)
 }
 
-/// Returns the effect that puts the tag `{environment}-current`. None if the tag is already put, or
-/// if another operation has changed the live digest.
+/// Returns the effect that puts the tag `{environment}-current`. None if Stablepin has already
+/// tried to put the tag, or if another operation has changed the live digest.
 fn current_tag(subject: &Subject, operation: &Operation) -> Option<Effect> {
     let current = subject.environment.current.as_ref()?;
     (current.by == operation.id() && !current.tagged).then(|| Effect::TagCurrent(current.digest.clone()))

@@ -64,8 +64,8 @@ impl PipelineRun {
         }
     }
 
-    /// Returns whether this run replaces the run `other`, because this run's source is more
-    /// trusted.
+    /// Returns whether this run replaces the known run `other`: no run is known, or this run's
+    /// source is more trusted. Of two equally trusted runs, the first one stays.
     pub(crate) fn replaces(&self, other: Option<&Self>) -> bool {
         other.is_none_or(|other| self.source > other.source)
     }

@@ -1,6 +1,7 @@
 //! The records in the table, such as builds, environments, pins and operations. Records are plain
-//! data. [`crate::transition`] decides their changes, and
-//! [`take_lease`](crate::pending_effects::take_lease) only records leases.
+//! data. [`crate::transition`] decides their changes.
+//! [`take_lease`](crate::pending_effects::take_lease) records only leases, and that a call of an
+//! interrupted holder may still reach AWS.
 
 mod build;
 mod check;

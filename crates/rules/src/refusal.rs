@@ -1,5 +1,5 @@
 //! Refusals: the reasons why Stablepin did not carry out a request. A refused request changes
-//! nothing. Each text suggests an alternative to the person.
+//! nothing. If the person can do something else instead, the text says so.
 
 use jiff::Timestamp;
 

@@ -78,9 +78,9 @@ pub struct Attributes {
     pub authenticated: Option<bool>,
 }
 
-/// Returns the problem of a subscription to a topic that carries secret links. None if the
-/// subscriber is a mailbox that receives only its own links, and a click cannot unsubscribe the
-/// mailbox.
+/// Returns the problem of a subscription to a topic that carries secret links. None if the filter
+/// lets only the subscriber's own links through, and SNS does not report that a click can
+/// unsubscribe the mailbox.
 pub fn wrong(subscription: &Subscription, attributes: &Attributes) -> Option<String> {
     let name = subscription.name();
     let parsed: Value =

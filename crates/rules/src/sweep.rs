@@ -59,11 +59,11 @@ pub const MOST_INTENTS: usize = 1000;
 pub const NEWEST_PINS: usize = 500;
 
 /// Returns the digests that Stablepin may delete from the record of its moving tag, because no
-/// event for these digests can still arrive. Empty while the record is within its limit. `newest`
-/// contains the digests of the newest pins, and the digest that now has the tag.
+/// event for these digests is expected any more. Empty while the record is within its limit.
+/// `newest` contains the digests of the newest pins, and the digest that now has the tag.
 ///
-/// If an event for a deleted digest still arrives, it opens no promotion, because `builds` never
-/// matches Stablepin's own tags.
+/// If an event for a deleted digest arrives all the same, the event opens no promotion, because
+/// `builds` never matches Stablepin's own tags.
 pub fn forgotten(intents: &BTreeSet<ImageDigest>, newest: &BTreeSet<ImageDigest>) -> Vec<ImageDigest> {
     if intents.len() <= MOST_INTENTS {
         return Vec::new();
@@ -75,8 +75,9 @@ pub fn forgotten(intents: &BTreeSet<ImageDigest>, newest: &BTreeSet<ImageDigest>
 const EVENTS_COME_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// Returns the missed pushes: tags that match `builds` and are not on the digest of their newest
-/// handled push. If Stablepin has handled no push of a tag, a push from before `configured_at` does
-/// not count.
+/// handled push, or whose push Stablepin could not handle. Omits Stablepin's own tags, and pushes
+/// whose event may still arrive. If Stablepin has handled no push of a tag, a push from before
+/// `configured_at` does not count.
 pub fn missed(
     now: Timestamp,
     builds: &BuildPatterns,

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_that_denies_all_other_roles_closes_the_topic() {
+    fn policy_that_denies_other_subscribers_closes_the_topic() {
         assert!(is_closed(&json!({ "Version": "2012-10-17", "Statement": statement() })));
         let others = json!({ "Effect": "Allow", "Principal": "*", "Action": "sns:*", "Resource": TOPIC });
         assert!(is_closed(&json!({ "Statement": [others, statement()] })));

@@ -147,8 +147,8 @@ struct Transition {
     failed: bool,
     /// True if an effect succeeded.
     succeeded: bool,
-    /// True if an input contained something new. The reconciler then carries out pending effects at
-    /// once.
+    /// True if an input was not a tick, because such an input may contain something new. The
+    /// reconciler then carries out pending effects at once.
     learned: bool,
 }
 
@@ -209,8 +209,8 @@ impl Transition {
         );
     }
 
-    /// Completes the operation, because the stable tag now shows the pin or ECR did not accept the
-    /// tag.
+    /// Completes the promotion or rollback, because the stable tag now shows the pin or ECR did not
+    /// accept the tag. A promotion also needs its build tag first.
     fn stable_tagged(&mut self) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::stable_tagged(self),
@@ -370,8 +370,8 @@ impl Transition {
         }
     }
 
-    /// Restores the environment's previous hold, because the operation that set this hold changed
-    /// nothing.
+    /// Removes the hold that the operation `of` set, and restores the hold `before`, because the
+    /// operation changed nothing.
     fn unhold(&mut self, of: OperationId, before: Option<Hold>) {
         let hold = &mut self.change.after.environment.hold;
         if hold.as_ref().is_none_or(|hold| hold.by != of) {
@@ -426,8 +426,8 @@ impl Transition {
                     .insert(service_rollout.service.clone(), started.task_definition.clone());
             }
         }
-        // The rollback also records what the pre-empted promotion left, because the rollback ends
-        // before the promotion does.
+        // The rollback also records what the pre-empted promotion left, because the rollback may
+        // end before the promotion does.
         if let Work::Rollback(rollback) = &operation.work
             && let Some(digest) = &rollback.preempted
         {

@@ -1,4 +1,5 @@
-//! The checks that compare several settings of an application file.
+//! The checks of an application file that compare several settings, or that apply only to new
+//! files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +59,8 @@ const MOST_PRINCIPALS: usize = 20;
 /// to five times. Other work waits until the probes have ended.
 const MOST_ENDPOINTS: usize = 20;
 
-/// The most waived accounts and AWS services. A repository's policy has no space for more accounts.
+/// The most waived accounts and AWS services. Retention compares each account in a repository's
+/// policy with all of them.
 const MOST_WAIVED: usize = 50;
 
 fn lists(application: &Application, problems: &mut Problems<'_>) {
@@ -86,7 +88,8 @@ fn lists(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-/// Checks that all approvers are different persons. A person with two names would have two votes.
+/// Checks that the approvers' names, mail addresses and principals are distinct. A person with two
+/// names would have two votes.
 fn check_approvers_differ(application: &Application, problems: &mut Problems<'_>) {
     let mut names = BTreeMap::new();
     let mut mails = BTreeMap::new();
@@ -125,8 +128,9 @@ fn principals(application: &Application) -> Vec<(String, &Principal)> {
     principals
 }
 
-/// Checks that no signer can match two principals, because such a signer could vote as two
-/// approvers.
+/// Checks that no two principals can be the same signer, because such a signer could vote as two
+/// approvers. The roles of two permission sets are accepted, although one person may use both:
+/// Stablepin compares the session names of the signers at each request.
 fn check_signers_differ(application: &Application, problems: &mut Problems<'_>) {
     let principals = principals(application);
     for (index, (key, principal)) in principals.iter().enumerate() {
@@ -186,8 +190,9 @@ fn approval(
     }
 }
 
-/// Checks that the four-eyes rule can work. Each approver must have principals, because Stablepin
-/// recognizes the approver's requests by them. The rule also needs at least one required approval.
+/// Checks that the four-eyes rule can work. Each approver of the environment must have principals,
+/// because Stablepin recognizes an approver's requests by the principals. The rule also needs at
+/// least one required approval.
 fn four_eyes(
     application: &Application,
     environment: &EnvironmentPolicy,

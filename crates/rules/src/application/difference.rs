@@ -9,8 +9,9 @@ use toml::de::{DeTable, DeValue};
 /// A setting that differs between two files. Values are in TOML notation: `"72h"`, `2`, `["lead"]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The setting, such as `retention.days` or `environment[production].approval.expires`. The key
-    /// identifies a named table by its name, so reordering the tables makes no difference.
+    /// The setting, such as `retention.days` or `environment[production].approval.expires`. If all
+    /// tables of a list have distinct names, the key contains a table's name instead of its number.
+    /// So reordering these tables makes no difference.
     pub key: String,
     /// The value in the earlier file. None: the earlier file does not have the setting.
     pub from: Option<String>,

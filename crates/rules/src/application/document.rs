@@ -13,8 +13,8 @@ pub(super) struct Section<'a> {
     key: String,
     table: Option<&'a DeTable<'a>>,
     known: Vec<&'static str>,
-    /// The keys of the surrounding table. In TOML, a key belongs to the last table header above it,
-    /// so people often write a key below the wrong header.
+    /// The keys that the reader has already read from the surrounding table. In TOML, a key belongs
+    /// to the last table header above it, so people often write a key below the wrong header.
     known_around: Vec<&'static str>,
 }
 
@@ -80,7 +80,8 @@ impl<'a> Section<'a> {
         number
     }
 
-    /// Reads a list of texts. None if the list is missing, or if one of its texts is wrong.
+    /// Reads a list of texts. None if the value is missing or is not a list, or if one of the texts
+    /// is wrong.
     pub(super) fn texts<T>(
         &mut self,
         key: &'static str,
@@ -122,7 +123,7 @@ impl<'a> Section<'a> {
     }
 
     /// Reads the tables that begin with `[[key]]`. None if the value is not a list of tables, or if
-    /// the list has more than `most` tables.
+    /// the list has more than `most` tables. Empty if the key is missing.
     pub(super) fn tables(
         &mut self,
         key: &'static str,
@@ -234,13 +235,14 @@ fn shortened(written: &DeInteger<'_>) -> String {
 }
 
 /// Returns whether two keys are nearly equal: they differ by at most two letters, or by one letter
-/// if the known key is short. Case is ignored, and a hyphen counts as an underscore.
+/// if the known key has at most four letters. Case is ignored, and a hyphen counts as an
+/// underscore.
 fn is_similar(written: &str, known: &str) -> bool {
     let written = written.to_lowercase().replace('-', "_");
     written.len() <= 40 && distance(&written, known) <= if known.len() > 4 { 2 } else { 1 }
 }
 
-/// Returns the Levenshtein distance: the number of letters to insert, delete or replace.
+/// Returns the Levenshtein distance: the smallest number of letters to insert, delete or replace.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

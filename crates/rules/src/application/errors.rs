@@ -88,7 +88,7 @@ impl<'a> Problems<'a> {
     }
 
     /// Reports a mistake. Does nothing if a mistake is already reported for the key or for a key
-    /// inside it.
+    /// inside it. Mistakes beyond [`MOST`] are only counted.
     pub(super) fn add(&mut self, key: &str, message: &str) {
         if self.is_reported(key) {
             return;
@@ -116,7 +116,8 @@ impl<'a> Problems<'a> {
         }
     }
 
-    /// Returns the value if the file has no mistakes.
+    /// Returns the value if the file has no mistakes. Otherwise returns the mistakes in the file's
+    /// order.
     pub(super) fn or<T>(mut self, value: Option<T>) -> Result<T, Vec<ConfigError>> {
         self.found.sort_by_key(|error| (error.line, error.column));
         match value {

@@ -29,8 +29,9 @@ const GIGABYTE: u64 = 1_000 * MEGABYTE;
 const MOST_APPROVERS: usize = 50;
 const MOST_ENVIRONMENTS: usize = 20;
 
-/// Reads the file. None if a name or a repository is wrong, because other settings depend on it.
-/// For any other wrong setting, reports a mistake and uses the default value.
+/// Reads the file, and reports every mistake. None if a required setting other than `builds` is
+/// missing or wrong, if a list of tables is wrong, or if there is no environment. Any other wrong
+/// setting gets its default value.
 pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Application> {
     let mut file = Section::of_file(document);
     let name = file.required_text("name", problems, parsed(ApplicationName::parse));

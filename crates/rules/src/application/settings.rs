@@ -145,8 +145,8 @@ pub enum FourEyes {
     Off,
     /// The requester and the pushers must not approve, as far as they are known.
     On,
-    /// The requester and the pushers must not approve. Nobody may approve while no requester or
-    /// pusher is known.
+    /// The requester and the pushers must not approve. Nobody may approve until the requester or
+    /// all recorded pushers are identified.
     Strict,
 }
 

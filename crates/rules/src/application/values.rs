@@ -126,7 +126,8 @@ pub(super) fn build_pattern(text: &str) -> Result<BuildPattern, String> {
     }
 }
 
-/// Reads a pattern that at least one tag can match.
+/// Reads a pattern for tags. Refuses an empty text, a text of more than 128 characters, and
+/// characters that are neither wildcards nor allowed in tags.
 pub(super) fn tag_pattern(text: &str) -> Result<Pattern, String> {
     let possible = |b: u8| b.is_ascii_alphanumeric() || b"_.-*?".contains(&b);
     if !(1..=128).contains(&text.len()) || !text.bytes().all(possible) {
@@ -147,7 +148,8 @@ text_type!(
 );
 
 impl MailAddress {
-    /// Returns the address in lower case, for comparisons. Mail servers ignore case.
+    /// Returns the address in lower case, for comparisons. Practically all mail servers ignore
+    /// case.
     pub fn lower(&self) -> String {
         self.0.to_ascii_lowercase()
     }
@@ -165,7 +167,8 @@ impl MailAddress {
     }
 }
 
-/// Reads a mail address. If a character is forbidden, the error names it.
+/// Reads a mail address. If an invalid address has a character with a special meaning in a shell,
+/// the error names that character.
 pub(super) fn mail_address(text: &str) -> Result<MailAddress, String> {
     parsed(MailAddress::parse)(text).map_err(|error| shell_sign(text).unwrap_or(error))
 }
@@ -204,9 +207,10 @@ impl Principal {
         }
     }
 
-    /// Returns whether this principal signed a request. A role signs as a session, and the ARN of a
-    /// session has the role's name without its path. The session's own name is ignored, because the
-    /// caller chose it.
+    /// Returns whether this principal signed a request. A role signs as a session: the ARN of the
+    /// session has the role's name without its path, and a session name. The session name is
+    /// ignored, because the caller chose it. A user, and a session of an `AWSReservedSSO_*` role,
+    /// must have exactly the signer's ARN.
     pub fn is(&self, signer: &str) -> bool {
         if self.as_str() == signer {
             return true;
@@ -222,8 +226,8 @@ impl Principal {
     }
 
     /// Returns whether one signer may match both this principal and the given ARN. This check
-    /// matches more ARNs than [`Principal::is`], because it gives no permission and only prevents
-    /// that one person votes twice.
+    /// matches more ARNs than [`Principal::is`], because a match never gives a permission. A match
+    /// only prevents that one person votes twice or approves the person's own request.
     pub fn may_be(&self, arn: &str) -> bool {
         may_be_one(self.as_str(), arn)
     }

@@ -54,7 +54,7 @@ pub enum Recorded {
     New,
     /// The same report is already recorded.
     Known,
-    /// A newer result of this check is already recorded.
+    /// A newer result of this check, or a failure with the same time, is already recorded.
     Outdated,
     TooMany,
 }

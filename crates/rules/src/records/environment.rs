@@ -36,8 +36,8 @@ pub struct Environment {
     /// many promotions request approval at the same time.
     #[serde(default)]
     pub asked: Vec<Question>,
-    /// Open promotions that have not yet requested approval. The promotion with the newest push is
-    /// next.
+    /// The promotions that wait to request approval, because many others have just requested it.
+    /// The promotion with the newest push is next.
     #[serde(default)]
     pub waiting: BTreeSet<Waiting>,
     pub slot: Option<Slot>,
@@ -145,8 +145,8 @@ pub struct Latest {
     pub promotion: OperationId,
     /// True if the promotion is still in the state `Pending`.
     pub open: bool,
-    /// The time until which a push of the same digest with another tag does not request approval
-    /// again.
+    /// The time until which another push of the same digest joins this promotion, and does not
+    /// request approval again.
     pub fresh_until: Timestamp,
 }
 

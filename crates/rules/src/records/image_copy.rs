@@ -16,7 +16,7 @@ pub struct ImageCopy {
     pub advanced_at: Timestamp,
     /// The number of failed tries since the last layer arrived.
     pub tries: u8,
-    /// The number of these tries that ECR refused, so that another try would fail too.
+    /// The number of these tries that ECR refused, so that another try would probably fail too.
     pub refusals: u8,
     /// The time at which the whole image was in the repository. None while the copy is in progress.
     pub done_at: Option<Timestamp>,
@@ -31,7 +31,7 @@ pub struct CopyProgress {
     pub bytes_done: u64,
 }
 
-/// The number of failed tries after which the copy fails.
+/// The number of failed tries in a row, without a new layer, after which the copy fails.
 pub const MOST_TRIES: u8 = 3;
 
 /// The time without progress after which the copy fails. A layer that does not fit into one

@@ -85,7 +85,7 @@ impl Operation {
         }
     }
 
-    /// Returns the rollout that now deploys to the services, with its direction.
+    /// Returns the revert if it has begun, and else the forward rollout, with its direction.
     pub fn rollout(&self) -> Option<(Direction, &Rollout)> {
         let revert = self.rollout_to(Direction::Revert).map(|rollout| (Direction::Revert, rollout));
         revert.or_else(|| self.rollout_to(Direction::Forward).map(|rollout| (Direction::Forward, rollout)))
@@ -159,7 +159,8 @@ pub struct Lease {
 pub enum Notice {
     /// A promotion failed, and Stablepin reverts its services.
     GoingBack,
-    /// The operation has ended as failed, rolled back or incomplete.
+    /// The operation has ended as failed, rolled back or incomplete, or an approver rejected the
+    /// promotion.
     Ended,
     /// Too few approvers of the promotion receive mails.
     Unreachable,

@@ -27,7 +27,8 @@ pub struct Pin {
     pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
     /// The task definition with which each service ran this pin successfully. A rollback to the pin
-    /// deploys the same task definition.
+    /// deploys this revision again if it is still active and differs from the service's present
+    /// revision only in the images.
     pub revisions: BTreeMap<ServiceName, String>,
 }
 
@@ -38,8 +39,8 @@ pub struct Current {
     pub digest: ImageDigest,
     /// The operation that must put the tag.
     pub by: OperationId,
-    /// True if Stablepin has tried to put the tag. Stablepin tries only once, because no rollback
-    /// needs the tag.
+    /// True if Stablepin has put the tag, or has tried once. Only a repair of the tag tries more
+    /// often, because no rollback needs the tag.
     pub tagged: bool,
 }
 
@@ -83,7 +84,8 @@ impl TakenTag {
         format!("ECR did not accept the tag {tag} of pin {pin}: {why}")
     }
 
-    /// Returns whether this problem explains why the tag is on the found digest, or on no digest.
+    /// Returns whether this problem explains why the tag is on the digest `found`, or on no digest.
+    /// A refusal explains every digest, but only for a day.
     pub(crate) fn explains(&self, tag: &ImageTag, found: Option<&ImageDigest>, now: Timestamp) -> bool {
         self.tag == *tag
             && match &self.why {

@@ -32,8 +32,8 @@ pub struct Promotion {
     /// The reason why the promotion ended. None before its end.
     pub reason: Option<PromotionReason>,
     pub opened_at: Timestamp,
-    /// The signer of the request for this promotion. None if a push opened the promotion, because
-    /// ECR's event does not name the pusher.
+    /// The signer who requested this promotion. A request may also join a promotion that a push has
+    /// opened. None without a request, because ECR's event does not name the pusher.
     #[serde(default)]
     pub asked_by: Option<Actor>,
     /// The ARNs of all principals that pushed this digest with a tag that counts as a build, from

@@ -125,8 +125,8 @@ pub enum RollbackReason {
         digest: ImageDigest,
         /// The number of the new pin. None if the pin did not change.
         pin: Option<PinNumber>,
-        /// True if the rollback included only some of the environment's services. The pin then does
-        /// not change.
+        /// True if the rollback included only some of the environment's services, and its target
+        /// was not the current pin. The pin then does not change.
         is_partial: bool,
         /// The pin's tag that ECR did not accept.
         without: Option<TakenTag>,

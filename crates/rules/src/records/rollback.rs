@@ -53,7 +53,8 @@ pub enum RollbackState {
     Requested,
     InProgress,
     Completed,
-    /// Final: ECS accepted at least one deployment, but not every service became healthy.
+    /// Final: ECS accepted, or may have accepted, at least one deployment, but not every service
+    /// was proven.
     Incomplete,
     Failed,
 }

@@ -204,11 +204,11 @@ impl ServiceRollout {
 pub struct Live {
     pub task_definition: String,
     pub deployment: String,
-    /// The digests of running containers whose image comes from the environment's repository. A
-    /// stored record contains only the first few digests.
+    /// The digests of the application's running containers. A stored record contains only the first
+    /// few digests.
     pub digests: BTreeSet<ImageDigest>,
-    /// The digest in the service's task definition. None if the containers from the repository have
-    /// different digests or only tags.
+    /// The digest in the service's task definition. None if the application's containers have
+    /// different digests, or if one of them has only a tag.
     pub described: Option<ImageDigest>,
 }
 

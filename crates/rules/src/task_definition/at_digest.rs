@@ -22,7 +22,7 @@ pub struct Clone {
 }
 
 /// Returns the digest that all of the application's containers have in the task definition. Returns
-/// `None` if their digests differ, or if a container has only a tag.
+/// `None` if their digests differ, if a container has only a tag, or if there is no such container.
 pub fn described_digest(
     described: &Value,
     own: &OwnContainers<'_>,
@@ -44,10 +44,9 @@ pub fn described_digest(
 /// digest. `described` and `tags` are the fields `taskDefinition` and `tags` of the response to
 /// `DescribeTaskDefinition`. `tags` may be null.
 ///
-/// The copy changes the image of every container of the application, for any host name and tag. The
-/// image comes from the environment's repository.
-/// Other containers do not change. Tags with the prefix `aws:` are removed, because only AWS can
-/// set them.
+/// The copy changes the image of every container of the application, whatever ECR host name and tag
+/// the image has. The new image comes from the environment's repository. Other containers do not
+/// change. Tags with the prefix `aws:` are removed, because only AWS can set them.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 pub fn at_digest(
     described: &Value,

@@ -162,8 +162,8 @@ impl Place {
 struct Comparison<'a> {
     /// The containers whose images may differ.
     containers: &'a [String],
-    /// True if a missing host port means the container's port, which depends on the network mode.
-    /// If false, a missing host port or the host port 0 means any free port.
+    /// True if the network mode makes a missing host port mean the container's port. If false, a
+    /// missing host port or the host port 0 means any free port.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html>
     host_port_is_container_port: bool,
     on_fargate: bool,
@@ -291,8 +291,7 @@ fn is(value: &Value, plain: Plain) -> bool {
     }
 }
 
-/// Returns the name of a list entry. If entries of the list have no names, returns the entry's
-/// number.
+/// Returns the name of a list entry. If the entry has no name, returns the entry's number.
 fn label(entry: &Value, name: Option<&str>, index: usize) -> String {
     let name = name.and_then(|name| entry.get(name)).and_then(Value::as_str);
     name.map_or_else(|| index.to_string(), str::to_owned)

@@ -121,9 +121,9 @@ mod tests {
         })
     }
 
-    /// Another tool had the same problem: <https://github.com/fabfuel/ecs-deploy/issues/30>
+    /// The tool ecs-deploy had this problem too: <https://github.com/fabfuel/ecs-deploy/issues/30>
     #[test]
-    fn only_named_container_gets_the_new_digest() {
+    fn only_named_containers_get_the_new_digest() {
         let before = definition(":main", &format!("@{}", digest("cd")));
         let moved = |named: &[&str]| {
             with(named, |own| at_digest(&before, &Value::Null, own, &digest("ab")))

@@ -99,7 +99,8 @@ mod tests {
         assert!(why(&arm, None, &["linux/arm/v7", "linux/s390x"]).is_some());
     }
 
-    /// Another tool had the same problem: <https://github.com/fabfuel/ecs-deploy/issues/214>
+    /// The tool ecs-deploy dropped the platform of ARM tasks on Fargate:
+    /// <https://github.com/fabfuel/ecs-deploy/issues/214>
     #[test]
     fn default_platform_applies_only_on_fargate() {
         let both = json!({ "requiresCompatibilities": ["EC2", "FARGATE"] });

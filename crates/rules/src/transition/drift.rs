@@ -1,5 +1,5 @@
-//! Tag drift: a person moved or deleted one of Stablepin's tags. Stablepin notifies people and puts
-//! the tag on the right digest again, because the table decides which digest has the tag.
+//! Tag drift: a person moved or deleted one of Stablepin's tags. Stablepin writes audit records and
+//! puts the tag on the right digest again, because the table decides which digest has the tag.
 
 use super::{AuditEntry, Transition};
 use crate::audit::{Actor, Kind};
@@ -117,7 +117,8 @@ fn end(transition: &mut Transition, to: &str) {
     audit_drift(transition, digest, to);
 }
 
-/// Writes an audit record with the digest that had the tag and the digest that should have it.
+/// Writes an audit record with the digest that had the tag, and with `digest`: the digest that
+/// should have the tag, or the pin's digest.
 fn audit_drift(transition: &mut Transition, digest: Option<ImageDigest>, to: &str) {
     let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let why = problem.filter(|_| to == NOT_PUT).map(|why| format!(": {why}")).unwrap_or_default();

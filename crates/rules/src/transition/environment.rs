@@ -19,7 +19,7 @@ pub struct EnvironmentCommand {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvironmentAction {
-    /// Stops new promotions.
+    /// Prevents promotions from beginning until a thaw.
     Freeze,
     Thaw,
     /// Allows promotions again after a rollback or a failed release.
@@ -68,8 +68,9 @@ pub(super) fn carry_out(transition: &mut Transition, order: &EnvironmentCommand)
     Ok(())
 }
 
-/// Resets a watermark that lies in the future to the current time. Never resets it to an earlier
-/// time, because an old push could then replace a newer pin.
+/// Resets the watermark, and the time of the newest push, to the current time if they lie in the
+/// future. Never resets them to an earlier time, because an old push could then replace a newer
+/// pin.
 fn reset(environment: &mut Environment, now: Timestamp) -> Result<(String, String), Refusal> {
     let Environment { watermark, latest, .. } = environment;
     let at = watermark.as_ref().map(|mark| mark.at);

@@ -17,7 +17,7 @@ pub struct LiveSeen {
     pub id: OperationId,
     /// The version of the environment's record when Stablepin read the services from ECS. If the
     /// record has changed since, Stablepin ignores the observation, because the change may explain
-    /// it.
+    /// what was observed.
     pub environment_version: u64,
     /// The deviation of each service. None: the service runs the pin, or its state is unknown.
     pub services: BTreeMap<ServiceName, Option<Deviation>>,

@@ -121,7 +121,7 @@ impl Transition {
                     live_drift::notified(self);
                 }
             }
-            // A report is no success, so it does not end a series of failures.
+            // A progress report of a copy is no success, so it does not end a series of failures.
             Outcome::Copying { to, progress } => return promotion::copying(self, to, *progress),
             Outcome::Copied { to, progress } => promotion::copied(self, to, *progress),
             Outcome::CopyFailed { to, progress, problem, is_refusal } => {

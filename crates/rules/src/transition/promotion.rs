@@ -130,7 +130,7 @@ pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     audit_news(transition, "who pushed it, as CloudTrail recorded", caller.actor());
 }
 
-/// Records news about the promotion that do not change its state.
+/// Records news about the promotion that does not change the promotion's state.
 fn audit_news(transition: &mut Transition, reason: &str, actor: Actor) {
     let Some(promotion) = transition.change.after.promotion() else { return };
     let state = promotion.state.as_str().to_owned();
@@ -207,8 +207,8 @@ fn expire(transition: &mut Transition) {
                 let reason = hold.reason.clone();
                 PromotionReason::Expired(Blocker::Hold(reason))
             } else {
-                // An approved promotion waits for another operation. That operation has its own
-                // deadline.
+                // An approved promotion waits for a repeated read, which ends after too many
+                // failures, or for another operation, which has its own deadline.
                 return;
             }
         }
@@ -218,8 +218,7 @@ fn expire(transition: &mut Transition) {
     end(transition, state, reason, Actor::Stablepin);
 }
 
-/// The most failed reads of an approved promotion. With more, the promotion fails once it has
-/// expired.
+/// The number of failed reads after which an approved promotion that has expired fails.
 const MOST_FAILED_READS: u32 = 5;
 
 fn failures(subject: &Subject) -> u32 {
@@ -261,8 +260,8 @@ pub(super) fn settle(transition: &mut Transition) {
 /// The time after which a promotion that waits to request approval checks again whether it is next.
 const CHECK_TURN_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// Begins an approved promotion if nothing blocks it. Takes the slot for a copy or a deployment. If
-/// the environment needs neither, sets the pin at once.
+/// Begins an approved promotion if nothing blocks it, and cancels a superseded promotion. Takes the
+/// slot for a copy or a deployment. If the environment needs neither, sets the pin at once.
 fn begin(transition: &mut Transition) {
     let Some(policy) = transition.change.after.policy().cloned() else { return };
     let is_open = |one: &&Promotion| !one.state.is_terminal();

@@ -244,7 +244,8 @@ fn exclude_left_digests(transition: &mut Transition) {
     environment.allow_as_previous(&target);
 }
 
-/// Completes a rollback after every service is proven.
+/// Completes a rollback after every service has reached the target. If the rollback sets a new pin,
+/// the rollback completes only after Stablepin has tried to put the stable tag.
 fn complete(transition: &mut Transition) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };

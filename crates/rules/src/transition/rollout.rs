@@ -28,7 +28,8 @@ const REBAKES: u32 = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RolloutVerdict {
     Going,
-    /// Every service has reached its goal, and at least one service is proven.
+    /// Every service has reached its goal. At least one service is proven, or the rollout has no
+    /// service.
     Arrived,
     /// The rollout cannot succeed any more.
     Failed(RolloutFailure),
@@ -174,8 +175,8 @@ pub(super) fn record_deployment_arn(
     }
 }
 
-/// Returns whether this observation can end the rollout of a service to which ECS has not accepted
-/// Stablepin's deployment.
+/// Returns whether this observation ends the rollout of a service that still waits for its
+/// deployment.
 fn is_end(seen: &Observation) -> bool {
     matches!(seen, Observation::Returned { .. } | Observation::Failed { .. })
 }
@@ -220,7 +221,8 @@ impl ServiceRollout {
 }
 
 impl Rollout {
-    /// Restarts a bake that has begun, with a new deadline. Every service must be proven again.
+    /// Restarts a bake that has begun, with a new deadline, at most [`REBAKES`] times. The new bake
+    /// begins when every service is proven.
     fn restart_bake(&mut self, deadline: Timestamp) {
         if self.bake.is_some() && self.rebaked < REBAKES {
             self.bake = None;
@@ -407,7 +409,7 @@ impl Rollout {
     }
 }
 
-/// Records that the environment is proven to run this digest.
+/// Records that the environment is proven to run this digest, and ends a live drift.
 pub(super) fn arrived(transition: &mut Transition, digest: ImageDigest) {
     let Some(by) = transition.change.after.operation.as_ref().map(|operation| operation.id()) else { return };
     let current = &mut transition.change.after.environment.current;

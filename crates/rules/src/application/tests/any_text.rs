@@ -13,7 +13,7 @@ proptest! {
         let _ = difference(Some(&text), EXAMPLE);
     }
 
-    /// Makes a few random changes to a valid file. The parser must refuse the result at a position
+    /// Makes a few random changes to a sample file. The parser must refuse the result at a position
     /// in the file, or return a consistent application.
     #[test]
     fn changed_file_is_refused_or_gives_a_consistent_application(

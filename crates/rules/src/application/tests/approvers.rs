@@ -1,4 +1,4 @@
-//! Tests that all approvers of a file are different persons.
+//! Tests of a file's approvers: no person has two votes, and the four-eyes rule can work.
 
 use super::fixtures::{SMALLEST, changed, extended, new_errors};
 use crate::application::Application;
@@ -51,7 +51,7 @@ fn principals(lead: &[&str], second: &[&str]) -> String {
 const SSO: &str = "AWSReservedSSO_Lead_0123456789abcdef";
 
 #[test]
-fn file_is_refused_if_one_signer_matches_two_approvers() {
+fn new_file_with_two_principals_of_one_signer_is_refused() {
     let account = "arn:aws:iam::111122223333";
     let role = |path: &str, name: &str| format!("{account}:role/{path}{name}");
     let user = |name: &str| format!("{account}:user/{name}");
@@ -107,7 +107,7 @@ fn file_is_refused_if_one_signer_matches_two_approvers() {
     }
 }
 
-/// The ARNs of the root user, a federated user and a group do not identify one person or role.
+/// The root user, an account id, a federated user and a group do not identify one person or role.
 #[test]
 fn root_users_and_groups_are_refused_as_principals() {
     for arn in [

@@ -88,7 +88,7 @@ fn oversized_files_are_refused() {
     insta::assert_snapshot!(extended(&many).lines().last().unwrap(), @"line 113, column 1: 50 more errors are not listed");
 }
 
-/// The tables of this file are nested as deeply as the TOML parser allows.
+/// The tables of the test's file are nested as deeply as the TOML parser allows.
 #[test]
 fn parser_needs_only_a_small_stack_for_deep_nesting() {
     let path = ["a"; 78].join(".");

@@ -6,7 +6,7 @@ use crate::pattern::Pattern;
 /// The example in the documentation. This version supports all settings of the example.
 pub(super) const EXAMPLE: &str = include_str!("../example.toml");
 
-/// A file with every possible setting.
+/// A file with most of the settings, among them the settings that this version refuses.
 pub(super) const EVERYTHING: &str = r#"
 name = "web"
 repository = "web"                         # where pipelines push
@@ -63,13 +63,14 @@ pub(super) fn errors(text: &str) -> String {
     errors.iter().map(ConfigError::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the parser's errors for the smallest file after replacing one line.
+/// Returns the parser's errors for the smallest file after replacing a text in it.
 pub(super) fn changed(line: &str, by: &str) -> String {
     assert!(SMALLEST.contains(line), "{line}");
     errors(&SMALLEST.replace(line, by))
 }
 
-/// Returns the parser's errors for the smallest file after adding text to the environment's table.
+/// Returns the parser's errors for the smallest file after appending a text. The text begins inside
+/// the environment's table.
 pub(super) fn extended(by: &str) -> String {
     errors(&format!("{SMALLEST}{by}\n"))
 }

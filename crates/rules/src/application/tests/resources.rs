@@ -42,7 +42,7 @@ fn file_with_resources_outside_the_parameters_is_refused() {
 }
 
 #[test]
-fn application_claims_each_resource_once() {
+fn resources_of_an_application_are_distinct() {
     let application = Application::parse(EXAMPLE, None).unwrap();
     let Resources { repositories, services, stable_tags } = application.resources();
     let web = RepositoryName::parse("web").unwrap();

@@ -62,7 +62,7 @@ pub(in super::super) fn copied(transition: &mut Transition, to: &RepositoryName,
     audit_news(transition, &news, Actor::Stablepin);
 }
 
-/// Records a failed try. The promotion fails after three failed tries without progress, and after
+/// Records a failed try. The promotion fails after three failed tries without a new layer, or after
 /// the second refusal.
 pub(in super::super) fn copy_failed(
     transition: &mut Transition,
@@ -86,7 +86,8 @@ pub(in super::super) fn copy_failed(
     fail_copy(transition, failure);
 }
 
-/// Fails a copy that makes no progress, or that no invocation begins.
+/// Fails a copy that has made no progress for [`STALLS_AFTER`], or that no invocation has begun
+/// within [`BEGINS_WITHIN`].
 pub(super) fn fail_if_stalled(transition: &mut Transition) {
     let now = transition.now;
     let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
@@ -115,7 +116,8 @@ pub(super) fn fail_if_stalled(transition: &mut Transition) {
     fail_copy(transition, failure);
 }
 
-/// Fails a promotion whose environment was frozen during the copy. Returns whether it failed.
+/// Fails a promotion whose copy is complete if the environment was frozen meanwhile. Returns
+/// whether the promotion failed.
 pub(super) fn fail_if_frozen(transition: &mut Transition, promotion: &Promotion) -> bool {
     let is_copied = promotion.copy.as_ref().is_some_and(|copy| copy.done_at.is_some());
     let freeze = transition.change.after.environment.freeze.as_ref();

@@ -54,8 +54,8 @@ pub fn may_decide(
     may_vote(now, subject, approver, None, token)
 }
 
-/// Checks whether an approver may vote now. `signer` is the actor of the vote. None before the
-/// vote.
+/// Checks whether an approver may vote now. `signer` is the actor of the vote, or None if there is
+/// no vote yet and only the page asks.
 fn may_vote(
     now: Timestamp,
     subject: &Subject,

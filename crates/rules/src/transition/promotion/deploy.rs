@@ -138,8 +138,8 @@ fn forward(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
     }
 }
 
-/// Continues the bake: every service must be proven for the configured time, and every endpoint
-/// must pass its probes. Sets the pin at the end of the bake.
+/// Begins or continues the bake: every service must be proven for the configured time, and every
+/// endpoint must pass its probes. Sets the pin at the end of the bake.
 fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     let now = transition.now;
     let Some(policy) = transition.change.after.policy().cloned() else { return };
@@ -160,8 +160,9 @@ fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     }
 }
 
-/// Begins the revert. The services return to the pin, or to their previous task definitions if no
-/// pin exists. A promotion reverts at most once.
+/// Begins the revert, or ends the promotion if no service needs a revert. The services return to
+/// the pin. If no pin exists, or if the pin has the promotion's own digest, they return to their
+/// previous task definitions. A promotion reverts at most once.
 fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout, failure: RolloutFailure) {
     let now = transition.now;
     let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
@@ -171,7 +172,8 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         None => Destination::Before,
     };
     let must_revert = |service: &&ServiceRollout| match &service.progress {
-        // If ECS has already rolled the service back to the pin, no revert is necessary.
+        // If ECS has already rolled the service back to the pin, or if there is no pin to return
+        // to, no revert is necessary.
         Progress::Returned { digest, .. } => {
             pin.as_ref().is_some_and(|pin| digest.as_ref() != Some(&pin.digest))
         }

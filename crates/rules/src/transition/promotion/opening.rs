@@ -32,7 +32,7 @@ pub struct Opening {
     pub platforms: Vec<String>,
     /// The number of build tags that Stablepin tried and that another digest already had.
     pub names_taken: u32,
-    /// The signer who requested the promotion. None if a push opened the promotion.
+    /// The signer who requested the promotion. None for a push.
     pub asked_by: Option<Actor>,
     /// The principals that pushed the digest, from CloudTrail.
     pub pushers: BTreeSet<String>,
@@ -80,8 +80,8 @@ pub fn joined(now: Timestamp, environment: &Environment, digest: &ImageDigest) -
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/replication.html>
 const PARTS_ARRIVE_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 
-/// Opens a promotion for a push. The subject must contain either no operation or the promotion that
-/// the push [joins](joined).
+/// Opens a promotion for a push or a signed request. The subject must contain either no operation
+/// or the promotion that the push [joins](joined).
 pub(in super::super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(), Refusal> {
     let now = transition.now;
     let policy = transition.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();

@@ -180,8 +180,9 @@ pub(super) fn note_conditions(transition: &mut Transition) {
 const MOST_AT_ONCE: usize = 5;
 const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The most promotions of an environment that wait before their approvers are asked. The approvers
-/// of a waiting promotion are asked early if all newer waiting promotions end.
+/// The most promotions of an environment that wait to ask their approvers. Beyond this number, the
+/// promotion with the oldest push leaves the list, and its approvers are not asked any more. A
+/// waiting promotion asks only after all newer waiting promotions have ended.
 const MOST_WAITING: usize = 20;
 
 /// Returns the time at which Stablepin asks the approvers, if many promotions became ready at the
