@@ -196,18 +196,23 @@ fn copy_puts_children_again_that_retention_has_deleted() {
     assert_eq!(target.tag("prod-stable"), Some(image));
 }
 
-#[test]
-fn copy_begins_again_if_its_target_is_created_anew() {
-    let (app, image) = approved();
+/// Deletes the target while the copy completes its first layer.
+fn target_is_deleted(app: &App) {
     let upload = app.ecr().pauses("CompleteLayerUpload");
-    let former = target(&app);
+    let former = target(app);
     thread::scope(|scope| {
-        let copying = scope.spawn(|| copy(&app, None));
+        let copying = scope.spawn(|| copy(app, None));
         upload.comes();
         former.is_deleted();
         upload.goes_on();
         copying.join().expect("an invocation");
     });
+}
+
+#[test]
+fn copy_begins_again_if_its_target_is_created_anew() {
+    let (app, image) = approved();
+    target_is_deleted(&app);
     assert_eq!(record(&app)["copy"]["refusals"], 1, "{:#}", record(&app));
     let target = target(&app);
     let ended = copies_until_it_ends(&app);
@@ -218,15 +223,7 @@ fn copy_begins_again_if_its_target_is_created_anew() {
 #[test]
 fn copy_fails_if_its_target_is_deleted() {
     let (app, _) = approved();
-    let upload = app.ecr().pauses("CompleteLayerUpload");
-    let target = target(&app);
-    thread::scope(|scope| {
-        let copying = scope.spawn(|| copy(&app, None));
-        upload.comes();
-        target.is_deleted();
-        upload.goes_on();
-        copying.join().expect("an invocation");
-    });
+    target_is_deleted(&app);
     let ended = copies_until_it_ends(&app);
     assert_eq!(ended["state"], "Failed", "{ended:#}");
     assert!(reason(&ended).contains("there is no such repository"), "{ended:#}");
