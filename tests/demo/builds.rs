@@ -179,7 +179,7 @@ impl Demo {
         let answer = build.link.approve();
         let page = Page::read(&answer.text());
         note(format!("the lead approves build {} ({}):", build.number, seconds(pressed.elapsed())));
-        // The promotion may wait for a last read of its checks, and the page's heading says so then.
+        // The promotion may wait for a last read of its checks. The page's heading then says so.
         let line = page.lines.first().cloned().unwrap_or_default();
         quote(&line);
         let said = (answer.status, line.starts_with("You approved it on"));
