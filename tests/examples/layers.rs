@@ -83,12 +83,15 @@ fn image(layers: &[Blob]) -> OciImage {
     OciImage { manifest, config, layers: layers.to_vec() }
 }
 
-/// Returns whether the target has the image under its tag, with the same bytes and all its layers.
+/// Returns whether the target has the image under its tag, with the same bytes, all its layers and
+/// its configuration.
 fn is_same(from: &Repository, to: &Repository, digest: &str) -> bool {
     let Some(manifest) = from.manifest(digest) else { return false };
     let parsed: Value = serde_json::from_str(&manifest).expect("the manifest is JSON");
-    let layers = parsed["layers"].as_array().into_iter().flatten();
+    let layers = parsed["layers"].as_array().into_iter().flatten().chain([&parsed["config"]]);
     to.tag(TAG).as_deref() == Some(digest)
         && to.manifest(digest) == Some(manifest)
-        && layers.filter_map(|layer| layer["digest"].as_str()).all(|layer| to.layer(layer).is_some())
+        && layers
+            .map(|layer| layer["digest"].as_str())
+            .all(|layer| layer.is_some_and(|layer| to.layer(layer).is_some()))
 }

@@ -15,6 +15,7 @@ use super::checks::Check;
 use super::examples::example;
 use super::measured::{at_the_fake, folder, limited, used_by};
 use super::served::Served;
+use super::table::thousands;
 use crate::process::{output, tail};
 use crate::setup;
 use crate::step::{note, step};
@@ -30,11 +31,18 @@ const LAYERS: u64 = 8;
 /// The number of layers that the target has already where most of them are there.
 const MOST: u64 = 6;
 
-/// The number of Stablepin's runs.
+/// The number of Stablepin's runs for a large image, and for the small one. The small image has so
+/// few parts that three of them are not always in memory together: the large image took more than
+/// 1.10 times the memory of nine of twenty single runs. In ten runs, the three parts meet.
 const RUNS: usize = 3;
+const SMALL_RUNS: usize = 10;
 
 /// The size of a part in the runs that are compared, in bytes: a whole layer of the small image.
 const WINDOW: u64 = SMALL / LAYERS;
+
+/// The size of a part that the fake asks for by default: the most that ECR accepts.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
+const LARGEST_PART: u64 = 10 * 1024 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Copyist {
@@ -49,13 +57,21 @@ enum Copyist {
 /// <https://man7.org/linux/man-pages/man3/mallopt.3.html>
 const ALLOCATOR: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
 
+/// A variable that makes skopeo keep its cache of blobs below the home directory. Without it, root
+/// has one cache for all runs, in `/var/lib/containers/cache`.
+/// <https://github.com/containers/image/blob/v5.23.1/pkg/blobinfocache/default.go>
+const OWN_CACHE: (&str, &str) = ("_CONTAINERS_ROOTLESS_UID", "65534");
+
+/// The folder of skopeo's cache below the home directory.
+const CACHE: &str = ".local/share/containers/cache";
+
 /// What is copied, and where to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Case {
     bytes: u64,
     /// The number of layers that the target has already.
     there: u64,
-    /// The size of a layer's parts. `None` for the size that ECR asks for.
+    /// The size of a layer's parts. `None` for [`LARGEST_PART`].
     part: Option<u64>,
 }
 
@@ -67,6 +83,25 @@ impl Case {
     fn missing_bytes(self) -> u64 {
         self.bytes / LAYERS * (LAYERS - self.there)
     }
+
+    fn runs(self) -> usize {
+        if self.bytes == SMALL { SMALL_RUNS } else { RUNS }
+    }
+
+    /// Returns the number of bytes of a part.
+    fn part_bytes(self) -> u64 {
+        self.part.unwrap_or(LARGEST_PART)
+    }
+
+    /// Returns the size of a part for people.
+    fn part_size(self) -> String {
+        self.part.map_or_else(|| "10 MiB".to_owned(), megabytes)
+    }
+
+    /// Returns the image's size and the number of layers that are there.
+    fn described(self) -> String {
+        format!("{}, {} of {LAYERS} layers there", megabytes(self.bytes), self.there)
+    }
 }
 
 /// The result of one copy.
@@ -76,7 +111,8 @@ struct Row {
     cpu: Duration,
     peak_bytes: u64,
     traffic: Traffic,
-    /// Whether skopeo reads the same manifest from both repositories. `None` without skopeo.
+    /// Whether skopeo reads the same manifest from both repositories. From the target, skopeo reads
+    /// it by its tag. `None` without skopeo.
     read_alike: Option<bool>,
 }
 
@@ -103,8 +139,9 @@ struct Traffic {
 
 pub(super) fn bench(quick: bool) -> Result<Vec<Check>> {
     let skopeo = setup::skopeo()?;
-    if let Err(reason) = &skopeo {
-        note(format!("skopeo is left out: {reason}"));
+    match &skopeo {
+        Ok(()) => note(output(Command::new("skopeo").arg("--version"))?.trim()),
+        Err(reason) => note(format!("skopeo is left out: {reason}")),
     }
     let small = Case::empty(SMALL);
     let large = Case::empty(LARGE);
@@ -115,9 +152,7 @@ pub(super) fn bench(quick: bool) -> Result<Vec<Check>> {
     }
     let mut rows = Vec::new();
     for case in cases {
-        let title =
-            format!("Copying {} MB, {} of {LAYERS} layers are there", case.bytes / 1_000_000, case.there);
-        step(&title, || {
+        step(&format!("Copying {}, in parts of {}", case.described(), case.part_size()), || {
             rows.push(most_memory(case, skopeo.is_ok())?);
             // skopeo sends a layer in one request, so it has no parts.
             if skopeo.is_ok() && case.part.is_some() {
@@ -130,11 +165,11 @@ pub(super) fn bench(quick: bool) -> Result<Vec<Check>> {
     Ok(checks::all(&rows))
 }
 
-/// Copies the image three times. Returns the run with the highest memory: the number of parts that
-/// are in memory at the same time differs a little between runs.
+/// Copies the image several times. Returns the run with the highest memory: the number of parts
+/// that are in memory at the same time differs between runs.
 fn most_memory(case: Case, has_skopeo: bool) -> Result<Row> {
     let mut most = copied(Copyist::Ours, case, has_skopeo)?;
-    for _ in 1..RUNS {
+    for _ in 1..case.runs() {
         let row = copied(Copyist::Ours, case, has_skopeo)?;
         if row.peak_bytes > most.peak_bytes {
             most = row;
@@ -150,16 +185,18 @@ fn copied(copyist: Copyist, case: Case, has_skopeo: bool) -> Result<Row> {
     let log = folder()?.join(format!("copy {copyist:?} {} {}.log", case.bytes, case.there));
     let mut command = limited(CPU_LIMIT, &copyist.arguments(&ready));
     let home = empty_home()?;
-    if copyist == Copyist::Ours {
-        command.env(ALLOCATOR.0, ALLOCATOR.1);
-    }
+    match copyist {
+        Copyist::Ours => command.env(ALLOCATOR.0, ALLOCATOR.1),
+        Copyist::Skopeo => command.env(OWN_CACHE.0, OWN_CACHE.1),
+    };
     command.env("HOME", &home).env_remove("XDG_DATA_HOME").env_remove("XDG_RUNTIME_DIR");
     let used = used_by(at_the_fake(&mut command, &ready.ecr), copyist.name(), &log)?;
     ensure!(used.status.success(), "{} failed: {}", copyist.name(), tail(&log, 1));
+    if copyist == Copyist::Skopeo {
+        ensure!(home.join(CACHE).is_dir(), "skopeo did not use the empty cache below {}", home.display());
+    }
     let traffic = served.ask::<Traffic>(&())?;
-    let read_alike = has_skopeo.then(|| {
-        Ok::<_, anyhow::Error>(ready.read_by_skopeo(&ready.from)? == ready.read_by_skopeo(&ready.to)?)
-    });
+    let read_alike = has_skopeo.then(|| ready.is_read_alike());
     Ok(Row {
         copyist,
         case,
@@ -175,9 +212,15 @@ impl LayersReady {
         self.ecr.trim_start_matches("http://")
     }
 
-    /// Returns the bytes of the image's manifest as skopeo reads them.
-    fn read_by_skopeo(&self, repository: &str) -> Result<String> {
-        let image = format!("docker://{}/{repository}@{}", self.host(), self.digest);
+    /// Returns whether skopeo reads the same bytes from both repositories.
+    fn is_read_alike(&self) -> Result<bool> {
+        let source = self.read_by_skopeo(&format!("{}@{}", self.from, self.digest))?;
+        Ok(source == self.read_by_skopeo(&format!("{}:{}", self.to, self.tag))?)
+    }
+
+    /// Returns the bytes of a manifest as skopeo reads them.
+    fn read_by_skopeo(&self, image: &str) -> Result<String> {
+        let image = format!("docker://{}/{image}", self.host());
         let mut command = Command::new("skopeo");
         command.args(["inspect", "--raw", "--tls-verify=false", "--creds", "AWS:token", &image]);
         output(&mut command)
@@ -236,15 +279,15 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn line(row: &Row) -> String {
-    let Case { bytes, there, part } = row.case;
-    let part = match (row.copyist, part) {
-        (Copyist::Skopeo, _) => "–".to_owned(),
-        (Copyist::Ours, Some(part)) => format!("{} MB", megabytes(part)),
-        (Copyist::Ours, None) => "10 MiB".to_owned(),
+    // ECR's API takes parts as text in base64. The registry protocol takes the bytes as they are.
+    let (part, form) = match row.copyist {
+        Copyist::Ours => (row.case.part_size(), "base64"),
+        Copyist::Skopeo => ("–".to_owned(), "raw"),
     };
     format!(
-        "| {} MB | {there} of {LAYERS} | {part} | {} | {:.2} s | {} MB | {} | {} MB | {} MB |\n",
-        megabytes(bytes),
+        "| {} | {} of {LAYERS} | {part} | {} | {:.2} s | {} | {} | {} {form} | {} |\n",
+        megabytes(row.case.bytes),
+        row.case.there,
         row.copyist.name(),
         row.cpu.as_secs_f64(),
         megabytes(row.peak_bytes),
@@ -260,8 +303,8 @@ impl Row {
     }
 }
 
-fn megabytes(bytes: u64) -> u64 {
-    bytes / 1_000_000
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", thousands((bytes / 1_000_000) as usize))
 }
 
 #[cfg(test)]
